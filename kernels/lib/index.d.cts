@@ -1,0 +1,65 @@
+// The functions of the addon. Programs use @shakti/tensor; this is the border beneath it.
+
+export interface NativeInfo {
+  /** Hash of the command layout that the addon was built with. */
+  abi: string
+  isa: 'portable' | 'avx2' | 'avx512'
+  isas: string[]
+  threads: number
+  cpu: string
+  features: string[]
+}
+
+export interface NativeErrorInfo {
+  /** Status::Code of src/runtime/status.h */
+  code: number
+  message: string
+  op: string
+  /** Found while the stream ran, not when the command was issued. */
+  late: boolean
+}
+
+export interface NativeStats {
+  handles: number
+  liveBytes: number
+  cachedBytes: number
+  peakBytes: number
+  reservedBytes: number
+  /** Commands issued so far, how many ran on the caller's thread, how often the executor was woken. */
+  commands: number
+  inlined: number
+  wakes: number
+}
+
+export interface NativeConfiguration {
+  threads?: number
+  isa?: 'portable' | 'avx2' | 'avx512'
+  inline?: 'auto' | 'never' | 'always'
+  /** Delay before each queued command, for tests. */
+  slowMicroseconds?: number
+  /** Fill freed memory with a pattern, for tests. */
+  poison?: boolean
+}
+
+/** All functions that return a number give a negative one on failure; `lastError` then says why. */
+export interface NativeModule {
+  init(buffer: ArrayBufferLike): NativeInfo
+  submit(length: number): number
+  alloc(bytes: number): number
+  release(length: number): void
+  guard(owner: object, handle: number, bytes: number): void
+  adjustExternal(bytes: number): void
+  upload(handle: number, byteOffset: number, view: ArrayBufferView): number
+  readSync(handle: number, byteOffset: number, into: ArrayBufferLike): number
+  readAsync(handle: number, byteOffset: number, into: ArrayBufferLike, done: (code: number) => void): number
+  flush(done: (code: number) => void): void
+  sync(): number
+  mapFile(path: string, offset: number, bytes: number): number
+  lastError(): NativeErrorInfo
+  resetError(): void
+  stats(): NativeStats
+  clearCache(): void
+  setMemoryLimit(bytes: number): void
+  configure(options: NativeConfiguration): number
+  opNames(): string[]
+}

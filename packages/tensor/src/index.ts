@@ -1,0 +1,28 @@
+// @shakti/tensor: tensors with gradients on an ordered stream of commands.
+import { install } from './ops/index.js'
+
+install()
+
+export { Tensor, type NestedArray } from './tensor.js'
+export { dtypes, dtypeSize, isFloating, promote, type DType, type NumberArray } from './dtype.js'
+export * from './errors.js'
+export * from './creation.js'
+export { manualSeed, getRngState, setRngState, type RngState } from './random.js'
+export { keep, tidy, tidyAsync } from './scope.js'
+export { clearCache, memory, setMemoryLimit, type DeviceName, type MemoryStats } from './storage.js'
+export { deviceInfo, resetDevice, setNumThreads, synchronize, type DeviceInfo } from './device.js'
+export { isGradEnabled, noGrad } from './autograd/tape.js'
+export type { BackwardOptions } from './autograd/backward.js'
+export { detectAnomaly } from './autograd/anomaly.js'
+export { checkpoint, customFunction } from './autograd/custom.js'
+export { gradcheck, type GradcheckOptions } from './autograd/gradcheck.js'
+export { scalarOn, where, type TensorLike } from './ops/elementwise.js'
+export { cat, stack, type SliceRange } from './ops/shape-ops.js'
+export type { Dims, KeepDim, ValuesAndIndices } from './ops/reduce.js'
+export { embedding } from './ops/index-ops.js'
+export { layerNorm, rmsNorm } from './ops/norm.js'
+export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
+export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
+export { conv2d, dropout, interpolate, rope, swiglu, type Conv2dOptions } from './ops/nn.js'
+export { adamw_, clipScale, globalNorm, type AdamWOptions } from './optim.js'
+export * from './io/index.js'

@@ -1,0 +1,102 @@
+// Matrix products.
+import { DTypeError, ShapeError } from '../errors.js'
+import { isFloating } from '../dtype.js'
+import { broadcastShapes, formatShape, type Shape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { op } from './table.js'
+
+export interface MatmulOps {
+  /**
+   * Matrix product over the last two dimensions; the others broadcast. A 1-D operand counts as a row (left) or a column
+   * (right), as in PyTorch. Transposed views are read as they lie. Both dtypes must be equal and floating.
+   */
+  matmul(b: Tensor): Tensor
+  /**
+   * x @ weightᵀ + bias over the last dimension.
+   * @param weight [out, in]
+   * @param bias [out]
+   */
+  linear(weight: Tensor, bias?: Tensor): Tensor
+}
+
+function checkFloats(name: string, a: Tensor, b: Tensor): void {
+  if (a.dtype !== b.dtype || !isFloating(a.dtype)) {
+    throw new DTypeError(
+      name,
+      `needs two equal floating dtypes, got ${a.describe()} and ${b.describe()}. Convert one with .to('${isFloating(a.dtype) ? a.dtype : 'f32'}').`,
+    )
+  }
+}
+
+function productShape(a: Tensor, b: Tensor): Shape {
+  const k = a.shape[a.ndim - 1]
+  const kb = b.shape[b.ndim - 2]
+  if (k !== kb) {
+    const hint = k === b.shape[b.ndim - 1] ? ' Transpose b?' : ''
+    throw new ShapeError('matmul', `inner sizes differ: a is ${a.describe()}, b is ${b.describe()} (${k} ≠ ${kb}).${hint}`, [
+      a.shape,
+      b.shape,
+    ])
+  }
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  return [...batch, a.shape[a.ndim - 2]!, b.shape[b.ndim - 1]!]
+}
+
+const product = op({
+  command: 'matmul',
+  inputs: ['a', 'b', 'bias?'],
+  outputs: ['out'],
+  check: ({ a, b }, _: Record<never, never>) => ({ out: { shape: productShape(a, b), dtype: a.dtype } }),
+  encode: () => [0],
+  saves: ['a', 'b'],
+  grad: (g, { a, b }, { need }) => ({
+    a: need.a ? matmul(g, b.mT()) : undefined,
+    b: need.b ? matmul(a.mT(), g) : undefined,
+    bias: need.bias ? g.sum(Array.from({ length: g.ndim - 1 }, (_, d) => d)) : undefined,
+  }),
+})
+
+/** Both operands with the batch dimensions of the result, as views. */
+function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
+  if (a.ndim === 2 && b.ndim === 2) return [a, b]
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  return [a.expand([...batch, ...a.shape.slice(-2)]), b.expand([...batch, ...b.shape.slice(-2)])]
+}
+
+function matmul(a: Tensor, b: Tensor): Tensor {
+  checkFloats('matmul', a, b)
+  if (a.ndim === 0 || b.ndim === 0) {
+    throw new ShapeError('matmul', `needs at least one dimension each, got ${a.describe()} and ${b.describe()}.`, [a.shape, b.shape])
+  }
+  if (a.ndim === 1) return matmul(a.unsqueeze(0), b).squeeze(b.ndim === 1 ? 0 : -2)
+  if (b.ndim === 1) return matmul(a, b.unsqueeze(1)).squeeze(-1)
+  // One matrix for many left sides is one tall product.
+  if (b.ndim === 2 && a.ndim > 2) {
+    productShape(a, b)
+    const rows = a.reshape([-1, a.shape[a.ndim - 1]!])
+    return product({ a: rows, b }, {}).out.reshape([...a.shape.slice(0, -1), b.shape[1]!])
+  }
+  productShape(a, b)
+  const [x, y] = batched(a, b)
+  return product({ a: x, b: y }, {}).out
+}
+
+function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  checkFloats('linear', x, weight)
+  const width = x.shape[x.ndim - 1] ?? 0
+  if (weight.ndim !== 2 || x.ndim === 0 || width !== weight.shape[1]) {
+    throw new ShapeError('linear', `weight must be [out, ${width}] for x ${x.describe()}, got ${weight.describe()}.`, [
+      x.shape,
+      weight.shape,
+    ])
+  }
+  const out = weight.shape[0]!
+  if (bias && (bias.ndim !== 1 || bias.shape[0] !== out || bias.dtype !== x.dtype)) {
+    throw new ShapeError('linear', `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`, [bias.shape])
+  }
+  const rows = x.ndim === 2 ? x : x.reshape([-1, width])
+  const y = product({ a: rows, b: weight.mT(), bias }, {}).out
+  return x.ndim === 2 ? y : y.reshape([...x.shape.slice(0, -1), out])
+}
+
+export const matmulOps = { matmul, linear }

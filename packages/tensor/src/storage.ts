@@ -1,0 +1,121 @@
+// Memory of a device, counted on this side alone: tensors, views, tape nodes and scopes are all JavaScript objects, and
+// giving memory back is ordered by the stream, so native code keeps no count (ARCHITECTURE-DETAILS.md, 0.14).
+import { commandBuffer, isNativeLoaded, native, takeNativeError } from './native/binding.js'
+import { ShapeError } from './errors.js'
+
+export type DeviceName = 'cpu' | 'meta'
+
+// Handles of dead storages wait here and cross the border together.
+const dead: number[] = []
+let deadBytes = 0
+const flushCount = 64
+const flushBytes = 1 << 20
+
+/** Gives the memory of all dead storages back to the allocator. */
+export function flushReleases(): void {
+  if (dead.length === 0) return
+  for (let i = 0; i < dead.length; i++) commandBuffer[i] = dead[i]!
+  native().release(dead.length)
+  dead.length = 0
+  deadBytes = 0
+}
+
+export class Storage {
+  /** Native handle; 0 on `meta` and after release. */
+  handle: number
+  readonly bytes: number
+  readonly device: DeviceName
+  /** Owners: tensors, views and saved operands. */
+  refs = 0
+  /** Counts writes, so that the tape notices when a saved operand was overwritten. */
+  version = 0
+  #guarded = false
+
+  constructor(handle: number, bytes: number, device: DeviceName) {
+    this.handle = handle
+    this.bytes = bytes
+    this.device = device
+  }
+
+  release(): void {
+    if (--this.refs > 0) return
+    const { handle } = this
+    if (handle === 0) return
+    this.handle = 0
+    dead.push(handle)
+    deadBytes += this.bytes
+    if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+  }
+
+  /**
+   * Lets the garbage collector release the memory, for storages that no scope owns. A weak handle set in native code,
+   * because a FinalizationRegistry never runs in a loop that does not yield.
+   */
+  guard(): void {
+    if (this.#guarded || this.handle === 0) return
+    this.#guarded = true
+    native().guard(this, this.handle, this.bytes)
+  }
+}
+
+/** New memory with undefined content. */
+export function allocate(op: string, bytes: number, device: DeviceName): Storage {
+  if (device === 'meta') return new Storage(0, bytes, device)
+  flushReleases()
+  const handle = native().alloc(bytes)
+  if (handle < 0) throw takeNativeError(op)
+  return new Storage(handle, bytes, device)
+}
+
+/**
+ * A part of a file as memory: mapped, not read, so that it costs nothing until it is touched. Writes stay private.
+ * @param offset of the first byte; any value, the caller sees to the alignment of the elements
+ */
+export function storageFromFile(path: string, offset: number, bytes: number): Storage {
+  if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(bytes) || bytes < 0) {
+    throw new ShapeError('storageFromFile', `cannot map ${bytes} bytes at offset ${offset} of ${path}.`)
+  }
+  const handle = native().mapFile(path, offset, bytes)
+  if (handle < 0) throw takeNativeError('storageFromFile')
+  return new Storage(handle, bytes, 'cpu')
+}
+
+export interface MemoryStats {
+  /** Storages that hold memory. */
+  tensors: number
+  liveBytes: number
+  /** Free blocks kept for reuse. */
+  cachedBytes: number
+  /** The most that was live at once. */
+  peakBytes: number
+  /** What the process took from the system for tensors. */
+  reservedBytes: number
+}
+
+/** What the engine's memory holds now, on the CPU device of this thread. */
+export function memory(): MemoryStats {
+  if (!isNativeLoaded()) {
+    return { tensors: 0, liveBytes: 0, cachedBytes: 0, peakBytes: 0, reservedBytes: 0 }
+  }
+  flushReleases()
+  const s = native().stats()
+  return {
+    tensors: s.handles,
+    liveBytes: s.liveBytes,
+    cachedBytes: s.cachedBytes,
+    peakBytes: s.peakBytes,
+    reservedBytes: s.reservedBytes,
+  }
+}
+
+/** Gives cached blocks back to the system. */
+export function clearCache(): void {
+  if (!isNativeLoaded()) return
+  flushReleases()
+  native().clearCache()
+}
+
+/** The most bytes that tensors may take; 0 for no limit. The default is 90 % of what the process may use. */
+export function setMemoryLimit(bytes: number): void {
+  native().setMemoryLimit(bytes)
+}

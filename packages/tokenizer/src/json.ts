@@ -1,0 +1,335 @@
+// tokenizer.json (Hugging Face) in and out. What a file says and we do not do is refused by name: a tokenizer that
+// is nearly right gives a model wrong ids without a word.
+
+import { byteToChar } from './bytes.js'
+import type { BpeModel } from './bpe.js'
+import { FileFormatError, brief } from './errors.js'
+import { LLAMA3_PATTERN, SPLIT_PATTERNS } from './pretokenize.js'
+
+/** A token outside the BPE model. One with `special: false` is found in any text, as Hugging Face does. */
+export interface AddedToken {
+  readonly id: number
+  readonly content: string
+  readonly special: boolean
+}
+
+export interface TokenizerParts {
+  readonly model: BpeModel
+  /** The split pattern as the file spells it, a key of SPLIT_PATTERNS. */
+  readonly pattern: string
+  readonly added: readonly AddedToken[]
+}
+
+const MAX_ID = 2 ** 22
+const MAX_MERGES = 2 ** 22
+const MAX_ADDED = 2 ** 16
+const MAX_TOKEN_LENGTH = 2 ** 16
+/** All tokens' text together; decoding one id must not be able to fill the memory. */
+const MAX_VOCAB_TEXT = 2 ** 27
+
+type JsonObject = Record<string, unknown>
+
+/** Checks fields of one file and names them in its errors. */
+class Reader {
+  constructor(readonly file: string) {}
+
+  fail(field: string, message: string): never {
+    throw new FileFormatError(this.file, field, message)
+  }
+
+  object(value: unknown, field: string): JsonObject {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      this.fail(field, `is ${brief(value)}. An object is expected.`)
+    }
+    return value as JsonObject
+  }
+
+  array(value: unknown, field: string, max: number): unknown[] {
+    if (!Array.isArray(value)) this.fail(field, `is ${brief(value)}. An array is expected.`)
+    if (value.length > max) this.fail(field, `has ${value.length} entries. At most ${max} are read.`)
+    return value
+  }
+
+  text(value: unknown, field: string): string {
+    if (typeof value !== 'string') this.fail(field, `is ${brief(value)}. A string is expected.`)
+    if (value.length === 0) this.fail(field, 'is the empty string.')
+    if (value.length > MAX_TOKEN_LENGTH) {
+      this.fail(field, `has ${value.length} characters. At most ${MAX_TOKEN_LENGTH} are read.`)
+    }
+    return value
+  }
+
+  id(value: unknown, field: string): number {
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value >= MAX_ID) {
+      this.fail(field, `is ${brief(value)}. An id from 0 to ${MAX_ID - 1} is expected.`)
+    }
+    return value
+  }
+
+  /** Every field of `object` must be in `known` and pass its list of allowed values. */
+  only(object: JsonObject, path: string, known: Record<string, readonly unknown[] | undefined>): void {
+    for (const [key, value] of Object.entries(object)) {
+      const field = path === '' ? key : `${path}.${key}`
+      if (!Object.hasOwn(known, key)) this.fail(brief(field).replaceAll('"', ''), 'is not known.')
+      const allowed = known[key]
+      if (allowed !== undefined && !allowed.includes(value)) {
+        this.fail(field, `is ${brief(value)}. Supported: ${allowed.map(brief).join(' or ')}.`)
+      }
+    }
+  }
+}
+
+/** Reads a parsed tokenizer.json. `file` is named in the errors. Throws FileFormatError. */
+export function parseTokenizerJson(json: unknown, file: string): TokenizerParts {
+  const read = new Reader(file)
+  const root = read.object(json, 'file')
+  read.only(root, '', {
+    version: ['1.0'],
+    truncation: [null],
+    padding: [null],
+    normalizer: [null],
+    added_tokens: undefined,
+    pre_tokenizer: undefined,
+    post_processor: undefined,
+    decoder: undefined,
+    model: undefined,
+  })
+  const { tokens, idOf } = readVocab(read, root)
+  const added = readAdded(read, root.added_tokens ?? [], tokens, idOf)
+  const model = readModel(read, root, tokens, idOf, added)
+  const pattern = readPreTokenizer(read, root.pre_tokenizer)
+  readByteLevel(read, root.decoder, 'decoder')
+  if (root.post_processor !== undefined && root.post_processor !== null) {
+    readByteLevel(read, root.post_processor, 'post_processor')
+  }
+  return { model, pattern, added }
+}
+
+function readVocab(
+  read: Reader,
+  root: JsonObject,
+): { tokens: (string | undefined)[]; idOf: Map<string, number> } {
+  const model = read.object(root.model, 'model')
+  const vocab = Object.entries(read.object(model.vocab, 'model.vocab'))
+  if (vocab.length > MAX_ID) {
+    read.fail('model.vocab', `has ${vocab.length} tokens. At most ${MAX_ID} are read.`)
+  }
+  const tokens: (string | undefined)[] = []
+  const idOf = new Map<string, number>()
+  let size = 0
+  let last = -1
+  for (const [token, value] of vocab) {
+    const field = `model.vocab[${brief(token)}]`
+    read.text(token, field)
+    const id = read.id(value, field)
+    size += token.length
+    if (size > MAX_VOCAB_TEXT) {
+      read.fail('model.vocab', `holds more than ${MAX_VOCAB_TEXT} characters of tokens.`)
+    }
+    // Filled up to the id, so that the array never turns into a slow sparse one.
+    for (; last < id; last++) tokens.push(undefined)
+    if (tokens[id] !== undefined) {
+      read.fail(field, `has id ${id}, which ${brief(tokens[id])} has too.`)
+    }
+    tokens[id] = token
+    idOf.set(token, id)
+  }
+  for (let byte = 0; byte < 256; byte++) {
+    if (!idOf.has(byteToChar(byte))) {
+      read.fail('model.vocab', `has no token for byte ${byte} (${brief(byteToChar(byte))}).`)
+    }
+  }
+  return { tokens, idOf }
+}
+
+function readAdded(
+  read: Reader,
+  value: unknown,
+  tokens: readonly (string | undefined)[],
+  idOf: ReadonlyMap<string, number>,
+): AddedToken[] {
+  const contents = new Set<string>()
+  const ids = new Set<number>()
+  return read.array(value, 'added_tokens', MAX_ADDED).map((entry, i) => {
+    const path = `added_tokens[${i}]`
+    const token = read.object(entry, path)
+    // `normalized` is without effect where there is no normalizer.
+    read.only(token, path, {
+      id: undefined,
+      content: undefined,
+      special: [true, false],
+      single_word: [false],
+      lstrip: [false],
+      rstrip: [false],
+      normalized: [true, false],
+    })
+    const content = read.text(token.content, `${path}.content`)
+    const id = read.id(token.id, `${path}.id`)
+    if (!content.isWellFormed()) read.fail(`${path}.content`, 'holds half a surrogate pair.')
+    if (contents.has(content)) read.fail(`${path}.content`, `${brief(content)} is there twice.`)
+    if (ids.has(id)) read.fail(`${path}.id`, `${id} is there twice.`)
+    contents.add(content)
+    ids.add(id)
+    const vocabId = idOf.get(content)
+    if (vocabId !== undefined && vocabId !== id) {
+      read.fail(`${path}.id`, `is ${id}, but model.vocab gives ${brief(content)} the id ${vocabId}.`)
+    }
+    if (tokens[id] !== undefined && tokens[id] !== content) {
+      read.fail(`${path}.id`, `${id} is the id of ${brief(tokens[id])} in model.vocab.`)
+    }
+    return { id, content, special: token.special === true }
+  })
+}
+
+function readModel(
+  read: Reader,
+  root: JsonObject,
+  tokens: readonly (string | undefined)[],
+  idOf: ReadonlyMap<string, number>,
+  added: readonly AddedToken[],
+): BpeModel {
+  const model = read.object(root.model, 'model')
+  read.only(model, 'model', {
+    type: ['BPE'],
+    dropout: [null, 0],
+    unk_token: [null],
+    continuing_subword_prefix: [null, ''],
+    end_of_word_suffix: [null, ''],
+    fuse_unk: [false],
+    byte_fallback: [false],
+    ignore_merges: [true, false],
+    vocab: undefined,
+    merges: undefined,
+  })
+  if (model.type !== 'BPE') read.fail('model.type', 'is missing. Supported: "BPE".')
+  const special = new Set(added.filter((t) => t.special).map((t) => t.id))
+  for (let byte = 0; byte < 256; byte++) {
+    if (special.has(idOf.get(byteToChar(byte))!)) {
+      read.fail('added_tokens', `makes the byte token ${brief(byteToChar(byte))} special.`)
+    }
+  }
+  const entries = read.array(model.merges, 'model.merges', MAX_MERGES)
+  const merges = new Int32Array(entries.length * 3)
+  const seen = new Set<number>()
+  entries.forEach((entry, i) => {
+    const field = `model.merges[${i}]`
+    // Both spellings: "a b", and ["a", "b"] since tokenizers 0.20.
+    const pair = typeof entry === 'string' ? entry.split(' ', 3) : read.array(entry, field, 2)
+    if (pair.length !== 2) read.fail(field, `is ${brief(entry)}. Two tokens are expected.`)
+    const left = read.text(pair[0], `${field}[0]`)
+    const right = read.text(pair[1], `${field}[1]`)
+    const ids = [left, right, left + right].map((token) => {
+      const id = idOf.get(token)
+      if (id === undefined) read.fail(field, `needs the token ${brief(token)}, which model.vocab lacks.`)
+      if (special.has(id)) read.fail(field, `would let text become the special token ${brief(token)}.`)
+      return id
+    })
+    const key = ids[0]! * MAX_ID + ids[1]!
+    if (seen.has(key)) read.fail(field, `merges ${brief(left)} and ${brief(right)} a second time.`)
+    seen.add(key)
+    merges.set(ids, 3 * i)
+  })
+  return { tokens, merges, ignoreMerges: model.ignore_merges === true }
+}
+
+function readPreTokenizer(read: Reader, value: unknown): string {
+  const root = read.object(value, 'pre_tokenizer')
+  const wanted = 'Supported: a Sequence of Split and ByteLevel without its own pattern.'
+  if (root.type !== 'Sequence') read.fail('pre_tokenizer.type', `is ${brief(root.type)}. ${wanted}`)
+  read.only(root, 'pre_tokenizer', { type: undefined, pretokenizers: undefined })
+  const list = read.array(root.pretokenizers, 'pre_tokenizer.pretokenizers', 16)
+  const path = (i: number): string => `pre_tokenizer.pretokenizers[${i}]`
+  const types = list.map((entry, i) => read.object(entry, path(i)).type)
+  if (types.length !== 2 || types[0] !== 'Split' || types[1] !== 'ByteLevel') {
+    read.fail('pre_tokenizer.pretokenizers', `are ${types.map(brief).join(', ')}. ${wanted}`)
+  }
+  const split = list[0] as JsonObject
+  read.only(split, path(0), {
+    type: undefined,
+    pattern: undefined,
+    behavior: ['Isolated'],
+    invert: [false],
+  })
+  if (split.behavior === undefined) read.fail(`${path(0)}.behavior`, 'is missing.')
+  const pattern = read.object(split.pattern, `${path(0)}.pattern`)
+  read.only(pattern, `${path(0)}.pattern`, { Regex: [...SPLIT_PATTERNS.keys()] })
+  const regex = read.text(pattern.Regex, `${path(0)}.pattern.Regex`)
+  const byteLevel = list[1] as JsonObject
+  readByteLevel(read, byteLevel, path(1), {
+    add_prefix_space: [false],
+    use_regex: [false],
+  })
+  for (const key of ['add_prefix_space', 'use_regex']) {
+    if (byteLevel[key] === undefined) read.fail(`${path(1)}.${key}`, 'is missing; it defaults to true.')
+  }
+  return regex
+}
+
+/** A ByteLevel part; as a decoder or post-processor its switches change nothing about ids or text. */
+function readByteLevel(
+  read: Reader,
+  value: unknown,
+  path: string,
+  allowed: Record<string, readonly unknown[]> = {},
+): void {
+  const part = read.object(value, path)
+  if (part.type !== 'ByteLevel') {
+    read.fail(`${path}.type`, `is ${brief(part.type)}. Supported: "ByteLevel".`)
+  }
+  const either = [true, false]
+  read.only(part, path, {
+    type: undefined,
+    add_prefix_space: either,
+    trim_offsets: either,
+    use_regex: either,
+    ...allowed,
+  })
+}
+
+/** The object that tokenizer.json holds; deterministic. */
+export function toTokenizerJson(parts: TokenizerParts): JsonObject {
+  const { tokens, merges, ignoreMerges } = parts.model
+  const lines: string[] = []
+  for (let m = 0; m < merges.length; m += 3) lines.push(`${tokens[merges[m]!]} ${tokens[merges[m + 1]!]}`)
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
+  const split = {
+    type: 'Split',
+    pattern: { Regex: parts.pattern },
+    behavior: 'Isolated',
+    invert: false,
+  }
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: parts.added.map(({ id, content, special }) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special,
+    })),
+    normalizer: null,
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [split, byteLevel] },
+    post_processor: null,
+    decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: ignoreMerges,
+      // fromEntries defines keys, so that a token spelt __proto__ stays one.
+      vocab: Object.fromEntries(tokens.flatMap((token, id) => (token === undefined ? [] : [[token, id]]))),
+      merges: lines,
+    },
+  }
+}
+
+/** The pattern that trained tokenizers use. */
+export const DEFAULT_PATTERN = LLAMA3_PATTERN
