@@ -95,12 +95,12 @@ export class Bpe {
       return
     }
     if (end - start > CACHED_LENGTH) {
-      const id = this.whole?.get(bytes.latin1Slice(start, end))
+      const id = this.whole?.get(bytes.toString('latin1', start, end))
       if (id !== undefined) out.push(id)
       else for (const part of this.merge(bytes, start, end)) out.push(part)
       return
     }
-    const key = bytes.latin1Slice(start, end)
+    const key = bytes.toString('latin1', start, end)
     let ids = this.cache.get(key)
     if (ids === undefined) {
       const id = this.whole?.get(key)

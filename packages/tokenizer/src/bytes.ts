@@ -5,8 +5,7 @@ const charOfByte: string[] = []
 const byteOfChar = new Map<string, number>()
 
 for (let byte = 0, next = 0x100; byte < 256; byte++) {
-  const printable =
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
+  const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
   const char = String.fromCharCode(printable ? byte : next++)
   charOfByte.push(char)
   byteOfChar.set(char, byte)

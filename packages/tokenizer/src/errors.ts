@@ -33,7 +33,8 @@ export class TemplateError extends TokenizerError {
 
 /** At most 60 characters of a hostile value, safe to put into a message. */
 export function brief(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : String(describe(value))
+  const text =
+    typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : String(describe(value))
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 

@@ -9,7 +9,10 @@ import { FileFormatError } from './errors.js'
 export const MAX_FILE_BYTES = 128 * 2 ** 20
 
 /** The file's text, or undefined where there is none. Its size is checked before it is read. */
-export async function readText(path: string, maxBytes = MAX_FILE_BYTES): Promise<string | undefined> {
+export async function readText(
+  path: string,
+  maxBytes = MAX_FILE_BYTES,
+): Promise<string | undefined> {
   let handle
   try {
     handle = await open(path, 'r')
@@ -21,7 +24,11 @@ export async function readText(path: string, maxBytes = MAX_FILE_BYTES): Promise
     const stat = await handle.stat()
     if (!stat.isFile()) throw new FileFormatError(path, 'file', 'is not a regular file.')
     if (stat.size > maxBytes) {
-      throw new FileFormatError(path, 'file', `has ${stat.size} bytes; at most ${maxBytes} are read.`)
+      throw new FileFormatError(
+        path,
+        'file',
+        `has ${stat.size} bytes; at most ${maxBytes} are read.`,
+      )
     }
     return (await handle.readFile('utf8')).replace(/^\uFEFF/, '')
   } finally {
@@ -33,7 +40,11 @@ export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new FileFormatError(file, 'file', `is not JSON (${(error as Error).message.slice(0, 100)}).`)
+    throw new FileFormatError(
+      file,
+      'file',
+      `is not JSON (${(error as Error).message.slice(0, 100)}).`,
+    )
   }
 }
 

@@ -27,6 +27,9 @@ const MAX_TOKEN_LENGTH = 2 ** 16
 /** All tokens' text together; decoding one id must not be able to fill the memory. */
 const MAX_VOCAB_TEXT = 2 ** 27
 
+/** Half of a surrogate pair, which has no UTF-8. */
+export const LONE_SURROGATE = /\p{Surrogate}/u
+
 type JsonObject = Record<string, unknown>
 
 /** Checks fields of one file and names them in its errors. */
@@ -46,7 +49,8 @@ class Reader {
 
   array(value: unknown, field: string, max: number): unknown[] {
     if (!Array.isArray(value)) this.fail(field, `is ${brief(value)}. An array is expected.`)
-    if (value.length > max) this.fail(field, `has ${value.length} entries. At most ${max} are read.`)
+    if (value.length > max)
+      this.fail(field, `has ${value.length} entries. At most ${max} are read.`)
     return value
   }
 
@@ -67,7 +71,11 @@ class Reader {
   }
 
   /** Every field of `object` must be in `known` and pass its list of allowed values. */
-  only(object: JsonObject, path: string, known: Record<string, readonly unknown[] | undefined>): void {
+  only(
+    object: JsonObject,
+    path: string,
+    known: Record<string, readonly unknown[] | undefined>,
+  ): void {
     for (const [key, value] of Object.entries(object)) {
       const field = path === '' ? key : `${path}.${key}`
       if (!Object.hasOwn(known, key)) this.fail(brief(field).replaceAll('"', ''), 'is not known.')
@@ -165,14 +173,21 @@ function readAdded(
     })
     const content = read.text(token.content, `${path}.content`)
     const id = read.id(token.id, `${path}.id`)
-    if (!content.isWellFormed()) read.fail(`${path}.content`, 'holds half a surrogate pair.')
+    if (content.length < 2) {
+      // chat.ts could not break it in what users wrote.
+      read.fail(`${path}.content`, `is ${brief(content)}. Two characters or more are supported.`)
+    }
+    if (LONE_SURROGATE.test(content)) read.fail(`${path}.content`, 'holds half a surrogate pair.')
     if (contents.has(content)) read.fail(`${path}.content`, `${brief(content)} is there twice.`)
     if (ids.has(id)) read.fail(`${path}.id`, `${id} is there twice.`)
     contents.add(content)
     ids.add(id)
     const vocabId = idOf.get(content)
     if (vocabId !== undefined && vocabId !== id) {
-      read.fail(`${path}.id`, `is ${id}, but model.vocab gives ${brief(content)} the id ${vocabId}.`)
+      read.fail(
+        `${path}.id`,
+        `is ${id}, but model.vocab gives ${brief(content)} the id ${vocabId}.`,
+      )
     }
     if (tokens[id] !== undefined && tokens[id] !== content) {
       read.fail(`${path}.id`, `${id} is the id of ${brief(tokens[id])} in model.vocab.`)
@@ -220,8 +235,10 @@ function readModel(
     const right = read.text(pair[1], `${field}[1]`)
     const ids = [left, right, left + right].map((token) => {
       const id = idOf.get(token)
-      if (id === undefined) read.fail(field, `needs the token ${brief(token)}, which model.vocab lacks.`)
-      if (special.has(id)) read.fail(field, `would let text become the special token ${brief(token)}.`)
+      if (id === undefined)
+        read.fail(field, `needs the token ${brief(token)}, which model.vocab lacks.`)
+      if (special.has(id))
+        read.fail(field, `would let text become the special token ${brief(token)}.`)
       return id
     })
     const key = ids[0]! * MAX_ID + ids[1]!
@@ -260,7 +277,8 @@ function readPreTokenizer(read: Reader, value: unknown): string {
     use_regex: [false],
   })
   for (const key of ['add_prefix_space', 'use_regex']) {
-    if (byteLevel[key] === undefined) read.fail(`${path(1)}.${key}`, 'is missing; it defaults to true.')
+    if (byteLevel[key] === undefined)
+      read.fail(`${path(1)}.${key}`, 'is missing; it defaults to true.')
   }
   return regex
 }
@@ -289,9 +307,17 @@ function readByteLevel(
 /** The object that tokenizer.json holds; deterministic. */
 export function toTokenizerJson(parts: TokenizerParts): JsonObject {
   const { tokens, merges, ignoreMerges } = parts.model
-  const lines: string[] = []
-  for (let m = 0; m < merges.length; m += 3) lines.push(`${tokens[merges[m]!]} ${tokens[merges[m + 1]!]}`)
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
+  const pairs: [string, string][] = []
+  for (let m = 0; m < merges.length; m += 3)
+    pairs.push([tokens[merges[m]!]!, tokens[merges[m + 1]!]!])
+  // "a b" is what every version of tokenizers reads; a token with a blank in it needs the newer spelling.
+  const spaced = pairs.some(([left, right]) => left.includes(' ') || right.includes(' '))
+  const byteLevel = {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: false,
+  }
   const split = {
     type: 'Split',
     pattern: { Regex: parts.pattern },
@@ -325,8 +351,10 @@ export function toTokenizerJson(parts: TokenizerParts): JsonObject {
       byte_fallback: false,
       ignore_merges: ignoreMerges,
       // fromEntries defines keys, so that a token spelt __proto__ stays one.
-      vocab: Object.fromEntries(tokens.flatMap((token, id) => (token === undefined ? [] : [[token, id]]))),
-      merges: lines,
+      vocab: Object.fromEntries(
+        tokens.flatMap((token, id) => (token === undefined ? [] : [[token, id]])),
+      ),
+      merges: spaced ? pairs : pairs.map((pair) => pair.join(' ')),
     },
   }
 }

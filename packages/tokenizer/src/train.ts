@@ -3,6 +3,7 @@
 
 import { latin1ToToken } from './bytes.js'
 import type { BpeModel } from './bpe.js'
+import { TokenizerError, brief } from './errors.js'
 import { LLAMA3_PATTERN, SPLIT_PATTERNS } from './pretokenize.js'
 
 export interface BpeTrainOptions {
@@ -19,14 +20,20 @@ export function countWords(texts: Iterable<string | Uint8Array>): Map<string, nu
   const nextWord = SPLIT_PATTERNS.get(LLAMA3_PATTERN)!
   const counts = new Map<string, number>()
   for (const text of texts) {
+    if (typeof text !== 'string' && !(text instanceof Uint8Array)) {
+      throw new TokenizerError(
+        'Tokenizer.train',
+        `a text is ${brief(text)}. Strings or UTF-8 bytes are expected.`,
+      )
+    }
     const bytes =
       typeof text === 'string'
         ? Buffer.from(text, 'utf8')
         : Buffer.from(text.buffer, text.byteOffset, text.byteLength)
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const end = nextWord(bytes, start, bytes.length)
       if (end - start > 1) {
-        const word = bytes.latin1Slice(start, end)
+        const word = bytes.toString('latin1', start, end)
         counts.set(word, (counts.get(word) ?? 0) + 1)
       }
       start = end

@@ -1,7 +1,7 @@
 // Walks the tape from a result to the leaves, latest node first, freeing what each node saved as soon as its gradients
 // are issued. Iterative: a graph may be deeper than the call stack.
 import { AutogradError, DTypeError, ShapeError } from '../errors.js'
-import { issueOne } from '../native/encode.js'
+import { filled, issueOne } from '../native/encode.js'
 import { formatShape, sameShape, type Shape } from '../shape.js'
 import { inScope, unowned } from '../scope.js'
 import { Tensor } from '../tensor.js'
@@ -75,8 +75,7 @@ function seed(root: Tensor, gradient: Tensor | undefined): Tensor {
         [root.shape],
       )
     }
-    const one = issueOne('fill', [], { shape: root.shape, dtype: root.dtype }, [1])
-    return one
+    return filled(root, 1, root)
   }
   if (!sameShape(gradient.shape, root.shape)) {
     throw new ShapeError(

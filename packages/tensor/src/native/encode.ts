@@ -163,3 +163,8 @@ export function issueOne(
 ): Tensor {
   return issue(command, inputs, [output], attrs, broadcast)[0]!
 }
+
+/** A new tensor with every element `value`, on the device of `like`. */
+export function filled(meta: Meta, value: number, like: Tensor): Tensor {
+  return issue('fill', [], [{ shape: meta.shape, dtype: meta.dtype }], [value], undefined, like.device)[0]!
+}

@@ -1,7 +1,7 @@
 // Ops that read or write at places given by another tensor. Places are i32 (i64 is accepted), counted from 0; one
 // outside is found while the stream runs and makes the next read fail.
 import { DTypeError, ShapeError } from '../errors.js'
-import { issueOne } from '../native/encode.js'
+import { filled, issueOne } from '../native/encode.js'
 import { formatShape, normalizeDim, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { op } from './table.js'
@@ -30,9 +30,6 @@ interface DimAttr {
   readonly dim: number
 }
 
-const zeros = (meta: { readonly shape: readonly number[] }, like: Tensor): Tensor =>
-  issueOne('fill', [], { shape: meta.shape, dtype: like.dtype }, [0])
-
 const gatherRow = op({
   command: 'gather',
   inputs: ['x', 'index'],
@@ -45,7 +42,7 @@ const gatherRow = op({
   },
   encode: ({ dim }) => [dim],
   saves: ['index'],
-  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: zeros(metas.x, g).scatterAdd(dim, index, g) }),
+  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: filled(metas.x, 0, g).scatterAdd(dim, index, g) }),
 })
 
 const scatterAddRow = op({
@@ -85,7 +82,7 @@ const indexSelectRow = op({
   }),
   encode: ({ dim }) => [dim],
   saves: ['index'],
-  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: zeros(metas.x, g).indexAdd(dim, index, g) }),
+  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: filled(metas.x, 0, g).indexAdd(dim, index, g) }),
 })
 
 const indexAddRow = op({

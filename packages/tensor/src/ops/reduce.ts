@@ -1,7 +1,7 @@
 // Ops that fold dimensions. `dims` undefined means all; `keepDim` leaves a size of 1 where a dimension was.
 import { DTypeError, ShapeError } from '../errors.js'
 import { isFloating, toFloating, type DType } from '../dtype.js'
-import { issueOne, type CommandName, type Meta } from '../native/encode.js'
+import { filled, type CommandName } from '../native/encode.js'
 import { formatShape, normalizeDim, normalizeDims } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { op } from './table.js'
@@ -106,8 +106,6 @@ function drop(t: Tensor, dims: readonly number[], keepDim: boolean): Tensor {
   return keepDim || dims.length === 0 ? t : t.reshape(t.shape.filter((_, d) => !dims.includes(d)))
 }
 
-const zerosOf = ({ shape, dtype }: Meta): Tensor => issueOne('fill', [], { shape, dtype }, [0])
-
 function indexed(command: 'max_index' | 'min_index') {
   const row = op({
     command,
@@ -122,7 +120,7 @@ function indexed(command: 'max_index' | 'min_index') {
     },
     saves: ['indices'],
     grad: (g, { indices }, { metas }) => ({
-      x: zerosOf(metas.x).scatterAdd(-1, indices, g),
+      x: filled(metas.x, 0, g).scatterAdd(-1, indices, g),
     }),
   })
   return (x: Tensor, dim: number, { keepDim = false }: KeepDim = {}): ValuesAndIndices => {

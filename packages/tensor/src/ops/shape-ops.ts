@@ -3,7 +3,7 @@ import { record } from './table.js'
 import { tracks, type InputMeta } from '../autograd/tape.js'
 import { DisposedError, DTypeError, ShapeError } from '../errors.js'
 import { promote } from '../dtype.js'
-import { issueOne, type Meta } from '../native/encode.js'
+import { filled, issueOne, type Meta } from '../native/encode.js'
 import {
   broadcastShapes,
   broadcastStrides,
@@ -159,7 +159,7 @@ function narrow(x: Tensor, dim: number, start: number, length: number, step = 1)
   // An empty view starts nowhere in particular; at 0 it stays inside the storage.
   const offset = length === 0 ? x.offset : x.offset + start * x.strides[d]!
   return viewOf('narrow', x, shape, strides, offset, (g, m) => {
-    const whole = issueOne('fill', [], { shape: m.shape, dtype: g.dtype }, [0])
+    const whole = filled(m, 0, g)
     issueOne('copy', [g], narrow(whole, d, start, length, step))
     return whole
   })

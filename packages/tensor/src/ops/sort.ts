@@ -1,6 +1,6 @@
 // Order along a dimension. The kernels work on the last one; another is moved there.
 import { ShapeError } from '../errors.js'
-import { issueOne } from '../native/encode.js'
+import { filled } from '../native/encode.js'
 import { normalizeDim } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import type { ValuesAndIndices } from './reduce.js'
@@ -13,9 +13,6 @@ export interface SortOps {
   topk(k: number, dim?: number, options?: { largest?: boolean }): ValuesAndIndices
 }
 
-const zeros = (meta: { readonly shape: readonly number[] }, like: Tensor): Tensor =>
-  issueOne('fill', [], { shape: meta.shape, dtype: like.dtype }, [0])
-
 const sortRow = op({
   command: 'sort',
   inputs: ['x'],
@@ -26,7 +23,7 @@ const sortRow = op({
   }),
   encode: ({ descending }) => [descending ? 1 : 0],
   saves: ['indices'],
-  grad: (g, { indices }, { metas }) => ({ x: zeros(metas.x, g).scatterAdd(-1, indices, g) }),
+  grad: (g, { indices }, { metas }) => ({ x: filled(metas.x, 0, g).scatterAdd(-1, indices, g) }),
 })
 
 const topkRow = op({
@@ -39,7 +36,7 @@ const topkRow = op({
   },
   encode: ({ largest }) => [largest ? 1 : 0],
   saves: ['indices'],
-  grad: (g, { indices }, { metas }) => ({ x: zeros(metas.x, g).scatterAdd(-1, indices, g) }),
+  grad: (g, { indices }, { metas }) => ({ x: filled(metas.x, 0, g).scatterAdd(-1, indices, g) }),
 })
 
 export const sortOps = {

@@ -1,0 +1,77 @@
+// Hides benchmark.js. Commands run on a stream, so one op has two times: `issue`, until the call returns, and `done`,
+// until its result is there. Inputs are made before the clock starts; nothing below the printed ± is a difference.
+import Benchmark from 'benchmark'
+import { synchronize, tidy, zeros } from '@shakti/tensor'
+
+export type Mode = 'issue' | 'done'
+
+export interface Bench {
+  /** `matmul f32 512x512x512` */
+  readonly name: string
+  /** Made once, outside of the timed part; returns what is timed. It may keep its results, a scope frees them. */
+  readonly setup: () => () => unknown
+  /** Floating-point operations of one run, for GFLOP/s. */
+  readonly flops?: number
+  /** Bytes read and written by one run, for GB/s. */
+  readonly bytes?: number
+}
+
+export interface Result {
+  readonly name: string
+  readonly mode: Mode
+  /** Mean microseconds of one run. */
+  readonly microseconds: number
+  /** Half the 95 % interval, in percent. */
+  readonly plusMinus: number
+  readonly samples: number
+  readonly gflops?: number
+  readonly gigabytesPerSecond?: number
+}
+
+export interface Limits {
+  /** Seconds that one bench may take. */
+  readonly maxTime: number
+  readonly minSamples: number
+}
+
+/** Short cycles, with the stream drained between them: else a queue of millions would be timed, not the calls. */
+function issueMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
+  const mark = zeros([1])
+  const fn = (): void => tidy(() => void run())
+  return measure(new Benchmark('issue', { ...limits, minTime: 0.001, fn, onCycle: () => mark.dataSync() }))
+}
+
+function doneMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
+  const fn = (deferred: { resolve(): void }): void => {
+    tidy(() => void run())
+    void synchronize().then(() => deferred.resolve())
+  }
+  return measure(new Benchmark('done', { ...limits, defer: true, fn }))
+}
+
+function measure(bench: Benchmark): Promise<Benchmark> {
+  return new Promise((resolve, reject) => {
+    bench.on('complete', () => resolve(bench))
+    bench.on('error', () => reject((bench as { error?: Error }).error ?? new Error('benchmark failed')))
+    bench.run({ async: true })
+  })
+}
+
+export async function time(bench: Bench, mode: Mode, limits: Limits): Promise<Result> {
+  const run = bench.setup()
+  // First runs pay for memory and caches.
+  for (let i = 0; i < 3; i++) tidy(() => void run())
+  await synchronize()
+  const { stats } = await (mode === 'issue' ? issueMode(run, limits) : doneMode(run, limits))
+  await synchronize()
+  const seconds = stats.mean
+  return {
+    name: bench.name,
+    mode,
+    microseconds: seconds * 1e6,
+    plusMinus: stats.rme,
+    samples: stats.sample.length,
+    ...(mode === 'done' && bench.flops ? { gflops: bench.flops / seconds / 1e9 } : {}),
+    ...(mode === 'done' && bench.bytes ? { gigabytesPerSecond: bench.bytes / seconds / 1e9 } : {}),
+  }
+}

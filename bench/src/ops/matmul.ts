@@ -1,0 +1,49 @@
+import { randn, type DType } from '@shakti/tensor'
+import type { Bench } from '../lib/metabench.js'
+
+// Squares, and the shapes of a small Shakti-VLM: [tokens, in] x [in, out].
+const shapes = [
+  [64, 64, 64],
+  [256, 256, 256],
+  [1024, 1024, 1024],
+  [512, 256, 768],
+  [2048, 128, 512],
+  [1, 1024, 4096],
+] as const
+
+function matmul(dtype: DType, m: number, k: number, n: number): Bench {
+  return {
+    name: `matmul ${dtype} ${m}x${k}x${n}`,
+    flops: 2 * m * k * n,
+    setup: () => {
+      const [a, b] = [randn([m, k]).to(dtype), randn([k, n]).to(dtype)]
+      return () => a.matmul(b)
+    },
+  }
+}
+
+export const products: Bench[] = [
+  ...shapes.map(([m, k, n]) => matmul('f32', m, k, n)),
+  matmul('bf16', 1024, 1024, 1024),
+  matmul('f64', 512, 512, 512),
+  {
+    name: 'linear f32 512x256x768, backward too',
+    flops: 3 * 2 * 512 * 256 * 768,
+    setup: () => {
+      const x = randn([512, 256], { requiresGrad: true })
+      const w = randn([768, 256], { requiresGrad: true })
+      return () => {
+        x.linear(w).sum().backward()
+        x.grad = w.grad = undefined
+      }
+    },
+  },
+  {
+    name: 'matmul f32 batch 16 of 128x64x128',
+    flops: 16 * 2 * 128 * 64 * 128,
+    setup: () => {
+      const [a, b] = [randn([16, 128, 64]), randn([16, 64, 128])]
+      return () => a.matmul(b)
+    },
+  },
+]

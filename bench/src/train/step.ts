@@ -1,0 +1,70 @@
+// One step of a small transformer block in plain ops: forward, backward, clipping, AdamW.
+import {
+  adamw_,
+  clipScale,
+  crossEntropy,
+  embedding,
+  globalNorm,
+  randint,
+  randn,
+  rmsNorm,
+  scaledDotProductAttention,
+  swiglu,
+  zerosLike,
+  type Tensor,
+} from '@shakti/tensor'
+import type { Bench } from '../lib/metabench.js'
+
+const [batch, length, width, heads, ffn, vocab, layers] = [8, 64, 128, 4, 256, 1024, 2]
+const tokens = batch * length
+
+function param(...shape: number[]): Tensor {
+  return randn(shape).mul(0.05).requiresGrad_()
+}
+
+function makeStep(): () => void {
+  const table = param(vocab, width)
+  const blocks = Array.from({ length: layers }, () => ({
+    qkv: param(3 * width, width),
+    out: param(width, width),
+    gate: param(ffn, width),
+    up: param(ffn, width),
+    down: param(width, ffn),
+  }))
+  const params = [table, ...blocks.flatMap((b) => Object.values(b))]
+  const moments = params.map((p) => [zerosLike(p), zerosLike(p)] as const)
+  const ids = randint(0, vocab, [batch, length])
+  const target = randint(0, vocab, [tokens])
+  let step = 0
+
+  const forward = (): Tensor => {
+    let x = embedding(ids, table)
+    for (const b of blocks) {
+      const parts = rmsNorm(x).linear(b.qkv).reshape([batch, length, 3, heads, width / heads])
+      const [q, k, v] = [0, 1, 2].map((i) => parts.select(2, i)) as [Tensor, Tensor, Tensor]
+      const y = scaledDotProductAttention(q, k, v, { isCausal: true, layout: 'blhd' })
+      x = x.add(y.reshape([batch, length, width]).linear(b.out))
+      const h = rmsNorm(x)
+      x = x.add(swiglu(h.linear(b.gate), h.linear(b.up)).linear(b.down))
+    }
+    return crossEntropy(rmsNorm(x).linear(table).reshape([tokens, vocab]), target)
+  }
+
+  return () => {
+    forward().backward()
+    const grads = params.map((p) => p.grad!)
+    const scale = clipScale(globalNorm(grads), 1)
+    adamw_(params, grads, moments.map((m) => m[0]), moments.map((m) => m[1]), { lr: 1e-3, step: ++step, scale })
+    for (const p of params) p.grad = undefined
+  }
+}
+
+const weights = vocab * width + layers * (4 * width * width + 3 * width * ffn)
+
+export const trainStep: Bench[] = [
+  {
+    name: `train step, ${layers} layers of ${width}, ${tokens} tokens`,
+    flops: 6 * tokens * weights,
+    setup: makeStep,
+  },
+]

@@ -1,0 +1,435 @@
+// The border: decodes calls from JavaScript, hands them to Env, encodes the answers. The only file that includes nan.
+#include <nan.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "../runtime/abi.gen.h"
+#include "../runtime/env.h"
+#include "../runtime/pool.h"
+
+namespace {
+
+using shakti::Env;
+using v8::ArrayBuffer;
+using v8::ArrayBufferView;
+using v8::BackingStore;
+using v8::Local;
+using v8::Object;
+using v8::Value;
+using Info = const Nan::FunctionCallbackInfo<Value>&;
+
+// Bytes reported to V8 lag behind by at most this.
+constexpr int64_t kReportStep = 1 << 20;
+
+struct Binding;
+
+// A weak handle on the object that owns a storage. Its callback runs inside the collection and calls no JavaScript.
+struct Guard {
+  Binding* binding;
+  v8::Global<Object> owner;
+  double handle;
+  int64_t bytes;
+};
+
+// A read on its way: filled by the executor, answered on the JavaScript thread.
+struct Read {
+  Nan::Callback done;
+  std::shared_ptr<BackingStore> into;
+};
+
+struct Binding {
+  explicit Binding(v8::Isolate* i) : isolate(i), env(new Env) {}
+
+  v8::Isolate* isolate;
+  std::unique_ptr<Env> env;
+  std::shared_ptr<BackingStore> buffer;  // kept here: JavaScript may transfer or drop its own reference
+  std::unordered_set<Guard*> guards;
+  int64_t unreported = 0;
+
+  uv_async_t* async = nullptr;
+  std::mutex mutex;
+  std::vector<Read*> finished;
+  int64_t outstanding = 0;
+
+  double* words() const { return buffer ? static_cast<double*>(buffer->Data()) : nullptr; }
+
+  void account(int64_t bytes) {
+    unreported += bytes;
+    if (unreported < kReportStep && unreported > -kReportStep) return;
+    const int64_t now = unreported;
+    unreported = 0;
+    isolate->AdjustAmountOfExternalAllocatedMemory(now);
+  }
+};
+
+Binding* self(Info info) { return static_cast<Binding*>(info.Data().As<v8::External>()->Value()); }
+
+void number(Info info, double v) { info.GetReturnValue().Set(v); }
+
+double arg(Info info, int i) { return info[i]->IsNumber() ? info[i].As<v8::Number>()->Value() : std::nan(""); }
+
+// The bytes of an ArrayBuffer or of a view on one; false for anything else, and for a detached buffer.
+bool bytes_of(Local<Value> value, std::shared_ptr<BackingStore>* store, char** data, size_t* size) {
+  Local<ArrayBuffer> buffer;
+  size_t offset = 0;
+  if (value->IsArrayBufferView()) {
+    Local<ArrayBufferView> view = value.As<ArrayBufferView>();
+    buffer = view->Buffer();
+    offset = view->ByteOffset();
+    *size = view->ByteLength();
+  } else if (value->IsArrayBuffer()) {
+    buffer = value.As<ArrayBuffer>();
+    *size = buffer->ByteLength();
+  } else {
+    return false;
+  }
+  *store = buffer->GetBackingStore();
+  *data = static_cast<char*>((*store)->Data()) + offset;
+  return offset + *size <= (*store)->ByteLength();
+}
+
+bool refuse(Info info, int code, const char* op, const char* message) {
+  self(info)->env->last_error = {code, message, op, false};
+  number(info, -1);
+  return false;
+}
+
+void on_weak(const v8::WeakCallbackInfo<Guard>& info) {
+  Guard* guard = info.GetParameter();
+  guard->owner.Reset();
+  Binding* b = guard->binding;
+  b->env->release(guard->handle);
+  // Reporting to V8 may start a collection, which must not happen here; the next call does it.
+  b->unreported -= guard->bytes;
+  b->guards.erase(guard);
+  delete guard;
+}
+
+void on_finished(uv_async_t* async) {
+  auto* b = static_cast<Binding*>(async->data);
+  Nan::HandleScope scope;
+  std::vector<Read*> reads;
+  {
+    std::lock_guard<std::mutex> lock(b->mutex);
+    reads.swap(b->finished);
+  }
+  for (Read* read : reads) {
+    if (--b->outstanding == 0) uv_unref(reinterpret_cast<uv_handle_t*>(async));
+    std::unique_ptr<Read> owned(read);
+    const bool failed = b->env->stream.failed();
+    if (failed) b->env->set_late_error();
+    Local<Value> code = Nan::New<v8::Number>(failed ? -1 : 0);
+    Nan::AsyncResource resource("shakti:read");
+    owned->done.Call(1, &code, &resource);
+  }
+}
+
+NAN_METHOD(Init) {
+  Binding* b = self(info);
+  std::shared_ptr<BackingStore> store;
+  char* data;
+  size_t size;
+  if (!bytes_of(info[0], &store, &data, &size) || size < shakti::kBufferBytes || !info[0]->IsArrayBuffer()) {
+    return Nan::ThrowTypeError("init: needs an ArrayBuffer of 512 KiB");
+  }
+  b->buffer = store;
+  Local<Object> out = Nan::New<Object>();
+  const auto text = [](const std::string& s) { return Nan::New(s).ToLocalChecked(); };
+  Nan::Set(out, text("abi"), text(SHAKTI_ABI));
+  Nan::Set(out, text("isa"), text(shakti::isa_name(b->env->stream.isa)));
+  Local<v8::Array> isas = Nan::New<v8::Array>();
+  for (int i = 0, n = 0; i < shakti::kIsaCount; ++i) {
+    const auto isa = static_cast<shakti::Isa>(i);
+    if (shakti::isa_available(isa)) Nan::Set(isas, n++, text(shakti::isa_name(isa)));
+  }
+  Nan::Set(out, text("isas"), isas);
+  Nan::Set(out, text("threads"), Nan::New(shakti::Pool::instance().threads()));
+  Nan::Set(out, text("cpu"), text(shakti::cpu_model()));
+  info.GetReturnValue().Set(out);
+}
+
+NAN_METHOD(Submit) {
+  Binding* b = self(info);
+  const double length = arg(info, 0);
+  if (!b->buffer || !(length >= 0 && length <= static_cast<double>(shakti::kBufferBytes / sizeof(double)))) {
+    refuse(info, shakti::Status::value, "submit", "bad record length, or init() was not called");
+    return;
+  }
+  number(info, b->env->submit(b->words(), static_cast<int64_t>(length), b->words()) ? 0 : -1);
+}
+
+NAN_METHOD(Alloc) { number(info, self(info)->env->alloc(arg(info, 0))); }
+
+NAN_METHOD(Release) {
+  Binding* b = self(info);
+  const double length = arg(info, 0);
+  if (!b->buffer || !(length >= 0 && length <= static_cast<double>(shakti::kBufferBytes / sizeof(double)))) return;
+  const double* handles = b->words();
+  for (int64_t i = 0; i < static_cast<int64_t>(length); ++i) b->env->release(handles[i]);
+}
+
+NAN_METHOD(MakeGuard) {
+  Binding* b = self(info);
+  const double bytes = arg(info, 2);
+  if (!info[0]->IsObject() || !(bytes >= 0 && bytes < 1e15)) return Nan::ThrowTypeError("guard: needs an object, a handle and bytes");
+  auto* guard = new Guard{b, {}, arg(info, 1), static_cast<int64_t>(bytes)};
+  guard->owner.Reset(b->isolate, info[0].As<Object>());
+  guard->owner.SetWeak(guard, on_weak, v8::WeakCallbackType::kParameter);
+  b->guards.insert(guard);
+  // A small object in JavaScript stands for this much memory: without the report V8 collects too late.
+  b->account(guard->bytes);
+}
+
+NAN_METHOD(AdjustExternal) {
+  const double bytes = arg(info, 0);
+  if (std::fabs(bytes) < 1e15) self(info)->account(static_cast<int64_t>(bytes));
+}
+
+NAN_METHOD(Upload) {
+  Env& env = *self(info)->env;
+  std::shared_ptr<BackingStore> store;
+  char* data;
+  size_t size;
+  if (!bytes_of(info[2], &store, &data, &size)) {
+    refuse(info, shakti::Status::value, "upload", "needs an ArrayBuffer or a view that is not detached");
+    return;
+  }
+  if (env.refuse_if_failed("upload")) return number(info, -1);
+  char* to = env.resolve("upload", arg(info, 0), arg(info, 1), size);
+  if (to == nullptr) return number(info, -1);
+  if (env.stream.idle()) {
+    std::memcpy(to, data, size);
+  } else {
+    // A queued command may still read what lies there: the copy takes its place in the order.
+    std::shared_ptr<char> staging(static_cast<char*>(std::malloc(size ? size : 1)), std::free);
+    if (!staging) {
+      refuse(info, shakti::Status::out_of_memory, "upload", "no memory for the staging copy");
+      return;
+    }
+    std::memcpy(staging.get(), data, size);
+    env.stream.enqueue([staging, to, size] { std::memcpy(to, staging.get(), size); });
+  }
+  number(info, 0);
+}
+
+NAN_METHOD(ReadSync) {
+  Env& env = *self(info)->env;
+  std::shared_ptr<BackingStore> store;
+  char* data;
+  size_t size;
+  if (!bytes_of(info[2], &store, &data, &size)) {
+    refuse(info, shakti::Status::value, "read", "needs an ArrayBuffer or a view that is not detached");
+    return;
+  }
+  const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
+  if (from == nullptr) return number(info, -1);
+  env.stream.sync();
+  if (env.stream.failed()) {
+    env.set_late_error();
+    return number(info, -1);
+  }
+  std::memcpy(data, from, size);
+  number(info, 0);
+}
+
+// Queues `work`, and calls the function info[i] when it is done.
+void finish_later(Info info, int i, std::shared_ptr<BackingStore> keep, std::function<void()> work) {
+  Binding* b = self(info);
+  auto* read = new Read{Nan::Callback(info[i].As<v8::Function>()), std::move(keep)};
+  if (b->outstanding++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(b->async));
+  b->env->stream.enqueue([b, read, work = std::move(work)] {
+    work();
+    {
+      std::lock_guard<std::mutex> lock(b->mutex);
+      b->finished.push_back(read);
+    }
+    uv_async_send(b->async);
+  });
+}
+
+NAN_METHOD(ReadAsync) {
+  Env& env = *self(info)->env;
+  std::shared_ptr<BackingStore> store;
+  char* data;
+  size_t size;
+  if (!bytes_of(info[2], &store, &data, &size) || !info[3]->IsFunction()) {
+    refuse(info, shakti::Status::value, "read", "needs an ArrayBuffer that is not detached, and a function");
+    return;
+  }
+  const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
+  if (from == nullptr) return number(info, -1);
+  finish_later(info, 3, store, [from, data, size] { std::memcpy(data, from, size); });
+  number(info, 0);
+}
+
+NAN_METHOD(Flush) {
+  if (!info[0]->IsFunction()) return Nan::ThrowTypeError("flush: needs a function");
+  finish_later(info, 0, nullptr, [] {});
+}
+
+NAN_METHOD(Sync) {
+  Env& env = *self(info)->env;
+  env.stream.sync();
+  if (env.stream.failed()) {
+    env.set_late_error();
+    return number(info, -1);
+  }
+  number(info, 0);
+}
+
+NAN_METHOD(MapFile) {
+  if (!info[0]->IsString()) {
+    refuse(info, shakti::Status::value, "mapFile", "needs a path");
+    return;
+  }
+  Nan::Utf8String path(info[0]);
+  if (*path == nullptr || std::strlen(*path) != static_cast<size_t>(path.length())) {
+    refuse(info, shakti::Status::value, "mapFile", "a path cannot hold a zero byte");
+    return;
+  }
+  number(info, self(info)->env->map_file(*path, arg(info, 1), arg(info, 2)));
+}
+
+void set(Local<Object> o, const char* key, double v) { Nan::Set(o, Nan::New(key).ToLocalChecked(), Nan::New(v)); }
+
+NAN_METHOD(GetLastError) {
+  const auto& e = self(info)->env->last_error;
+  Local<Object> out = Nan::New<Object>();
+  set(out, "code", e.code);
+  Nan::Set(out, Nan::New("message").ToLocalChecked(), Nan::New(e.message).ToLocalChecked());
+  Nan::Set(out, Nan::New("op").ToLocalChecked(), Nan::New(e.op).ToLocalChecked());
+  Nan::Set(out, Nan::New("late").ToLocalChecked(), Nan::New(e.late));
+  info.GetReturnValue().Set(out);
+}
+
+NAN_METHOD(ResetError) { self(info)->env->stream.reset_error(); }
+
+NAN_METHOD(GetStats) {
+  Env& env = *self(info)->env;
+  const auto s = env.stats();
+  Local<Object> out = Nan::New<Object>();
+  set(out, "handles", static_cast<double>(s.handles));
+  set(out, "liveBytes", static_cast<double>(s.memory.live));
+  set(out, "cachedBytes", static_cast<double>(s.memory.cached));
+  set(out, "peakBytes", static_cast<double>(s.memory.peak));
+  set(out, "reservedBytes", static_cast<double>(s.memory.reserved));
+  set(out, "commands", static_cast<double>(env.stream.commands));
+  set(out, "inlined", static_cast<double>(env.stream.inlined));
+  set(out, "wakes", static_cast<double>(env.stream.wakes));
+  info.GetReturnValue().Set(out);
+}
+
+NAN_METHOD(ClearCache) { self(info)->env->clear_cache(); }
+
+NAN_METHOD(SetMemoryLimit) {
+  const double bytes = arg(info, 0);
+  if (!(bytes >= 0 && bytes < 1e15)) return Nan::ThrowTypeError("setMemoryLimit: needs a number of bytes, 0 for none");
+  self(info)->env->allocator.set_limit(static_cast<uint64_t>(bytes));
+}
+
+NAN_METHOD(Configure) {
+  Env& env = *self(info)->env;
+  if (!info[0]->IsObject()) {
+    refuse(info, shakti::Status::value, "configure", "needs an object");
+    return;
+  }
+  Local<Object> o = info[0].As<Object>();
+  const auto get = [&](const char* key) { return Nan::Get(o, Nan::New(key).ToLocalChecked()).FromMaybe(Local<Value>(Nan::Undefined())); };
+  env.stream.sync();
+  Local<Value> v = get("threads");
+  if (v->IsNumber()) shakti::Pool::instance().set_threads(static_cast<int>(std::fmin(std::fmax(v.As<v8::Number>()->Value(), 1), 256)));
+  v = get("isa");
+  if (v->IsString()) {
+    const std::string wanted = *Nan::Utf8String(v);
+    bool found = false;
+    for (int i = 0; i < shakti::kIsaCount; ++i) {
+      const auto isa = static_cast<shakti::Isa>(i);
+      if (wanted == shakti::isa_name(isa) && shakti::isa_available(isa)) {
+        env.stream.isa = isa;
+        found = true;
+      }
+    }
+    if (!found) {
+      refuse(info, shakti::Status::value, "configure", "this machine cannot run that instruction set");
+      return;
+    }
+  }
+  v = get("inline");
+  if (v->IsString()) {
+    const std::string mode = *Nan::Utf8String(v);
+    env.stream.inline_mode = mode == "never"    ? shakti::InlineMode::never
+                             : mode == "always" ? shakti::InlineMode::always
+                                                : shakti::InlineMode::automatic;
+  }
+  v = get("slowMicroseconds");
+  if (v->IsNumber()) env.stream.slow_microseconds = static_cast<int>(std::fmin(std::fmax(v.As<v8::Number>()->Value(), 0), 1e6));
+  v = get("poison");
+  if (v->IsBoolean()) env.poison = v->IsTrue();
+  number(info, 0);
+}
+
+NAN_METHOD(OpNames) {
+  Local<v8::Array> out = Nan::New<v8::Array>(shakti::kOpCount);
+  for (int i = 0; i < shakti::kOpCount; ++i) Nan::Set(out, static_cast<uint32_t>(i), Nan::New(shakti::kOps[i].name).ToLocalChecked());
+  info.GetReturnValue().Set(out);
+}
+
+// Runs when the JavaScript thread ends, by itself or by terminate(): queued work is dropped, the executor joined.
+void cleanup(void* data) {
+  auto* b = static_cast<Binding*>(data);
+  b->env->stream.stop();
+  for (Guard* guard : b->guards) {
+    guard->owner.Reset();
+    delete guard;
+  }
+  b->guards.clear();
+  for (Read* read : b->finished) delete read;
+  b->async->data = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(b->async), [](uv_handle_t* h) { delete reinterpret_cast<uv_async_t*>(h); });
+  delete b;
+}
+
+NAN_MODULE_INIT(Load) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  auto* b = new Binding(isolate);
+  b->async = new uv_async_t;
+  uv_async_init(Nan::GetCurrentEventLoop(), b->async, on_finished);
+  b->async->data = b;
+  uv_unref(reinterpret_cast<uv_handle_t*>(b->async));
+  node::AddEnvironmentCleanupHook(isolate, cleanup, b);
+
+  Local<v8::External> data = Nan::New<v8::External>(b);
+  const auto method = [&](const char* name, Nan::FunctionCallback callback) {
+    Local<v8::FunctionTemplate> t = Nan::New<v8::FunctionTemplate>(callback, data);
+    Nan::Set(target, Nan::New(name).ToLocalChecked(), Nan::GetFunction(t).ToLocalChecked());
+  };
+  method("init", Init);
+  method("submit", Submit);
+  method("alloc", Alloc);
+  method("release", Release);
+  method("guard", MakeGuard);
+  method("adjustExternal", AdjustExternal);
+  method("upload", Upload);
+  method("readSync", ReadSync);
+  method("readAsync", ReadAsync);
+  method("flush", Flush);
+  method("sync", Sync);
+  method("mapFile", MapFile);
+  method("lastError", GetLastError);
+  method("resetError", ResetError);
+  method("stats", GetStats);
+  method("clearCache", ClearCache);
+  method("setMemoryLimit", SetMemoryLimit);
+  method("configure", Configure);
+  method("opNames", OpNames);
+}
+
+}  // namespace
+
+NAN_MODULE_WORKER_ENABLED(shakti, Load)

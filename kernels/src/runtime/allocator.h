@@ -1,0 +1,57 @@
+// A caching allocator for host memory. Blocks come in size classes, so that a step that repeats finds its blocks again.
+// Not thread-safe: the thread that issues commands owns it. Freeing is ordered by the stream (see stream.h), so a block
+// may be handed out again while a queued command still reads it: the next writer runs after that reader.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace shakti {
+
+class Allocator {
+ public:
+  struct Stats {
+    uint64_t live = 0;      // bytes handed out
+    uint64_t cached = 0;    // bytes free for reuse
+    uint64_t peak = 0;      // the most that was live
+    uint64_t reserved = 0;  // bytes taken from the system
+  };
+
+  Allocator();
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  // 64-byte aligned; null when the limit or the system says no. `bytes` 0 gives a small block.
+  void* allocate(uint64_t bytes);
+  // `bytes` as asked for.
+  void free(void* ptr, uint64_t bytes);
+  // Gives free large blocks back to the system. The caller has seen to it that no queued command uses them.
+  void clear_cache();
+  void set_limit(uint64_t bytes) { limit_ = bytes; }
+  uint64_t limit() const { return limit_; }
+  const Stats& stats() const { return stats_; }
+
+ private:
+  static uint64_t size_class(uint64_t bytes);
+  void* from_slab(uint64_t size);
+  void* from_system(uint64_t size);
+
+  struct Mapping {
+    void* base;
+    uint64_t bytes;
+  };
+  std::map<uint64_t, std::vector<void*>> free_;  // class -> blocks
+  std::map<void*, Mapping> large_;               // block -> its own mapping
+  std::vector<Mapping> slabs_;
+  char* slab_at_ = nullptr;
+  uint64_t slab_left_ = 0;
+  uint64_t limit_;
+  Stats stats_;
+};
+
+// What the process may use: the smaller of physical memory and the cgroup's limit.
+uint64_t system_memory();
+
+}  // namespace shakti

@@ -1,0 +1,470 @@
+#include "env.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+namespace shakti {
+namespace {
+
+constexpr double kIndexSpan = 16777216;  // a handle is generation * 2^24 + index
+constexpr uint32_t kMaxGeneration = (1u << 29) - 1;
+constexpr int64_t kMaxInt = int64_t{1} << 53;
+
+bool to_int(double v, int64_t low, int64_t high, int64_t* out) {
+  // The comparisons are false for NaN.
+  if (!(v >= static_cast<double>(low) && v <= static_cast<double>(high))) return false;
+  *out = static_cast<int64_t>(v);
+  return static_cast<double>(*out) == v;
+}
+
+// What an OP line promises about one side of an op: "x, bias?" or "scale?, grads*".
+struct Signature {
+  int fixed = 0;  // named operands before a list
+  bool list = false;
+  uint64_t optional = 0;  // bit i: operand i may be absent
+
+  explicit Signature(const char* text) {
+    for (const char* p = text; *p;) {
+      while (*p == ' ' || *p == ',') ++p;
+      if (!*p) break;
+      const char* end = p;
+      while (*end && *end != ',') ++end;
+      const char last = end[-1];
+      if (last == '*') {
+        list = true;
+      } else {
+        if (last == '?') optional |= uint64_t{1} << fixed;
+        ++fixed;
+      }
+      p = end;
+    }
+  }
+  bool accepts(int64_t n) const { return list ? n >= fixed : n == fixed; }
+  bool may_lack(int64_t i) const { return i < fixed && (optional >> i & 1); }
+};
+
+struct OpSignature {
+  Signature in, out;
+  std::vector<char> attrs;  // 'i'nt, 'f'loat, 'b'ool, 'I'nts, 'F'loats
+
+  explicit OpSignature(const Op& op) : in(op.inputs), out(op.outputs) {
+    std::string text = op.attrs;
+    for (size_t at = 0; (at = text.find(':', at)) != std::string::npos; ++at) {
+      const bool many = text.compare(at + 1, 4, "ints") == 0 || text.compare(at + 1, 6, "floats") == 0;
+      const char kind = text[at + 1];
+      attrs.push_back(many ? static_cast<char>(kind - 'a' + 'A') : kind);
+    }
+  }
+
+  // Whether the numbers fit the attributes' kinds; a list is its length and its elements.
+  bool check(const double* v, int64_t n) const {
+    int64_t at = 0;
+    const auto one = [&](char kind) {
+      if (at >= n) return false;
+      int64_t i;
+      const double x = v[at++];
+      if (kind == 'i') return to_int(x, -kMaxInt, kMaxInt, &i);
+      if (kind == 'b') return x == 0 || x == 1;
+      return true;
+    };
+    for (char kind : attrs) {
+      if (kind == 'I' || kind == 'F') {
+        int64_t count;
+        if (at >= n || !to_int(v[at], 0, n - at - 1, &count)) return false;
+        ++at;
+        for (int64_t i = 0; i < count; ++i) {
+          if (!one(static_cast<char>(kind - 'A' + 'a'))) return false;
+        }
+      } else if (!one(kind)) {
+        return false;
+      }
+    }
+    return at == n;
+  }
+};
+
+const std::vector<OpSignature>& signatures() {
+  static const auto* all = [] {
+    auto* v = new std::vector<OpSignature>;
+    for (int i = 0; i < kOpCount; ++i) v->emplace_back(kOps[i]);
+    return v;
+  }();
+  return *all;
+}
+
+std::string format_bytes(uint64_t bytes) {
+  char text[32];
+  if (bytes >= 1u << 30) {
+    std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1u << 30));
+  } else {
+    std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1u << 20));
+  }
+  return text;
+}
+
+}  // namespace
+
+const char* dtype_name(DType t) {
+  static const char* names[] = {"f32", "bf16", "f16", "f64", "i32", "i64", "u8", "bool"};
+  return names[static_cast<int>(t)];
+}
+
+Env::Env() {
+  record_.resize(kBufferBytes / sizeof(double));
+  storages_.emplace_back();  // index 0 with generation 0 would be handle 0, "none"
+  stream.isa = best_isa();
+}
+
+Env::~Env() {
+  stream.stop();
+  for (auto& s : storages_) {
+    if (s.mapping) munmap(s.mapping, s.mapping_bytes);
+  }
+}
+
+bool Env::fail(int code, const char* op, const std::string& message) {
+  last_error = {code, message, op, false};
+  return false;
+}
+
+double Env::refuse(int code, const char* op, const std::string& message) {
+  fail(code, op, message);
+  return -1;
+}
+
+void Env::set_late_error() {
+  const StreamError e = stream.error();
+  last_error = {Status::internal, e.message, e.op, true};
+}
+
+bool Env::refuse_if_failed(const char* op) {
+  if (!stream.failed()) return false;
+  set_late_error();
+  last_error.message += std::string(". Issued before '") + op + "'; the stream takes no more commands until resetDevice()";
+  return true;
+}
+
+Env::Storage* Env::find(double handle) {
+  int64_t h;
+  if (!to_int(handle, 1, kMaxInt, &h)) return nullptr;
+  const uint64_t index = static_cast<uint64_t>(h) & 0xffffff;
+  const uint64_t generation = static_cast<uint64_t>(h) >> 24;
+  if (index >= storages_.size()) return nullptr;
+  Storage& s = storages_[index];
+  return s.live && s.generation == generation ? &s : nullptr;
+}
+
+double Env::add(Storage storage) {
+  uint32_t index;
+  if (!free_.empty()) {
+    index = free_.back();
+    free_.pop_back();
+    storage.generation = storages_[index].generation;
+  } else {
+    index = static_cast<uint32_t>(storages_.size());
+    if (index >= kIndexSpan) return -1;
+    storages_.emplace_back();
+  }
+  storage.live = true;
+  storages_[index] = storage;
+  ++live_;
+  return storage.generation * kIndexSpan + index;
+}
+
+void* Env::allocate(const char* op, uint64_t bytes) {
+  void* p = allocator.allocate(bytes);
+  if (p == nullptr) {
+    clear_cache();
+    p = allocator.allocate(bytes);
+  }
+  if (p == nullptr) {
+    fail(Status::out_of_memory, op,
+         "asked for " + format_bytes(bytes) + "; live " + format_bytes(allocator.stats().live) + " in " +
+             std::to_string(live_) + " storages, cached " + format_bytes(allocator.stats().cached) + ", limit " +
+             format_bytes(allocator.limit()) + ". Free tensors (tidy, dispose), use smaller batches, or setMemoryLimit()");
+  }
+  return p;
+}
+
+double Env::alloc(double bytes) {
+  int64_t n;
+  if (!to_int(bytes, 0, kMaxInt, &n)) return refuse(Status::value, "alloc", "not a number of bytes");
+  Storage s;
+  s.bytes = static_cast<uint64_t>(n);
+  s.data = static_cast<char*>(allocate("alloc", s.bytes));
+  if (s.data == nullptr) return -1;
+  return add(s);
+}
+
+double Env::map_file(const char* path, double offset, double bytes) {
+  int64_t at, n;
+  if (!to_int(offset, 0, kMaxInt, &at) || !to_int(bytes, 0, kMaxInt - at, &n)) {
+    return refuse(Status::value, "mapFile", "not an offset and a number of bytes");
+  }
+  if (n == 0) return alloc(0);
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) {
+    const std::string why = std::strerror(errno);
+    if (fd >= 0) close(fd);
+    return refuse(Status::value, "mapFile", std::string(path) + ": " + why);
+  }
+  if (!S_ISREG(info.st_mode) || info.st_size < at + n) {
+    close(fd);
+    return refuse(Status::value, "mapFile",
+                std::string(path) + " has " + std::to_string(info.st_size) + " bytes, wanted " + std::to_string(n) +
+                    " from " + std::to_string(at));
+  }
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  const int64_t lead = at % page;
+  Storage s;
+  s.mapping_bytes = static_cast<uint64_t>(n + lead);
+  s.mapping = mmap(nullptr, s.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, at - lead);
+  close(fd);
+  if (s.mapping == MAP_FAILED) {
+    return refuse(Status::out_of_memory, "mapFile", std::string(path) + ": " + std::strerror(errno));
+  }
+  s.data = static_cast<char*>(s.mapping) + lead;
+  s.bytes = static_cast<uint64_t>(n);
+  return add(s);
+}
+
+bool Env::release(double handle) {
+  Storage* s = find(handle);
+  if (s == nullptr) return false;
+  if (s->mapping) {
+    // Queued readers come first.
+    void* mapping = s->mapping;
+    const uint64_t bytes = s->mapping_bytes;
+    if (stream.idle()) {
+      munmap(mapping, bytes);
+    } else {
+      stream.enqueue([mapping, bytes] { munmap(mapping, bytes); });
+    }
+  } else {
+    if (poison) {
+      char* data = s->data;
+      const uint64_t bytes = s->bytes;
+      stream.enqueue([data, bytes] { std::memset(data, 0xdb, bytes); });
+    }
+    allocator.free(s->data, s->bytes);
+  }
+  const uint32_t index = static_cast<uint32_t>(s - storages_.data());
+  const uint32_t generation = s->generation;
+  *s = Storage();
+  s->generation = generation + 1;
+  --live_;
+  // A slot whose generations are used up is never handed out again.
+  if (generation < kMaxGeneration) free_.push_back(index);
+  return true;
+}
+
+char* Env::resolve(const char* op, double handle, double offset, uint64_t bytes) {
+  Storage* s = find(handle);
+  if (s == nullptr) {
+    fail(Status::disposed, op, "the tensor's memory was released");
+    return nullptr;
+  }
+  int64_t at;
+  if (!to_int(offset, 0, kMaxInt, &at) || static_cast<uint64_t>(at) > s->bytes || bytes > s->bytes - static_cast<uint64_t>(at)) {
+    fail(Status::shape, op,
+         "bytes " + std::to_string(offset) + " .. +" + std::to_string(bytes) + " lie outside a storage of " + std::to_string(s->bytes));
+    return nullptr;
+  }
+  return s->data + at;
+}
+
+bool Env::submit(const double* source, int64_t length, double* reply) {
+  if (length < 4 || length > static_cast<int64_t>(record_.size())) return fail(Status::value, "submit", "bad record length");
+  std::memcpy(record_.data(), source, static_cast<size_t>(length) * sizeof(double));
+  const double* r = record_.data();
+  int64_t code, n_in, n_out, n_attrs;
+  if (!to_int(r[0], 0, kOpCount - 1, &code)) return fail(Status::value, "submit", "no such command");
+  const Op& op = kOps[code];
+  const OpSignature& signature = signatures()[static_cast<size_t>(code)];
+  if (op.check == nullptr || op.run[0] == nullptr) return fail(Status::internal, op.name, "is not built");
+  if (refuse_if_failed(op.name)) return false;
+  if (!to_int(r[1], 0, kMaxOperands, &n_in) || !to_int(r[2], 0, kMaxOperands, &n_out) || !to_int(r[3], 0, length, &n_attrs) ||
+      !signature.in.accepts(n_in) || !signature.out.accepts(n_out)) {
+    return fail(Status::value, op.name, "wrong number of operands or attributes");
+  }
+
+  const int64_t operands = n_in + n_out;
+  operands_.resize(static_cast<size_t>(operands));
+  std::vector<int64_t> fresh;  // places in the record of outputs to allocate
+  int64_t largest = 0;
+  int64_t at = 4;
+  for (int64_t i = 0; i < operands; ++i) {
+    const bool output = i >= n_in;
+    const int64_t nth = output ? i - n_in : i;
+    Operand& o = operands_[static_cast<size_t>(i)];
+    std::memset(&o, 0, sizeof o);
+    int64_t dtype, ndim, offset;
+    if (at + 4 > length || !to_int(r[at + 1], -1, kDTypeCount - 1, &dtype) || !to_int(r[at + 3], 0, kMaxDims, &ndim) ||
+        !to_int(r[at + 2], 0, kMaxInt, &offset) || at + 4 + 2 * ndim > length) {
+      return fail(Status::value, op.name, "malformed operand");
+    }
+    if (dtype < 0) {
+      const Signature& side = output ? signature.out : signature.in;
+      if (!side.may_lack(nth)) return fail(Status::value, op.name, "a required operand is missing");
+      at += 4;
+      continue;
+    }
+    o.dtype = static_cast<DType>(dtype);
+    o.ndim = static_cast<int32_t>(ndim);
+    // Highest element touched, in checked arithmetic.
+    int64_t numel = 1, last = offset;
+    for (int64_t d = 0; d < ndim; ++d) {
+      if (!to_int(r[at + 4 + d], 0, kMaxInt, &o.shape[d]) || !to_int(r[at + 4 + ndim + d], 0, kMaxInt, &o.strides[d])) {
+        return fail(Status::value, op.name, "sizes and strides must be integers from 0");
+      }
+      int64_t reach;
+      if (__builtin_mul_overflow(numel, o.shape[d], &numel) ||
+          __builtin_mul_overflow(std::max<int64_t>(o.shape[d] - 1, 0), o.strides[d], &reach) ||
+          __builtin_add_overflow(last, reach, &last)) {
+        return fail(Status::shape, op.name, "the size of an operand overflows");
+      }
+      if (output && o.strides[d] == 0 && o.shape[d] > 1) {
+        return fail(Status::shape, op.name, "cannot write to an expanded tensor: its elements share memory. Use contiguous()");
+      }
+    }
+    const int64_t size = static_cast<int64_t>(dtype_size(o.dtype));
+    if (last >= kMaxInt / size || numel >= kMaxInt / size) return fail(Status::shape, op.name, "the size of an operand overflows");
+    largest = std::max(largest, numel);
+    if (output && r[at] == 0) {
+      if (!o.contiguous() || offset != 0) return fail(Status::value, op.name, "a new output must be contiguous");
+      fresh.push_back(at);
+      // Stands in for the memory while the shapes are checked.
+      o.data = reinterpret_cast<void*>(uintptr_t{64});
+    } else {
+      Storage* s = find(r[at]);
+      if (s == nullptr) return fail(Status::disposed, op.name, "an operand's memory was released");
+      if (numel > 0 && static_cast<uint64_t>((last + 1) * size) > s->bytes) {
+        return fail(Status::shape, op.name, "an operand reaches outside its storage");
+      }
+      o.data = s->data + (numel > 0 ? offset * size : 0);
+      if (reinterpret_cast<uintptr_t>(o.data) % static_cast<uintptr_t>(size) != 0) {
+        return fail(Status::value, op.name, "an operand is not aligned to its element size");
+      }
+    }
+    at += 4 + 2 * ndim;
+  }
+  if (at + n_attrs != length || !signature.check(r + at, n_attrs)) {
+    return fail(Status::value, op.name, "attributes do not fit the op");
+  }
+
+  Args args{};
+  args.in = operands_.data();
+  args.out = operands_.data() + n_in;
+  args.attrs = r + at;
+  args.n_in = static_cast<int32_t>(n_in);
+  args.n_out = static_cast<int32_t>(n_out);
+  args.n_attrs = static_cast<int32_t>(n_attrs);
+  const Status status = op.check(args);
+  if (!status) return fail(status.code, op.name, status.message);
+
+  // Reserve everything before anything runs; on failure nothing stays.
+  std::vector<double> handles;
+  const auto undo = [&] {
+    for (double h : handles) release(h);
+    return false;
+  };
+  size_t next = 0;
+  for (int64_t i = n_in; i < operands; ++i) {
+    Operand& o = operands_[static_cast<size_t>(i)];
+    if (o.data != reinterpret_cast<void*>(uintptr_t{64})) continue;
+    Storage s;
+    s.bytes = static_cast<uint64_t>(o.numel()) * dtype_size(o.dtype);
+    s.data = static_cast<char*>(allocate(op.name, s.bytes));
+    if (s.data == nullptr) return undo();
+    const double handle = add(s);
+    if (handle < 0) {
+      allocator.free(s.data, s.bytes);
+      fail(Status::out_of_memory, op.name, "too many live storages");
+      return undo();
+    }
+    handles.push_back(handle);
+    o.data = s.data;
+    reply[fresh[next++]] = handle;
+  }
+  if (op.workspace) {
+    const size_t bytes = op.workspace(args);
+    if (bytes > 0) {
+      args.workspace = allocate(op.name, bytes);
+      if (args.workspace == nullptr) return undo();
+      // Free for the next command: it runs after this one.
+      allocator.free(args.workspace, bytes);
+    }
+  }
+  stream.submit(op, args, op.cost * static_cast<double>(largest) + 20);
+  return true;
+}
+
+Env::Stats Env::stats() const { return {live_, allocator.stats()}; }
+
+void Env::clear_cache() {
+  stream.sync();
+  allocator.clear_cache();
+}
+
+bool isa_available(Isa isa) {
+#if defined(__x86_64__)
+  // libgcc's test includes what the operating system has enabled (XCR0), not the CPU's word alone.
+  __builtin_cpu_init();
+  switch (isa) {
+    case Isa::avx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl") && isa_available(Isa::avx2);
+    case Isa::avx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    default:
+      return true;
+  }
+#else
+  return isa == Isa::portable;
+#endif
+}
+
+const char* isa_name(Isa isa) {
+  static const char* names[] = {"portable", "avx2", "avx512"};
+  return names[static_cast<int>(isa)];
+}
+
+Isa best_isa() {
+  int best = 0;
+  for (int i = 0; i < kIsaCount; ++i) {
+    if (isa_available(static_cast<Isa>(i))) best = i;
+  }
+  if (const char* wanted = std::getenv("SHAKTI_CPU")) {
+    for (int i = 0; i <= best; ++i) {
+      if (std::strcmp(wanted, isa_name(static_cast<Isa>(i))) == 0) return static_cast<Isa>(i);
+    }
+  }
+  return static_cast<Isa>(best);
+}
+
+std::string cpu_model() {
+  std::string model = "unknown";
+  if (FILE* f = std::fopen("/proc/cpuinfo", "r")) {
+    char line[512];
+    while (std::fgets(line, sizeof line, f)) {
+      if (std::strncmp(line, "model name", 10) == 0) {
+        const char* colon = std::strchr(line, ':');
+        if (colon) model = colon + 2;
+        while (!model.empty() && (model.back() == '\n' || model.back() == ' ')) model.pop_back();
+        break;
+      }
+    }
+    std::fclose(f);
+  }
+  return model;
+}
+
+}  // namespace shakti

@@ -1,0 +1,226 @@
+#include "stream.h"
+
+#include <sys/mman.h>
+
+#include <chrono>
+#include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "pool.h"
+
+namespace shakti {
+namespace {
+
+constexpr double kInlineNanoseconds = 2000;  // a sleeping executor takes longer to wake than this takes to run
+constexpr int kSpins = 1500;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+
+struct Scratch {
+  void* memory = nullptr;
+  ~Scratch() {
+    if (memory) munmap(memory, Context::kScratchBytes);
+  }
+};
+
+}  // namespace
+
+// ---- Context. Chunks may run on pool threads, so it carries the stream and the op itself.
+
+namespace {
+struct RunContext : Context {
+  Stream* stream;
+  const char* op;
+};
+}  // namespace
+
+void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closure) {
+  Pool::instance().run(n, grain < 1 ? 1 : grain, fn, closure);
+}
+
+int Context::threads() const { return Pool::instance().threads(); }
+
+void* Context::scratch(int) {
+  thread_local Scratch mine;
+  if (mine.memory == nullptr) {
+    void* p = mmap(nullptr, kScratchBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // A few MiB of address space; if the system has not even that, nothing can go on.
+    if (p == MAP_FAILED) std::abort();
+    mine.memory = p;
+  }
+  return mine.memory;
+}
+
+void Context::fail(const char* format, ...) {
+  char text[400];
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  auto* self = static_cast<RunContext*>(this);
+  self->stream->fail(self->op, text);
+}
+
+// ---- Commands: one block of memory each, operands and attributes behind the header.
+
+struct Stream::Command {
+  const Op* op = nullptr;
+  Args args{};
+  std::function<void()> task;
+};
+
+void Stream::CommandDeleter::operator()(Command* c) const {
+  c->~Command();
+  std::free(c);
+}
+
+void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
+  ++commands;
+  const bool small = inline_mode == InlineMode::always ||
+                     (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
+  if (small && idle()) {
+    ++inlined;
+    RunContext context;
+    context.stream = this;
+    context.op = op.name;
+    op.run[static_cast<int>(isa)](args, context);
+    return;
+  }
+  const size_t operands = static_cast<size_t>(args.n_in + args.n_out);
+  const size_t bytes = sizeof(Command) + operands * sizeof(Operand) + static_cast<size_t>(args.n_attrs) * sizeof(double);
+  void* memory = std::malloc(bytes);
+  if (memory == nullptr) {
+    fail(op.name, "out of memory for the command itself");
+    return;
+  }
+  CommandPtr c(new (memory) Command);
+  auto* in = reinterpret_cast<Operand*>(c.get() + 1);
+  auto* attrs = reinterpret_cast<double*>(in + operands);
+  std::memcpy(in, args.in, static_cast<size_t>(args.n_in) * sizeof(Operand));
+  std::memcpy(in + args.n_in, args.out, static_cast<size_t>(args.n_out) * sizeof(Operand));
+  std::memcpy(attrs, args.attrs, static_cast<size_t>(args.n_attrs) * sizeof(double));
+  c->op = &op;
+  c->args = args;
+  c->args.in = in;
+  c->args.out = in + args.n_in;
+  c->args.attrs = attrs;
+  push(std::move(c));
+}
+
+void Stream::enqueue(std::function<void()> task) {
+  void* memory = std::malloc(sizeof(Command));
+  if (memory == nullptr) std::abort();
+  CommandPtr c(new (memory) Command);
+  c->task = std::move(task);
+  push(std::move(c));
+}
+
+void Stream::push(CommandPtr command) {
+  if (!executor_.joinable()) executor_ = std::thread([this] { run(); });
+  pending_.fetch_add(1, std::memory_order_acq_rel);
+  bool notify = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    queue_.push_back(std::move(command));
+    queued_.fetch_add(1, std::memory_order_release);
+    notify = sleeping_;
+  }
+  // What reaches this point while the executor sleeps was too big to run inline: waking is worth it.
+  if (notify) {
+    ++wakes;
+    wake_.notify_one();
+  }
+}
+
+void Stream::execute(Command& c) {
+  if (const int us = slow_microseconds.load(std::memory_order_relaxed)) {
+    std::this_thread::sleep_for(std::chrono::microseconds(us));
+  }
+  if (c.op == nullptr) {
+    c.task();
+    return;
+  }
+  if (failed()) return;
+  RunContext context;
+  context.stream = this;
+  context.op = c.op->name;
+  c.op->run[static_cast<int>(isa)](c.args, context);
+}
+
+void Stream::run() {
+  std::deque<CommandPtr> batch;
+  for (;;) {
+    for (int i = 0; i < kSpins && queued_.load(std::memory_order_acquire) == 0; ++i) pause();
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (queue_.empty() && !stopping_) {
+        sleeping_ = true;
+        wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
+        sleeping_ = false;
+      }
+      if (stopping_) return;
+      batch.swap(queue_);
+      queued_.store(0, std::memory_order_release);
+    }
+    while (!batch.empty()) {
+      execute(*batch.front());
+      batch.pop_front();
+      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (waiting_) done_.notify_all();
+      }
+      if (stopping_) return;
+    }
+  }
+}
+
+void Stream::sync() {
+  for (int i = 0; i < kSpins; ++i) {
+    if (idle()) return;
+    pause();
+  }
+  std::unique_lock<std::mutex> lock(mutex_);
+  waiting_ = true;
+  done_.wait(lock, [this] { return idle(); });
+  waiting_ = false;
+}
+
+void Stream::stop() {
+  if (!executor_.joinable()) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  executor_.join();
+}
+
+void Stream::fail(const char* op, const char* message) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (failed_.load()) return;
+  error_ = {op, message};
+  failed_.store(true, std::memory_order_release);
+}
+
+StreamError Stream::error() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return error_;
+}
+
+void Stream::reset_error() {
+  sync();
+  std::lock_guard<std::mutex> lock(mutex_);
+  failed_.store(false);
+  error_ = {};
+}
+
+}  // namespace shakti

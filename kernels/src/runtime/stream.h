@@ -1,0 +1,75 @@
+// The device as an ordered stream of commands. The thread that issues checks a command, reserves its memory and goes
+// on; one executor thread runs commands in order, each on all threads of the pool. Only reading waits.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "op.h"
+
+namespace shakti {
+
+// What a command found wrong while it ran. The stream refuses work from then on until it is reset.
+struct StreamError {
+  std::string op;
+  std::string message;
+};
+
+enum class InlineMode { automatic, never, always };
+
+class Stream {
+ public:
+  Stream() = default;
+  ~Stream() { stop(); }
+
+  // Runs an op: at once on this thread when the stream is idle and the op is tiny (`nanoseconds` estimated), else queued.
+  // `args` points into memory that this call copies.
+  void submit(const Op& op, const Args& args, double nanoseconds);
+  // Queues something that is not an op (a copy in, a copy out, an unmapping), in order with the ops.
+  void enqueue(std::function<void()> task);
+  bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
+  // Waits until everything issued has run.
+  void sync();
+  // Stops the executor; queued commands are dropped.
+  void stop();
+
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+  StreamError error();
+  void reset_error();
+  void fail(const char* op, const char* message);
+
+  Isa isa = Isa::portable;
+  InlineMode inline_mode = InlineMode::automatic;
+  std::atomic<int> slow_microseconds{0};
+  uint64_t commands = 0, inlined = 0, wakes = 0;
+
+ private:
+  struct Command;
+  struct CommandDeleter {
+    void operator()(Command*) const;
+  };
+  using CommandPtr = std::unique_ptr<Command, CommandDeleter>;
+
+  void push(CommandPtr command);
+  void run();
+  void execute(Command& command);
+
+  std::deque<CommandPtr> queue_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::atomic<int64_t> pending_{0};   // issued and not yet finished
+  std::atomic<int64_t> queued_{0};    // what the executor has not taken
+  bool sleeping_ = false, waiting_ = false;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};
+  StreamError error_;
+  std::thread executor_;
+};
+
+}  // namespace shakti

@@ -1,0 +1,206 @@
+// What operands that do not fit get: an error of its class that names the op and both shapes.
+import {
+  AutogradError,
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  ShapeError,
+  arange,
+  cat,
+  conv2d,
+  crossEntropy,
+  embedding,
+  full,
+  interpolate,
+  layerNorm,
+  noGrad,
+  ones,
+  rmsNorm,
+  rope,
+  scaledDotProductAttention,
+  ShaktiError,
+  stack,
+  swiglu,
+  tensor,
+  tidy,
+  where,
+  zeros,
+  type Tensor,
+} from '@shakti/tensor'
+import { assert, assertThrows, test } from './assert.js'
+
+type Row = readonly [what: string, fn: () => unknown, words: readonly string[]]
+const x = zeros([2, 3])
+const y = zeros([4, 5])
+const i = (...data: number[]): Tensor => tensor(Int32Array.from(data))
+
+const shapes: readonly Row[] = [
+  ['add', () => x.add(y), ['[add]', '[2, 3]', '[4, 5]']],
+  ['maximum', () => x.maximum(zeros([2])), ['[maximum]', '[2, 3]', '[2]']],
+  ['lt', () => x.lt(y), ['[lt]', '[2, 3]', '[4, 5]']],
+  ['where', () => where(x.gt(0), y, 0), ['[where]', '[2, 3]', '[4, 5]']],
+  ['matmul', () => x.matmul(y), ['[matmul]', '[2, 3]', '[4, 5]', '3', '4']],
+  ['matmul batch', () => zeros([2, 3, 4]).matmul(zeros([3, 4, 5])), ['[matmul]', '[2, 3, 4]', '[3, 4, 5]']],
+  ['matmul scalar', () => x.matmul(tensor(1)), ['[matmul]', '[2, 3]', '[]']],
+  ['linear', () => x.linear(y), ['[linear]', '[2, 3]', '[4, 5]']],
+  ['linear bias', () => x.linear(zeros([5, 3]), zeros([4])), ['[linear]', '[5, 3]', '[4]']],
+  ['sum dim', () => x.sum(2), ['[sum]', 'dim 2']],
+  ['sum twice', () => x.sum([0, -2]), ['[sum]', 'twice']],
+  ['mean dim', () => x.mean(-3), ['dim -3']],
+  ['amax of nothing', () => zeros([0, 3]).amax(0), ['amax', '[0, 3]']],
+  ['argmax of nothing', () => zeros([0]).argmax(0), ['argmax', '[0]']],
+  ['softmax', () => x.softmax(2), ['softmax', 'dim 2']],
+  ['cumsum', () => x.cumsum(5), ['cumsum', 'dim 5']],
+  ['layerNorm', () => layerNorm(x, zeros([2])), ['[layerNorm]', '[2, 3]', '[2]']],
+  ['rmsNorm', () => rmsNorm(x, zeros([3, 1])), ['[rmsNorm]', '[2, 3]', '[3, 1]']],
+  ['crossEntropy', () => crossEntropy(x, i(0, 1, 2)), ['[crossEntropy]', '[2, 3]', '[3]']],
+  ['embedding', () => embedding(i(1), zeros([4])), ['[embedding]', '[4]']],
+  ['gather', () => x.gather(0, i(0)), ['[gather]', '[2, 3]', '[1]']],
+  ['scatterAdd', () => x.scatterAdd(0, i(0, 1).reshape([1, 2]), zeros([1, 1])), ['[scatterAdd]', '[1, 2]', '[1, 1]']],
+  ['indexSelect', () => x.indexSelect(0, i(0, 1).reshape([1, 2])), ['[indexSelect]', '[1, 2]']],
+  ['indexAdd', () => x.indexAdd(0, i(0), zeros([2, 3])), ['[indexAdd]', '[2, 3]', '[1]']],
+  ['maskedFill', () => x.maskedFill(y.gt(0), 1), ['[2, 3]', '[4, 5]']],
+  ['topk', () => x.topk(4), ['[topk]', '[2, 3]', '4']],
+  ['reshape', () => x.reshape([4, 2]), ['[reshape]', '[2, 3]', '[4, 2]', '6', '8']],
+  ['reshape -1', () => x.reshape([4, -1]), ['[reshape]', '[4, -1]']],
+  ['view', () => zeros([2, 3]).mT().view([6]), ['[view]', '[3, 2]', '[6]']],
+  ['permute', () => x.permute([0, 0]), ['[permute]', '[2, 3]']],
+  ['permute short', () => x.permute([0]), ['[permute]', '[2, 3]']],
+  ['transpose', () => x.transpose(0, 2), ['[transpose]', 'dim 2']],
+  ['expand', () => x.expand([2, 4]), ['[expand]', '[2, 3]', '[2, 4]']],
+  ['squeeze', () => x.squeeze(7), ['[squeeze]', 'dim 7']],
+  ['unsqueeze', () => x.unsqueeze(5), ['[unsqueeze]', '5']],
+  ['narrow', () => x.narrow(1, 2, 2), ['[narrow]', '[2, 3]']],
+  ['select', () => x.select(0, 2), ['[select]', '[2, 3]']],
+  ['slice', () => x.slice(null, null, [0]), ['[slice]', '[2, 3]']],
+  ['split', () => x.split([1, 1], 1), ['[split]', '[2, 3]']],
+  ['cat', () => cat([x, y]), ['[cat]', '[2, 3]', '[4, 5]']],
+  ['cat of nothing', () => cat([]), ['[cat]']],
+  ['stack', () => stack([x, y]), ['[stack]', '[2, 3]', '[4, 5]']],
+  ['pad', () => x.pad([[1, 1], [1, 1], [1, 1]]), ['[pad]', '[2, 3]']],
+  ['pad below zero', () => x.pad([[-2, -2]]), ['[pad]', '[2, 3]']],
+  ['flip', () => x.flip(2), ['[flip]', 'dim 2']],
+  ['repeat', () => x.repeat([2]), ['[repeat]', '[2, 3]']],
+  ['tril', () => zeros([3]).tril(), ['tril', '[3]']],
+  ['conv2d', () => conv2d(zeros([1, 3, 8, 8]), zeros([4, 2, 3, 3])), ['[conv2d]', '[1, 3, 8, 8]', '[4, 2, 3, 3]']],
+  ['conv2d kernel', () => conv2d(zeros([1, 3, 2, 2]), zeros([4, 3, 3, 3])), ['[conv2d]', '3x3', '2x2']],
+  ['interpolate', () => interpolate(x, { size: [2, 2] }), ['[interpolate]', '[2, 3]']],
+  ['rope', () => rope(zeros([1, 4, 2, 6]), zeros([1, 4, 2]), zeros([1, 4, 2])), ['[rope]', '[1, 4, 2, 6]', '[1, 4, 2]']],
+  ['swiglu', () => swiglu(x, y), ['[swiglu]', '[2, 3]', '[4, 5]']],
+  [
+    'attention heads',
+    () => scaledDotProductAttention(zeros([1, 3, 4, 8]), zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8])),
+    ['[scaledDotProductAttention]', '3', '2'],
+  ],
+  [
+    'attention head dim',
+    () => scaledDotProductAttention(zeros([1, 2, 4, 8]), zeros([1, 2, 4, 6]), zeros([1, 2, 4, 6])),
+    ['[scaledDotProductAttention]', '8', '6'],
+  ],
+  ['attention dims', () => scaledDotProductAttention(x, x, x), ['[scaledDotProductAttention]', '[2, 3]']],
+  [
+    'attention mask',
+    () => scaledDotProductAttention(zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), { mask: zeros([3, 3]) }),
+    ['scaledDotProductAttention', '[3, 3]'],
+  ],
+  ['tensor', () => tensor([1, 2, 3], { shape: [2, 2] }), ['[tensor]', '3', '[2, 2]']],
+  ['tensor ragged', () => tensor([[1, 2], [3]]), ['[tensor]']],
+  ['zeros negative', () => zeros([-1]), ['[-1]']],
+  ['zeros fraction', () => zeros([1.5]), ['[1.5]']],
+  ['zeros absurd', () => zeros([2 ** 30, 2 ** 30]), ['1073741824']],
+  ['zeros deep', () => zeros(Array(9).fill(1)), ['8 dimensions']],
+  ['item', () => x.itemSync(), ['[item]', '[2, 3]']],
+  ['copy_', () => zeros([2]).copy_(x), ['[copy_]', '[2, 3]', '[2]']],
+  ['grad', () => (x.grad = y), ['[grad]', '[2, 3]', '[4, 5]']],
+]
+
+for (const [what, fn, words] of shapes) {
+  test(`${what}: sizes that do not fit give a ShapeError with op and shapes`, () => {
+    assertThrows(() => tidy(() => void fn()), ShapeError, ...words)
+  })
+}
+
+const i32 = arange(6).reshape([2, 3])
+const types: readonly Row[] = [
+  ['matmul of two dtypes', () => x.matmul(zeros([3, 2], { dtype: 'bf16' })), ['[matmul]', 'f32', 'bf16']],
+  ['matmul of integers', () => i32.matmul(i32.mT()), ['[matmul]', 'i32']],
+  ['softmax of integers', () => i32.softmax(-1), ['softmax', 'i32']],
+  ['layerNorm of integers', () => layerNorm(i32), ['[layerNorm]', 'i32']],
+  ['crossEntropy with f32 targets', () => crossEntropy(x, zeros([2])), ['[crossEntropy]', 'f32']],
+  ['embedding with f32 ids', () => embedding(zeros([2]), x), ['[embedding]', 'f32']],
+  ['gather with f32 index', () => x.gather(0, zeros([2, 3])), ['[gather]', 'f32']],
+  ['where with f32 condition', () => where(x, x, x), ['[where]', 'f32']],
+  ['conv2d of two dtypes', () => conv2d(zeros([1, 1, 4, 4]), zeros([1, 1, 2, 2], { dtype: 'f64' })), ['[conv2d]', 'f64']],
+  [
+    'attention of two dtypes',
+    () => scaledDotProductAttention(zeros([1, 1, 2, 4]), zeros([1, 1, 2, 4], { dtype: 'f16' }), zeros([1, 1, 2, 4])),
+    ['scaledDotProductAttention', 'f16'],
+  ],
+  ['requiresGrad of integers', () => arange(3).requiresGrad_(), ['[requiresGrad]', 'i32']],
+  ['an unknown dtype', () => zeros([1], { dtype: 'f8' as never }), ["'f8'", 'bf16']],
+  ['an operand that is no tensor', () => x.add('1' as never), ['[add]', 'string']],
+  ['null', () => x.mul(null as never), ['[mul]', 'null']],
+]
+
+for (const [what, fn, words] of types) {
+  test(`${what} gives a DTypeError`, () => {
+    assertThrows(() => tidy(() => void fn()), DTypeError, ...words)
+  })
+}
+
+test('an index out of range is reported with its value, when the result is read, and the stream goes on after resetDevice', async () => {
+  const { resetDevice } = await import('@shakti/tensor')
+  for (const bad of [9, -1]) {
+    assertThrows(() => tidy(() => x.indexSelect(0, i(0, bad)).dataSync()), ShaktiError, String(bad))
+    resetDevice()
+    assertThrows(() => tidy(() => embedding(i(bad), x).dataSync()), ShaktiError, String(bad))
+    resetDevice()
+    assertThrows(() => tidy(() => crossEntropy(x, i(0, bad)).dataSync()), ShaktiError, String(bad))
+    resetDevice()
+  }
+  assert.equal([...ones([2]).dataSync()], [1, 1])
+})
+
+test('a disposed tensor, or one that its tidy freed, says so', () => {
+  const t = ones([2])
+  t.dispose()
+  t.dispose()
+  assertThrows(() => t.add(1), DisposedError)
+  assertThrows(() => t.dataSync(), DisposedError)
+  let inner: Tensor | undefined
+  tidy(() => {
+    inner = ones([2])
+  })
+  assertThrows(() => inner!.mul(2), DisposedError)
+})
+
+test('meta tensors run the shape rules of every op and cannot be read', () => {
+  const m = zeros([2, 3], { device: 'meta' })
+  assert.equal(m.matmul(zeros([3, 7], { device: 'meta' })).shape, [2, 7])
+  assert.equal(m.sum(0).add(1).softmax(-1).shape, [3])
+  assertThrows(() => m.matmul(m), ShapeError, '[matmul]')
+  assertThrows(() => m.dataSync(), DeviceError, 'meta')
+  assertThrows(() => m.add(x), DeviceError, 'meta', 'cpu')
+  assertThrows(() => zeros([1], { device: 'cuda' as never }), DeviceError, 'cuda')
+  assert.equal(zeros([1 << 20, 1 << 20], { device: 'meta' }).numel, 2 ** 40)
+})
+
+test('gradients that do not exist are refused, not zero', () => {
+  assertThrows(() => ones([2]).backward(), AutogradError)
+  assertThrows(() => ones([2], { requiresGrad: true }).mul(2).backward(), AutogradError)
+  const w = ones([2], { requiresGrad: true })
+  const loss = w.square().sum()
+  loss.backward()
+  assertThrows(() => loss.backward(), AutogradError)
+  assertThrows(() => w.add_(1), AutogradError, 'noGrad')
+  const z = w.square()
+  noGrad(() => w.fill_(3))
+  assertThrows(() => z.sum().backward(), AutogradError)
+})
+
+test('full and fill_ take infinities and NaN', () => {
+  assert.equal([...full([2], -Infinity).dataSync()], [-Infinity, -Infinity])
+  assert.ok(Number.isNaN(ones([1]).fill_(NaN).itemSync()))
+})
+
+test.run()

@@ -1,0 +1,471 @@
+// The tokenizer itself: text and bytes to ids and back, special tokens, files and chats.
+
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Bpe } from './bpe.js'
+import { tokenToBytes } from './bytes.js'
+import {
+  DEFAULT_CHAT_TEMPLATE,
+  DEFAULT_SPECIAL_TOKENS,
+  compileTemplate,
+  renderSegments,
+} from './chat.js'
+import type { ChatMessage } from './chat.js'
+import { parseConfig, toConfigJson } from './config.js'
+import type { TokenizerConfig } from './config.js'
+import { DecodeStream } from './decode.js'
+import { FileFormatError, TokenizerError, brief } from './errors.js'
+import { parseJson, readText, writeAtomic } from './files.js'
+import { DEFAULT_PATTERN, LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
+import type { TokenizerParts } from './json.js'
+import { SPLIT_PATTERNS } from './pretokenize.js'
+import { countWords, trainBpe } from './train.js'
+
+export interface TrainOptions {
+  /** Ids in the end, bytes and special tokens among them. Fewer where the texts have no more pairs to merge. */
+  readonly vocabSize: number
+  /** A pair met less often than this is not merged; default 2. */
+  readonly minFrequency?: number
+  /** Default `DEFAULT_SPECIAL_TOKENS`; they get the last ids, in this order. */
+  readonly specialTokens?: readonly string[]
+  /** Default '<|begin_of_text|>', '<|end_of_text|>' and '<|pad|>' where they are among the special tokens. */
+  readonly bosToken?: string
+  readonly eosToken?: string
+  readonly padToken?: string
+  /** Jinja source; default `DEFAULT_CHAT_TEMPLATE` with the default special tokens, none with others. */
+  readonly chatTemplate?: string
+}
+
+export interface EncodeOptions {
+  /** Which special tokens the text may spell: none (default), all, or those listed. */
+  readonly allowSpecial?: 'none' | 'all' | readonly string[]
+}
+
+export interface DecodeOptions {
+  /** Leave the special tokens out; default false. */
+  readonly skipSpecialTokens?: boolean
+}
+
+export interface ChatOptions {
+  /** End with what opens the assistant's turn; default false. */
+  readonly addGenerationPrompt?: boolean
+  /** Ids (default), or the prompt as text. */
+  readonly tokenize?: boolean
+  /** Placeholders each image takes, in order, e.g. its patches; default one `<|image|>` an image. */
+  readonly imageTokens?: readonly number[]
+  /** The placeholder that `imageTokens` repeats; default '<|image|>'. */
+  readonly imageToken?: string
+  /** Further variables of the template (tools, documents ...); JSON values. */
+  readonly variables?: Readonly<Record<string, unknown>>
+}
+
+export interface EncodedChat {
+  readonly ids: number[]
+  /** 1 where the assistant wrote the id, by the template's `{% generation %}`; null where the template has none. */
+  readonly assistantMask: Uint8Array | null
+}
+
+/**
+ * Byte-level BPE with special tokens and a chat template. It does not change after it was made.
+ *
+ * ```ts
+ * const tokenizer = Tokenizer.train(['low lower lowest'], { vocabSize: 300 })
+ * tokenizer.decode(tokenizer.encode('lower')) // 'lower'
+ * await tokenizer.save('runs/tokenizer')
+ * ```
+ */
+export class Tokenizer {
+  readonly bosToken: string | null
+  readonly eosToken: string | null
+  readonly padToken: string | null
+  /** Largest id + 1, so that an embedding of this many rows fits every id. */
+  readonly vocabSize: number
+  /** Texts of the special tokens in the order of their ids. */
+  readonly specialTokens: readonly string[]
+
+  private readonly bpe: Bpe
+  private readonly idOf = new Map<string, number>()
+  private readonly tokenOf: (string | undefined)[]
+  private readonly bytesOf: (Buffer | undefined)[] = []
+  private readonly special = new Map<string, number>()
+  private readonly specialIds: ReadonlySet<number>
+  private readonly plain: readonly string[]
+  private readonly finders = new Map<string, RegExp | undefined>()
+
+  private constructor(
+    private readonly parts: TokenizerParts,
+    private readonly config: TokenizerConfig,
+  ) {
+    this.tokenOf = [...parts.model.tokens]
+    const added = [...parts.added].sort((a, b) => a.id - b.id)
+    for (const { id, content, special } of added) {
+      while (this.tokenOf.length <= id) this.tokenOf.push(undefined)
+      this.tokenOf[id] = content
+      this.bytesOf[id] = Buffer.from(content, 'utf8')
+      if (special) this.special.set(content, id)
+    }
+    this.tokenOf.forEach((token, id) => {
+      if (token !== undefined) this.idOf.set(token, id)
+    })
+    this.vocabSize = this.tokenOf.length
+    this.specialTokens = [...this.special.keys()]
+    this.specialIds = new Set(this.special.values())
+    this.plain = added.filter((token) => !token.special).map((token) => token.content)
+    this.bpe = new Bpe(parts.model, SPLIT_PATTERNS.get(parts.pattern)!, this.specialIds)
+    this.bosToken = config.bosToken
+    this.eosToken = config.eosToken
+    this.padToken = config.padToken
+  }
+
+  /**
+   * Trains byte-level BPE on texts (strings or UTF-8 bytes) with Llama 3's split pattern. Deterministic, and
+   * independent of the texts' order. Ids 0 to 255 are the bytes. Special tokens in the texts count as plain text.
+   */
+  static train(texts: Iterable<string | Uint8Array>, options: TrainOptions): Tokenizer {
+    if (typeof texts === 'string' || texts instanceof Uint8Array) {
+      throw new TokenizerError(
+        'Tokenizer.train',
+        'texts is one text. A list of texts is expected: [text].',
+      )
+    }
+    const { vocabSize, minFrequency = 2, specialTokens = DEFAULT_SPECIAL_TOKENS } = options
+    checkSpecialTokens(specialTokens)
+    const least = 256 + specialTokens.length
+    if (!Number.isInteger(vocabSize) || vocabSize < least || vocabSize > 2 ** 20) {
+      throw new TokenizerError(
+        'Tokenizer.train',
+        `vocabSize is ${vocabSize}. An integer from ${least} (256 bytes and ${specialTokens.length} special tokens)` +
+          ` to ${2 ** 20} is expected.`,
+      )
+    }
+    if (!Number.isInteger(minFrequency) || minFrequency < 1) {
+      throw new TokenizerError(
+        'Tokenizer.train',
+        `minFrequency is ${minFrequency}. At least 1 is expected.`,
+      )
+    }
+    const named = (given: string | undefined, usual: string, option: string): string | null => {
+      if (given === undefined) return specialTokens.includes(usual) ? usual : null
+      if (specialTokens.includes(given)) return given
+      throw new TokenizerError(
+        'Tokenizer.train',
+        `${option} ${brief(given)} is not among specialTokens.`,
+      )
+    }
+    const source =
+      options.chatTemplate ??
+      (DEFAULT_SPECIAL_TOKENS.every((token) => specialTokens.includes(token))
+        ? DEFAULT_CHAT_TEMPLATE
+        : null)
+    const config: TokenizerConfig = {
+      bosToken: named(options.bosToken, '<|begin_of_text|>', 'bosToken'),
+      eosToken: named(options.eosToken, '<|end_of_text|>', 'eosToken'),
+      padToken: named(options.padToken, '<|pad|>', 'padToken'),
+      template: source === null ? null : compileTemplate(source),
+      rest: {},
+    }
+    const model = trainBpe(countWords(texts), {
+      tokens: vocabSize - specialTokens.length,
+      minFrequency,
+      forbidden: specialTokens,
+    })
+    const first = model.tokens.length
+    const added = specialTokens.map((content, i) => ({ id: first + i, content, special: true }))
+    return new Tokenizer({ model, pattern: DEFAULT_PATTERN, added }, config)
+  }
+
+  /**
+   * From the parsed tokenizer.json and, where there is one, tokenizer_config.json. `files` are named in the errors.
+   * Throws FileFormatError for whatever the files hold that is wrong or not supported.
+   */
+  static fromJSON(
+    tokenizerJson: unknown,
+    tokenizerConfig: unknown = {},
+    files: { tokenizer?: string; config?: string; chatTemplate?: string } = {},
+  ): Tokenizer {
+    const parts = parseTokenizerJson(tokenizerJson, files.tokenizer ?? 'tokenizer.json')
+    const specials = new Set(parts.added.map((token) => token.content))
+    parts.model.tokens.forEach((token) => token !== undefined && specials.add(token))
+    const config = parseConfig(
+      tokenizerConfig,
+      specials,
+      files.config ?? 'tokenizer_config.json',
+      files.chatTemplate,
+    )
+    return new Tokenizer(parts, config)
+  }
+
+  /** Reads tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja from a folder. */
+  static async fromPretrained(dir: string): Promise<Tokenizer> {
+    const tokenizer = join(dir, 'tokenizer.json')
+    const config = join(dir, 'tokenizer_config.json')
+    const text = await readText(tokenizer)
+    if (text === undefined) {
+      const found = await stat(dir).then(
+        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
+        () => 'the folder does not exist',
+      )
+      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
+    }
+    const configText = await readText(config, 2 ** 24)
+    const chatTemplate = await readText(join(dir, 'chat_template.jinja'), 2 ** 20)
+    return Tokenizer.fromJSON(
+      parseJson(text, tokenizer),
+      configText === undefined ? {} : parseJson(configText, config),
+      { tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
+    )
+  }
+
+  /** What tokenizer.json holds. */
+  toJSON(): Record<string, unknown> {
+    return toTokenizerJson(this.parts)
+  }
+
+  /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
+  async save(dir: string): Promise<void> {
+    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+    await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
+    await writeAtomic(
+      join(dir, 'tokenizer_config.json'),
+      text(toConfigJson(this.config, this.parts.added)),
+    )
+  }
+
+  /** Jinja source of the chat template, or null. */
+  get chatTemplate(): string | null {
+    return this.config.template?.source ?? null
+  }
+
+  get bosId(): number | null {
+    return this.bosToken === null ? null : this.tokenToId(this.bosToken)!
+  }
+
+  get eosId(): number | null {
+    return this.eosToken === null ? null : this.tokenToId(this.eosToken)!
+  }
+
+  get padId(): number | null {
+    return this.padToken === null ? null : this.tokenToId(this.padToken)!
+  }
+
+  /** The id of a token as tokenizer.json spells it ('Ġthe', '<|image|>'), or undefined. */
+  tokenToId(token: string): number | undefined {
+    return this.idOf.get(token)
+  }
+
+  /** The token as tokenizer.json spells it, or undefined. */
+  idToToken(id: number): string | undefined {
+    return this.tokenOf[id]
+  }
+
+  isSpecial(id: number): boolean {
+    return this.specialIds.has(id)
+  }
+
+  /**
+   * Text to ids; no special token is added. A special token that the text spells stays plain text unless it is
+   * allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; all other text comes back from
+   * `decode` unchanged.
+   */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    if (typeof text !== 'string') {
+      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
+    }
+    const out: number[] = []
+    const finder = this.finder(this.allowed(options.allowSpecial ?? 'none'))
+    let from = 0
+    for (const hit of finder === undefined ? [] : text.matchAll(finder)) {
+      this.bpe.encode(Buffer.from(text.slice(from, hit.index), 'utf8'), out)
+      out.push(this.idOf.get(hit[0])!)
+      from = hit.index + hit[0].length
+    }
+    this.bpe.encode(Buffer.from(from === 0 ? text : text.slice(from), 'utf8'), out)
+    return out
+  }
+
+  encodeBatch(texts: readonly string[], options: EncodeOptions = {}): number[][] {
+    return texts.map((text) => this.encode(text, options))
+  }
+
+  /** Any bytes to ids, valid UTF-8 or not; `decodeBytes` gives them back. Never a special token. */
+  encodeBytes(bytes: Uint8Array): number[] {
+    if (!(bytes instanceof Uint8Array)) {
+      throw new TokenizerError(
+        'encodeBytes',
+        `bytes are ${brief(bytes)}. A Uint8Array is expected.`,
+      )
+    }
+    const out: number[] = []
+    this.bpe.encode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), out)
+    return out
+  }
+
+  /** Ids to text; bytes that are no UTF-8 become U+FFFD. Throws for an id that is not in the vocabulary. */
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    return this.join(ids, options).toString('utf8')
+  }
+
+  decodeBatch(batch: Iterable<Iterable<number>>, options: DecodeOptions = {}): string[] {
+    return Array.from(batch, (ids) => this.decode(ids, options))
+  }
+
+  /** Ids to the bytes they stand for. */
+  decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
+    return new Uint8Array(this.join(ids, options))
+  }
+
+  /** Decodes ids one at a time, as they are generated; see DecodeStream. */
+  decodeStream(options: DecodeOptions = {}): DecodeStream {
+    return new DecodeStream((id) => this.bytes(id, options))
+  }
+
+  /**
+   * A conversation as the model reads it. What messages say is plain text: special tokens come from the template
+   * alone. Throws TemplateError for what the template refuses, TokenizerError where there is no template.
+   */
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatOptions & { tokenize: false },
+  ): string
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions & { tokenize?: true },
+  ): EncodedChat
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): string | EncodedChat {
+    const { template } = this.config
+    if (template === null) {
+      throw new TokenizerError('applyChatTemplate', 'the tokenizer has no chat template.')
+    }
+    if (!Array.isArray(messages)) {
+      throw new TokenizerError(
+        'applyChatTemplate',
+        `messages are ${brief(messages)}. A list of { role, content } is expected.`,
+      )
+    }
+    const segments = renderSegments(
+      template,
+      { ...options.variables, messages },
+      {
+        add_generation_prompt: options.addGenerationPrompt ?? false,
+        bos_token: this.bosToken ?? '',
+        eos_token: this.eosToken ?? '',
+        pad_token: this.padToken ?? '',
+      },
+      this.specialTokens,
+      this.finder(this.specialTokens, true),
+    )
+    if (options.tokenize === false) return segments.map((segment) => segment.text).join('')
+    const repeats = this.imageRepeats(options)
+    const ids: number[] = []
+    const mask: number[] = []
+    for (const { text, special, assistant } of segments) {
+      if (special) {
+        const id = this.special.get(text)!
+        for (let count = repeats(text); count > 0; count--) ids.push(id)
+      } else {
+        for (const id of this.encode(text)) ids.push(id)
+      }
+      while (mask.length < ids.length) mask.push(assistant ? 1 : 0)
+    }
+    repeats(null)
+    return { ids, assistantMask: template.marksGeneration ? Uint8Array.from(mask) : null }
+  }
+
+  /** How often each special token is written; called with null at the end to check the number of images. */
+  private imageRepeats(options: ChatOptions): (token: string | null) => number {
+    const { imageTokens, imageToken = '<|image|>' } = options
+    if (imageTokens === undefined) return () => 1
+    if (!this.special.has(imageToken)) {
+      throw new TokenizerError(
+        'applyChatTemplate',
+        `imageToken ${brief(imageToken)} is no special token.`,
+      )
+    }
+    for (const count of imageTokens) {
+      if (!Number.isInteger(count) || count < 1 || count > 2 ** 20) {
+        throw new TokenizerError(
+          'applyChatTemplate',
+          `imageTokens has ${count}. An integer from 1 to ${2 ** 20} is expected for each image.`,
+        )
+      }
+    }
+    let images = 0
+    return (token) => {
+      if (token !== null && token !== imageToken) return 1
+      if (token !== null) return imageTokens[images++] ?? 1
+      if (images === imageTokens.length) return 0
+      throw new TokenizerError(
+        'applyChatTemplate',
+        `the messages have ${images} images, imageTokens has ${imageTokens.length}. One count an image is expected.`,
+      )
+    }
+  }
+
+  private allowed(choice: 'none' | 'all' | readonly string[]): readonly string[] {
+    if (choice === 'none') return []
+    if (choice === 'all') return this.specialTokens
+    for (const token of Array.isArray(choice) ? choice : [choice]) {
+      if (!this.special.has(token as string)) {
+        throw new TokenizerError(
+          'encode',
+          `allowSpecial has ${brief(token)}, which is no special token.`,
+        )
+      }
+    }
+    return choice
+  }
+
+  /** Finds the longest of the special tokens given, and of the added plain ones unless `alone`. */
+  private finder(specials: readonly string[], alone = false): RegExp | undefined {
+    const tokens = alone ? specials : [...specials, ...this.plain]
+    if (tokens.length === 0) return undefined
+    const key = JSON.stringify(tokens)
+    let finder = this.finders.get(key)
+    if (finder === undefined) {
+      const sorted = [...tokens].sort((a, b) => b.length - a.length)
+      finder = new RegExp(
+        sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
+        'g',
+      )
+      if (this.finders.size >= 64) this.finders.clear()
+      this.finders.set(key, finder)
+    }
+    return finder
+  }
+
+  private bytes(id: number, options: DecodeOptions): Buffer {
+    const token = this.tokenOf[id]
+    if (token === undefined) {
+      throw new TokenizerError(
+        'decode',
+        `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
+      )
+    }
+    if (options.skipSpecialTokens === true && this.specialIds.has(id)) return Buffer.alloc(0)
+    return (this.bytesOf[id] ??= tokenToBytes(token))
+  }
+
+  private join(ids: Iterable<number>, options: DecodeOptions): Buffer {
+    const parts: Buffer[] = []
+    for (const id of ids) parts.push(this.bytes(id, options))
+    return Buffer.concat(parts)
+  }
+}
+
+function checkSpecialTokens(tokens: readonly string[]): void {
+  const seen = new Set<string>()
+  for (const token of tokens) {
+    if (typeof token !== 'string' || token.length < 2 || LONE_SURROGATE.test(token)) {
+      throw new TokenizerError(
+        'Tokenizer.train',
+        `specialTokens has ${brief(token)}. A text of two characters or more is expected.`,
+      )
+    }
+    if (seen.has(token))
+      throw new TokenizerError('Tokenizer.train', `specialTokens has ${brief(token)} twice.`)
+    seen.add(token)
+  }
+}

@@ -1,0 +1,144 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Tokenizer, TokenizerError } from '../src/index.js'
+import { latin1ToToken } from '../src/bytes.js'
+import { countWords, trainBpe } from '../src/train.js'
+import { corpus, random } from './samples.js'
+
+const json = (tokenizer: Tokenizer): string => JSON.stringify(tokenizer)
+
+test('training twice gives the same tokenizer, byte for byte', () => {
+  const texts = corpus(300)
+  const a = Tokenizer.train(texts, { vocabSize: 700 })
+  assert.is(json(a), json(Tokenizer.train(texts, { vocabSize: 700 })))
+})
+
+test('the order of the texts and how they are cut into bytes or strings do not matter', () => {
+  const texts = corpus(300)
+  const a = Tokenizer.train(texts, { vocabSize: 700 })
+  const reversed = [...texts].reverse().map((text) => Buffer.from(text))
+  assert.is(json(Tokenizer.train(reversed, { vocabSize: 700 })), json(a))
+})
+
+test('merges are those of the plain algorithm that counts everything anew each time', () => {
+  const next = random(11)
+  for (let round = 0; round < 12; round++) {
+    const letters = round < 6 ? 'ab' : 'abcd'
+    const words = Array.from({ length: 40 }, () => {
+      return Array.from(
+        { length: 1 + Math.floor(next() * 12) },
+        () => letters[Math.floor(next() * letters.length)],
+      )
+    })
+    const counts = countWords(words.map((word) => word.join('')))
+    const model = trainBpe(counts, { tokens: 290, minFrequency: 2, forbidden: [] })
+    const got = Array.from({ length: model.merges.length / 3 }, (_, i) => [
+      ...model.merges.slice(3 * i, 3 * i + 3),
+    ])
+    assert.equal(got, plainMerges(counts, 290, 2))
+  }
+})
+
+function plainMerges(counts: ReadonlyMap<string, number>, size: number, least: number): number[][] {
+  const text = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
+  const words = [...counts].map(([word, count]) => ({
+    ids: [...Buffer.from(word, 'latin1')],
+    count,
+  }))
+  const merges: number[][] = []
+  const done = new Set<string>()
+  while (text.length < size) {
+    const pairs = new Map<string, number>()
+    for (const { ids, count } of words) {
+      for (let i = 0; i + 1 < ids.length; i++) {
+        const key = `${ids[i]} ${ids[i + 1]}`
+        pairs.set(key, (pairs.get(key) ?? 0) + count)
+      }
+    }
+    const best = [...pairs]
+      .filter(([key, count]) => count >= least && !done.has(key))
+      .map(([key, count]) => ({ pair: key.split(' ').map(Number) as [number, number], count }))
+      .sort((a, b) => b.count - a.count || a.pair[0] - b.pair[0] || a.pair[1] - b.pair[1])[0]
+    if (best === undefined) break
+    const [left, right] = best.pair
+    done.add(`${left} ${right}`)
+    const bytes = text[left]! + text[right]!
+    let id = text.indexOf(bytes)
+    if (id < 0) id = text.push(bytes) - 1
+    merges.push([left, right, id])
+    for (const word of words) {
+      const ids: number[] = []
+      for (let i = 0; i < word.ids.length; i++) {
+        const hit = word.ids[i] === left && word.ids[i + 1] === right
+        ids.push(hit ? id : word.ids[i]!)
+        if (hit) i++
+      }
+      word.ids = ids
+    }
+  }
+  return merges
+}
+
+test('overlapping pairs are counted as the plain algorithm counts them', () => {
+  const counts = countWords(['aaaa aaaaaaa aaa baaab'])
+  const model = trainBpe(counts, { tokens: 260, minFrequency: 1, forbidden: [] })
+  assert.equal([...model.merges], plainMerges(counts, 260, 1).flat())
+})
+
+test('the vocabulary is bytes, merges, special tokens, and stops where no pair is frequent', () => {
+  const tokenizer = Tokenizer.train(['aa aa'], { vocabSize: 1000, specialTokens: ['<|x|>'] })
+  assert.equal(
+    Array.from({ length: tokenizer.vocabSize - 256 }, (_, i) => tokenizer.idToToken(256 + i)),
+    ['aa', '<|x|>'],
+  )
+  for (let byte = 0; byte < 256; byte++) {
+    assert.is(tokenizer.idToToken(byte), latin1ToToken(String.fromCharCode(byte)))
+  }
+})
+
+test('minFrequency bounds what is merged', () => {
+  const count = (minFrequency: number): number =>
+    Tokenizer.train(['ab ab ab cd'], { vocabSize: 400, minFrequency, specialTokens: [] }).vocabSize
+  assert.equal([1, 2, 3, 4].map(count), [260, 258, 257, 256])
+})
+
+test('no learnt token spells a special token', () => {
+  const tokenizer = Tokenizer.train(['stop stop stop'], {
+    vocabSize: 400,
+    specialTokens: ['stop', 'Ġst'],
+  })
+  const id = tokenizer.tokenToId('stop')!
+  assert.is(id, tokenizer.vocabSize - 2)
+  assert.not.ok(tokenizer.encode('stop stop').includes(id))
+  assert.equal(tokenizer.encode('stop', { allowSpecial: 'all' }), [id])
+})
+
+test('empty and useless corpora give a tokenizer of bytes', () => {
+  for (const texts of [[], [''], ['a'], new Set<string>()]) {
+    const tokenizer = Tokenizer.train(texts, { vocabSize: 512 })
+    assert.is(tokenizer.vocabSize, 265)
+    assert.is(tokenizer.decode(tokenizer.encode('hé')), 'hé')
+  }
+})
+
+test('wrong options are refused with what would be right', () => {
+  const fails = (options: Parameters<typeof Tokenizer.train>[1], wanted: RegExp): void => {
+    assert.throws(
+      () => Tokenizer.train(['a'], options),
+      (e: unknown) =>
+        e instanceof TokenizerError && e.op === 'Tokenizer.train' && wanted.test(e.message),
+    )
+  }
+  fails({ vocabSize: 264 }, /264.*265/)
+  fails({ vocabSize: 1e9 }, /1048576/)
+  fails({ vocabSize: 300.5 }, /300\.5/)
+  fails({ vocabSize: 300, minFrequency: 0 }, /minFrequency is 0/)
+  fails({ vocabSize: 300, specialTokens: ['<a>', '<a>'] }, /twice/)
+  fails({ vocabSize: 300, specialTokens: ['a'] }, /two characters/)
+  fails({ vocabSize: 300, specialTokens: ['<\ud800>'] }, /specialTokens/)
+  fails({ vocabSize: 300, bosToken: '<|no|>' }, /bosToken/)
+  assert.throws(() => Tokenizer.train('abc', { vocabSize: 300 }), /\[text\]/)
+  assert.throws(() => Tokenizer.train([5 as unknown as string], { vocabSize: 300 }), /a text is 5/)
+})
+
+test.run()
