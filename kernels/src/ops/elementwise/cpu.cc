@@ -1,61 +1,305 @@
-// TEMPORARY
-#include <cmath>
-#include <cstring>
-#include "../../runtime/op.h"
+// The loops of all elementwise ops: tiles of f32 lanes (f32, bf16, f16), doubles, or int64 (integers and bool).
+#include "../../simd/tiles.h"
+#include "functors.h"
+
 namespace SHAKTI_ISA_NS {
 namespace {
-using T = double;
-inline float h2f(unsigned short h){unsigned s=(h>>15)&1,e=(h>>10)&31,m=h&1023;if(e==0){float f=m*5.9604644775390625e-8f;return s?-f:f;}unsigned u=(s<<31)|((e==31?255:e+112)<<23)|(m<<13);float f;memcpy(&f,&u,4);return f;}
-inline double get(const Operand&o,int64_t at){switch(o.dtype){case DType::f32:return o.ptr<float>()[at];case DType::f64:return o.ptr<double>()[at];case DType::i32:return o.ptr<int32_t>()[at];case DType::i64:return (double)o.ptr<int64_t>()[at];case DType::bf16:{unsigned u=(unsigned)o.ptr<unsigned short>()[at]<<16;float f;memcpy(&f,&u,4);return f;}case DType::f16:return h2f(o.ptr<unsigned short>()[at]);default:return o.ptr<unsigned char>()[at];}}
-inline void put(const Operand&o,int64_t at,double v){switch(o.dtype){case DType::f32:o.ptr<float>()[at]=(float)v;break;case DType::f64:o.ptr<double>()[at]=v;break;case DType::i32:o.ptr<int32_t>()[at]=(int32_t)(v!=v?0:v>2147483647?2147483647:v<-2147483648.0?-2147483648.0:v);break;case DType::i64:o.ptr<int64_t>()[at]=(int64_t)v;break;case DType::bf16:{float f=(float)v;unsigned u;memcpy(&u,&f,4);u+=0x7fff+((u>>16)&1);o.ptr<unsigned short>()[at]=u>>16;break;}case DType::f16:{_Float16 h=(_Float16)v;memcpy(o.ptr<unsigned short>()+at,&h,2);break;}case DType::boolean:o.ptr<unsigned char>()[at]=v!=0;break;default:o.ptr<unsigned char>()[at]=(unsigned char)v;}}
-inline int64_t at(const Operand&o,const Operand&s,int64_t i){int64_t r=0;for(int d=s.ndim-1;d>=0;--d){r+=(i%s.shape[d])*o.strides[d];i/=s.shape[d];}return r;}
+
+constexpr int64_t kGrain = 16 * kTile;
+
+// Runs f(begin, count) over the places of y, tile by tile, on all threads.
+template <class F>
+SHAKTI_INLINE void tiles(const Operand& y, Context& c, const F& f) {
+  c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; i += kTile) f(i, end - i < kTile ? end - i : kTile);
+  });
 }
-void run_neg(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),-x);}}
-void run_abs(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::fabs(x));}}
-void run_sign(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),(T)((x>0)-(x<0)));}}
-void run_square(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),x*x);}}
-void run_reciprocal(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),1/x);}}
-void run_sqrt(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::sqrt(x));}}
-void run_rsqrt(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),1/std::sqrt(x));}}
-void run_exp(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::exp(x));}}
-void run_expm1(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::expm1(x));}}
-void run_log(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::log(x));}}
-void run_log1p(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::log1p(x));}}
-void run_sin(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::sin(x));}}
-void run_cos(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::cos(x));}}
-void run_tanh(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::tanh(x));}}
-void run_erf(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::erf(x));}}
-void run_sigmoid(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),1/(1+std::exp(-x)));}}
-void run_relu(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),x>0?x:0*x);}}
-void run_gelu(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),0.5*x*(1+std::erf(x*0.70710678118654752)));}}
-void run_gelu_tanh(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),0.5*x*(1+std::tanh(0.79788456080286536*(x+0.044715*x*x*x))));}}
-void run_silu(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),x/(1+std::exp(-x)));}}
-void run_floor(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::floor(x));}}
-void run_ceil(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::ceil(x));}}
-void run_round(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double x=get(a.in[0],at(a.in[0],y,i));put(y,at(y,y,i),std::nearbyint(x));}}
-void run_logical_not(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i)put(y,i,get(a.in[0],at(a.in[0],y,i))==0);}
-void run_isfinite(const Args&a,Context&){const Operand&y=a.out[0];for(int64_t i=0,n=y.numel();i<n;++i)put(y,i,std::isfinite(get(a.in[0],at(a.in[0],y,i))));}
-void run_add(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a+b);}}
-void run_sub(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a-b);}}
-void run_mul(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a*b);}}
-void run_div(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a/b);}}
-void run_pow(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),std::pow(a,b));}}
-void run_maximum(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),(a!=a)?a:(a>b||b!=b?(b!=b?b:a):b));}}
-void run_minimum(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),(a!=a)?a:(a<b||b!=b?(b!=b?b:a):b));}}
-void run_eq(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a==b);}}
-void run_ne(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a!=b);}}
-void run_lt(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a<b);}}
-void run_le(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a<=b);}}
-void run_gt(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a>b);}}
-void run_ge(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),a>=b);}}
-void run_logical_and(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),(a!=0)&&(b!=0));}}
-void run_logical_or(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double a=get(A.in[0],at(A.in[0],y,i)),b=A.in[1].present()?get(A.in[1],at(A.in[1],y,i)):A.attr(0);if(!A.in[1].present()&&A.attr_bool(1)){double t=a;a=b;b=t;}put(y,at(y,y,i),(a!=0)||(b!=0));}}
-void run_relu_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,x>0?g:0*g);}}
-void run_gelu_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,g*(0.5*(1+std::erf(x*0.70710678118654752))+x*std::exp(-0.5*x*x)*0.39894228040143268));}}
-void run_gelu_tanh_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,[&]{double u=0.79788456080286536*(x+0.044715*x*x*x),t=std::tanh(u);return g*(0.5*(1+t)+0.5*x*(1-t*t)*0.79788456080286536*(1+3*0.044715*x*x));}());}}
-void run_silu_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,[&]{double s=1/(1+std::exp(-x));return g*(s*(1+x*(1-s)));}());}}
-void run_tanh_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,g*(1-x*x));}}
-void run_sigmoid_backward(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double g=get(A.in[0],at(A.in[0],y,i)),x=get(A.in[1],at(A.in[1],y,i));put(y,i,g*x*(1-x));}}
-void run_where(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){bool c=get(A.in[0],at(A.in[0],y,i))!=0;int k=c?1:2;put(y,i,A.in[k].present()?get(A.in[k],at(A.in[k],y,i)):A.attr(k-1));}}
-void run_clamp(const Args&A,Context&){const Operand&y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i){double v=get(A.in[0],at(A.in[0],y,i));put(y,i,v<A.attr(0)?A.attr(0):v>A.attr(1)?A.attr(1):v);}}
+
+template <class F>
+void unary(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const Walk w(x, y);
+  if (is_f32_class(x.dtype)) {
+    tiles(y, c, [&](int64_t at, int64_t n) {
+      alignas(64) float in[kTile], out[kTile];
+      const float* p = w.tile(x, at, n, in);
+      float* q = y.dtype == DType::f32 ? y.ptr<float>() + at : out;
+      lanes(n, [&](int64_t i, int64_t m, bool part) { store_n(q + i, F::run(load_n(p + i, m, part)), m, part); });
+      if (q == out) scatter_f32(y, at, out, n);
+    });
+  } else {
+    tiles(y, c, [&](int64_t at, int64_t n) {
+      double in[kTile];
+      w.tile_as(x.ptr<double>(), at, n, in);
+      for (int64_t i = 0; i < n; ++i) y.ptr<double>()[at + i] = F::run(in[i]);
+    });
+  }
 }
+
+template <class F>
+void unary_int(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  if (dtype_is_float(x.dtype)) return unary<F>(a, c);
+  const Walk w(x, y);
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    int64_t v[kTile];
+    tile_int(w, x, at, n, v);
+    for (int64_t i = 0; i < n; ++i) v[i] = F::run(v[i]);
+    put_int(y, at, v, n);
+  });
+}
+
+// An operand that may be a number instead.
+struct Side {
+  const Operand* o;
+  Walk w;
+  double scalar;
+
+  Side(const Operand& operand, const Operand& like, double s) : o(&operand), w(operand, like), scalar(s) {}
+  SHAKTI_INLINE const float* tile(int64_t at, int64_t n, float* buffer) const {
+    if (o->present()) return w.tile(*o, at, n, buffer);
+    for (int64_t i = 0; i < n; ++i) buffer[i] = static_cast<float>(scalar);
+    return buffer;
+  }
+  SHAKTI_INLINE void tile(int64_t at, int64_t n, double* buffer) const {
+    if (o->present()) return w.tile_as(o->ptr<double>(), at, n, buffer);
+    for (int64_t i = 0; i < n; ++i) buffer[i] = scalar;
+  }
+  SHAKTI_INLINE void tile(int64_t at, int64_t n, int64_t* buffer) const {
+    if (o->present()) return tile_int(w, *o, at, n, buffer);
+    for (int64_t i = 0; i < n; ++i) buffer[i] = static_cast<int64_t>(scalar);
+  }
+};
+
+struct Sides {
+  Side a, b;
+  explicit Sides(const Args& args)
+      : a(args.in[0], args.out[0], 0), b(args.in[1], args.out[0], args.n_attrs > 0 ? args.attr(0) : 0) {
+    if (!args.in[1].present() && args.n_attrs > 1 && args.attr_bool(1)) {
+      const Side t = a;
+      a = b;
+      b = t;
+    }
+  }
+};
+
+template <class F>
+void binary_float(const Args& args, Context& c) {
+  const Operand& y = args.out[0];
+  const Sides s(args);
+  if (is_f32_class(args.in[0].dtype)) {
+    tiles(y, c, [&](int64_t at, int64_t n) {
+      alignas(64) float buffer[3][kTile];
+      const float* p = s.a.tile(at, n, buffer[0]);
+      const float* q = s.b.tile(at, n, buffer[1]);
+      float* r = y.dtype == DType::f32 ? y.ptr<float>() + at : buffer[2];
+      lanes(n, [&](int64_t i, int64_t m, bool part) {
+        store_n(r + i, F::run(load_n(p + i, m, part), load_n(q + i, m, part)), m, part);
+      });
+      if (r == buffer[2]) scatter_f32(y, at, r, n);
+    });
+  } else {
+    tiles(y, c, [&](int64_t at, int64_t n) {
+      double p[kTile], q[kTile];
+      s.a.tile(at, n, p);
+      s.b.tile(at, n, q);
+      for (int64_t i = 0; i < n; ++i) y.ptr<double>()[at + i] = F::run(p[i], q[i]);
+    });
+  }
+}
+
+template <class F>
+void binary(const Args& args, Context& c) {
+  if (dtype_is_float(args.in[0].dtype)) return binary_float<F>(args, c);
+  const Operand& y = args.out[0];
+  const Sides s(args);
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    int64_t p[kTile], q[kTile];
+    s.a.tile(at, n, p);
+    s.b.tile(at, n, q);
+    for (int64_t i = 0; i < n; ++i) p[i] = F::run(p[i], q[i]);
+    put_int(y, at, p, n);
+  });
+}
+
+template <class F>
+void compare(const Args& args, Context& c) {
+  const Operand& y = args.out[0];
+  uint8_t* out = y.ptr<uint8_t>();
+  const Sides s(args);
+  const DType t = args.in[0].dtype;
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    if (is_f32_class(t)) {
+      alignas(64) float buffer[2][kTile];
+      const float* p = s.a.tile(at, n, buffer[0]);
+      const float* q = s.b.tile(at, n, buffer[1]);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = F::run(p[i], q[i]);
+    } else if (t == DType::f64) {
+      double p[kTile], q[kTile];
+      s.a.tile(at, n, p);
+      s.b.tile(at, n, q);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = F::run(p[i], q[i]);
+    } else {
+      int64_t p[kTile], q[kTile];
+      s.a.tile(at, n, p);
+      s.b.tile(at, n, q);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = F::run(p[i], q[i]);
+    }
+  });
+}
+
+// The byte size of an element decides how it is moved; the value does not matter.
+template <class T>
+void choose(const Args& a, Context& c, T va, T vb) {
+  const Operand &cond = a.in[0], &x = a.in[1], &z = a.in[2], &y = a.out[0];
+  const Walk wc(cond, y), wx(x, y), wz(z, y);
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    uint8_t m[kTile];
+    T p[kTile], q[kTile];
+    wc.tile_as(cond.ptr<uint8_t>(), at, n, m);
+    if (x.present()) wx.tile_as(x.ptr<T>(), at, n, p);
+    if (z.present()) wz.tile_as(z.ptr<T>(), at, n, q);
+    T* out = y.ptr<T>() + at;
+    for (int64_t i = 0; i < n; ++i) out[i] = m[i] ? (x.present() ? p[i] : va) : (z.present() ? q[i] : vb);
+  });
+}
+
+SHAKTI_INLINE uint16_t half_bits(DType t, double v) {
+  const vh h = t == DType::bf16 ? to_bf16(splat(static_cast<float>(v))) : to_f16(splat(static_cast<float>(v)));
+  return h[0];
+}
+
+}  // namespace
+
+#define RUN(name, ...) \
+  void run_##name(const Args& a, Context& c) { __VA_ARGS__(a, c); }
+
+RUN(neg, unary_int<Neg>)
+RUN(abs, unary_int<Abs>)
+RUN(sign, unary_int<Sign>)
+RUN(square, unary_int<Square>)
+RUN(relu, unary_int<Relu>)
+RUN(reciprocal, unary<Reciprocal>)
+RUN(sqrt, unary<Sqrt>)
+RUN(rsqrt, unary<Rsqrt>)
+RUN(exp, unary<Exp>)
+RUN(expm1, unary<Expm1>)
+RUN(log, unary<Log>)
+RUN(log1p, unary<Log1p>)
+RUN(sin, unary<Sin>)
+RUN(cos, unary<Cos>)
+RUN(tanh, unary<Tanh>)
+RUN(erf, unary<Erf>)
+RUN(sigmoid, unary<Sigmoid>)
+RUN(gelu, unary<Gelu>)
+RUN(gelu_tanh, unary<GeluTanh>)
+RUN(silu, unary<Silu>)
+RUN(floor, unary<Floor>)
+RUN(ceil, unary<Ceil>)
+RUN(round, unary<Round>)
+RUN(add, binary<Add>)
+RUN(sub, binary<Sub>)
+RUN(mul, binary<Mul>)
+RUN(div, binary_float<Div>)
+RUN(pow, binary<Pow>)
+RUN(maximum, binary<Maximum>)
+RUN(minimum, binary<Minimum>)
+RUN(eq, compare<Eq>)
+RUN(ne, compare<Ne>)
+RUN(lt, compare<Lt>)
+RUN(le, compare<Le>)
+RUN(gt, compare<Gt>)
+RUN(ge, compare<Ge>)
+RUN(logical_and, compare<LogicalAnd>)
+RUN(logical_or, compare<LogicalOr>)
+RUN(relu_backward, binary_float<ReluBackward>)
+RUN(gelu_backward, binary_float<GeluBackward>)
+RUN(gelu_tanh_backward, binary_float<GeluTanhBackward>)
+RUN(silu_backward, binary_float<SiluBackward>)
+RUN(tanh_backward, binary_float<TanhBackward>)
+RUN(sigmoid_backward, binary_float<SigmoidBackward>)
+
+void run_logical_not(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const Walk w(x, y);
+  uint8_t* out = y.ptr<uint8_t>();
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    if (dtype_is_float(x.dtype)) {
+      double v[kTile];
+      float f[kTile];
+      if (x.dtype == DType::f64) {
+        w.tile_as(x.ptr<double>(), at, n, v);
+        for (int64_t i = 0; i < n; ++i) out[at + i] = v[i] == 0;
+      } else {
+        const float* p = w.tile(x, at, n, f);
+        for (int64_t i = 0; i < n; ++i) out[at + i] = p[i] == 0;
+      }
+    } else {
+      int64_t v[kTile];
+      tile_int(w, x, at, n, v);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = v[i] == 0;
+    }
+  });
+}
+
+void run_isfinite(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const Walk w(x, y);
+  uint8_t* out = y.ptr<uint8_t>();
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    if (x.dtype == DType::f64) {
+      double v[kTile];
+      w.tile_as(x.ptr<double>(), at, n, v);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = v[i] - v[i] == 0;
+    } else if (is_f32_class(x.dtype)) {
+      float f[kTile];
+      const float* p = w.tile(x, at, n, f);
+      for (int64_t i = 0; i < n; ++i) out[at + i] = p[i] - p[i] == 0;
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[at + i] = 1;
+    }
+  });
+}
+
+void run_where(const Args& a, Context& c) {
+  const DType t = a.out[0].dtype;
+  const double p = a.attr(0), q = a.attr(1);
+  switch (t) {
+    case DType::f32: return choose<float>(a, c, static_cast<float>(p), static_cast<float>(q));
+    case DType::f64: return choose<double>(a, c, p, q);
+    case DType::bf16:
+    case DType::f16: return choose<uint16_t>(a, c, half_bits(t, p), half_bits(t, q));
+    case DType::i32: return choose<int32_t>(a, c, static_cast<int32_t>(p), static_cast<int32_t>(q));
+    case DType::i64: return choose<int64_t>(a, c, static_cast<int64_t>(p), static_cast<int64_t>(q));
+    default: return choose<uint8_t>(a, c, static_cast<uint8_t>(p), static_cast<uint8_t>(q));
+  }
+}
+
+void run_clamp(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const Walk w(x, y);
+  const double low = a.attr(0), high = a.attr(1);
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    if (is_f32_class(x.dtype)) {
+      float in[kTile], out[kTile];
+      const float* p = w.tile(x, at, n, in);
+      const float l = static_cast<float>(low), h = static_cast<float>(high);
+      for (int64_t i = 0; i < n; ++i) out[i] = p[i] < l ? l : p[i] > h ? h : p[i];
+      scatter_f32(y, at, out, n);
+    } else if (x.dtype == DType::f64) {
+      double v[kTile];
+      w.tile_as(x.ptr<double>(), at, n, v);
+      for (int64_t i = 0; i < n; ++i) y.ptr<double>()[at + i] = v[i] < low ? low : v[i] > high ? high : v[i];
+    } else {
+      int64_t v[kTile];
+      tile_int(w, x, at, n, v);
+      for (int64_t i = 0; i < n; ++i) {
+        const double d = static_cast<double>(v[i]);
+        v[i] = d < low ? static_cast<int64_t>(low) : d > high ? static_cast<int64_t>(high) : v[i];
+      }
+      put_int(y, at, v, n);
+    }
+  });
+}
+
+}  // namespace SHAKTI_ISA_NS

@@ -1,0 +1,231 @@
+// f32 lanes as compiler vectors: 4 (portable), 8 (AVX2) or 16 (AVX-512), chosen by the flags that a kernel file is compiled
+// with. Arithmetic is written with plain operators; the compiler fuses a * b + c where the CPU can. Tails go through the
+// same vector code by partial loads and stores, so that an element's value never depends on where in a row it stands.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "../runtime/op.h"
+
+namespace SHAKTI_ISA_NS {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+
+typedef float vf __attribute__((vector_size(W * 4)));
+typedef int32_t vi __attribute__((vector_size(W * 4)));
+typedef uint32_t vu __attribute__((vector_size(W * 4)));
+typedef uint16_t vh __attribute__((vector_size(W * 2)));
+
+SHAKTI_INLINE vf splat(float x) { return x - vf{}; }
+SHAKTI_INLINE vi splat_i(int32_t x) { return x - vi{}; }
+SHAKTI_INLINE vf load(const float* p) {
+  vf v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+SHAKTI_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+
+// The first n (1 .. W) lanes; the others read as 0. Never touches memory behind them.
+SHAKTI_INLINE vf load_part(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#else
+  float t[W] = {};
+  for (int i = 0; i < n; ++i) t[i] = p[i];
+  return load(t);
+#endif
+}
+SHAKTI_INLINE void store_part(float* p, vf v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+#else
+  float t[W];
+  store(t, v);
+  for (int i = 0; i < n; ++i) p[i] = t[i];
+#endif
+}
+
+SHAKTI_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
+SHAKTI_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
+SHAKTI_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+SHAKTI_INLINE vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
+SHAKTI_INLINE vf vsqrt(vf a) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+  return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+  for (int i = 0; i < W; ++i) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+#endif
+}
+// To the nearest integer, halves to even, for |a| < 2^22.
+SHAKTI_INLINE vf vround_small(vf a) {
+  const vf magic = splat(12582912.0f);
+  return (a + magic) - magic;
+}
+
+SHAKTI_INLINE float hsum(vf v) {
+  // Pairs of lanes, in an order that is fixed for a width.
+  float t[W];
+  store(t, v);
+  for (int step = W / 2; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) t[i] += t[i + step];
+  }
+  return t[0];
+}
+SHAKTI_INLINE float hmax(vf v) {
+  float t[W];
+  store(t, v);
+  for (int step = W / 2; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) t[i] = t[i] > t[i + step] ? t[i] : t[i + step];
+  }
+  return t[0];
+}
+
+// ---- 16-bit floats, as f32 lanes.
+
+SHAKTI_INLINE vf from_bf16(vh v) { return (vf)(__builtin_convertvector(v, vu) << 16); }
+// Nearest, halves to even; NaN stays NaN.
+SHAKTI_INLINE vh to_bf16(vf v) {
+  const vu u = (vu)v;
+  const vu rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  const vu nan = (u >> 16) | 0x40;
+  return __builtin_convertvector((vu)((vi)(v != v) ? (vi)nan : (vi)rounded), vh);
+}
+SHAKTI_INLINE vf from_f16(vh v) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtph_ps((__m256i)v);
+#elif defined(__AVX2__)
+  return (vf)_mm256_cvtph_ps((__m128i)v);
+#else
+  const vu h = __builtin_convertvector(v, vu);
+  const vu sign = (h & 0x8000) << 16;
+  const vu magnitude = h & 0x7fff;
+  // Scaling by 2^112 makes the exponents right, subnormals included; infinity and NaN are put back.
+  vf x = (vf)(magnitude << 13) * splat(5.192296858534828e33f);
+  x = select((vi)(magnitude >= 0x7c00), (vf)((magnitude << 13) | 0x7f800000), x);
+  return (vf)((vu)x | sign);
+#endif
+}
+SHAKTI_INLINE vh to_f16(vf v) {
+#if defined(__AVX512F__)
+  return (vh)_mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return (vh)_mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  vh out;
+  for (int i = 0; i < W; ++i) {
+    const float f = v[i];
+    uint32_t u;
+    std::memcpy(&u, &f, 4);
+    const uint32_t sign = (u >> 16) & 0x8000;
+    u &= 0x7fffffff;
+    uint32_t h;
+    if (u > 0x7f800000) {
+      h = 0x7e00;
+    } else if (u >= 0x477ff000) {
+      h = 0x7c00;
+    } else if (u < 0x38800000) {
+      // Subnormal: adding a half makes the hardware round at the right bit.
+      float a;
+      std::memcpy(&a, &u, 4);
+      a += 0.5f;
+      std::memcpy(&h, &a, 4);
+      h -= 0x3f000000;
+    } else {
+      h = (u - 0x38000000 + 0xfff + ((u >> 13) & 1)) >> 13;
+    }
+    out[i] = static_cast<uint16_t>(sign | h);
+  }
+  return out;
+#endif
+}
+
+SHAKTI_INLINE vf load_as_f32(const void* data, DType t, int64_t at) {
+  if (t == DType::f32) return load(static_cast<const float*>(data) + at);
+  vh h;
+  std::memcpy(&h, static_cast<const uint16_t*>(data) + at, sizeof h);
+  return t == DType::bf16 ? from_bf16(h) : from_f16(h);
+}
+
+// n elements of a float type (f32, bf16, f16) lying `stride` apart, as f32.
+SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t stride, int64_t n) {
+  if (o.dtype == DType::f32) {
+    const float* p = o.ptr<float>() + at;
+    if (stride == 1) {
+      std::memcpy(to, p, static_cast<size_t>(n) * 4);
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = p[i * stride];
+    }
+    return;
+  }
+  const uint16_t* p = o.ptr<uint16_t>() + at;
+  for (int64_t i = 0; i < n; i += W) {
+    const int64_t m = n - i < W ? n - i : W;
+    vh h = {};
+    for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
+    const vf v = o.dtype == DType::bf16 ? from_bf16(h) : from_f16(h);
+    if (m == W) store(to + i, v);
+    else store_part(to + i, v, m);
+  }
+}
+
+// n f32 values to consecutive elements of a float type.
+SHAKTI_INLINE void scatter_f32(const Operand& o, int64_t at, const float* from, int64_t n) {
+  if (o.dtype == DType::f32) {
+    std::memcpy(o.ptr<float>() + at, from, static_cast<size_t>(n) * 4);
+    return;
+  }
+  uint16_t* p = o.ptr<uint16_t>() + at;
+  for (int64_t i = 0; i < n; i += W) {
+    const int64_t m = n - i < W ? n - i : W;
+    const vf v = m == W ? load(from + i) : load_part(from + i, m);
+    const vh h = o.dtype == DType::bf16 ? to_bf16(v) : to_f16(v);
+    std::memcpy(p + i, &h, static_cast<size_t>(m) * 2);
+  }
+}
+
+// n elements as they are needed in a row: the memory itself when it is f32 without gaps, else a copy in `buffer`.
+SHAKTI_INLINE const float* row_f32(const Operand& o, int64_t at, int64_t stride, int64_t n, float* buffer) {
+  if (o.dtype == DType::f32 && stride == 1) return o.ptr<float>() + at;
+  gather_f32(buffer, o, at, stride, n);
+  return buffer;
+}
+
+// Calls f(offset, count, part) over n lanes: part is false for whole vectors.
+template <class F>
+SHAKTI_INLINE void lanes(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) f(i, W, false);
+  if (i < n) f(i, n - i, true);
+}
+SHAKTI_INLINE vf load_n(const float* p, int64_t n, bool part) { return part ? load_part(p, n) : load(p); }
+SHAKTI_INLINE void store_n(float* p, vf v, int64_t n, bool part) {
+  if (part) store_part(p, v, n);
+  else store(p, v);
+}
+
+// Offset in elements of the row-major place `i` of `shape` seen through `strides`.
+SHAKTI_INLINE int64_t offset_of(int64_t i, const int64_t* shape, const int64_t* strides, int ndim) {
+  int64_t at = 0;
+  for (int d = ndim - 1; d >= 0; --d) {
+    at += i % shape[d] * strides[d];
+    i /= shape[d];
+  }
+  return at;
+}
+
+}  // namespace
+}  // namespace SHAKTI_ISA_NS

@@ -1,0 +1,258 @@
+// The tape itself: what is recorded, in which order gradients add up, and the tools around it. Rules of single ops are
+// in ops.test.ts.
+import {
+  AutogradError,
+  DTypeError,
+  ShapeError,
+  arange,
+  checkpoint,
+  customFunction,
+  detectAnomaly,
+  dropout,
+  gradcheck,
+  isGradEnabled,
+  keep,
+  manualSeed,
+  memory,
+  noGrad,
+  ones,
+  randn,
+  tensor,
+  tidy,
+  where,
+  zeros,
+  type Tensor,
+} from '@shakti/tensor'
+import { assert, assertClose, assertThrows, test } from './assert.js'
+
+const values = (t: Tensor | undefined): number[] => [...t!.dataSync()]
+const leaf = (...data: number[]): Tensor => tensor(data, { requiresGrad: true })
+
+test('gradients of two backward calls add up, and start anew when grad is cleared', () => {
+  const w = leaf(1, 2)
+  w.mul(3).sum().backward()
+  w.square().sum().backward()
+  assert.equal(values(w.grad), [5, 7])
+  w.grad = undefined
+  w.mul(2).sum().backward()
+  assert.equal(values(w.grad), [2, 2])
+})
+
+test('a tensor used several times gets the sum over all uses', () => {
+  const x = leaf(2, 3)
+  x.mul(x).add(x).add(x.neg().exp().mul(0)).sum().backward()
+  assert.equal(values(x.grad), [5, 7])
+})
+
+test('a diamond of shared results is walked once a node', () => {
+  const x = leaf(1)
+  let y = x.mul(1)
+  for (let i = 0; i < 40; i++) y = y.add(y)
+  y.sum().backward()
+  assert.equal(values(x.grad), [2 ** 40])
+})
+
+test('a chain of 20,000 operations does not overflow the stack', () => {
+  const x = leaf(1)
+  let y = x.add(0)
+  for (let i = 0; i < 20_000; i++) y = y.add(1e-4)
+  y.sum().backward()
+  assert.equal(values(x.grad), [1])
+})
+
+test('noGrad records nothing, detach stops the gradient, and both nest', () => {
+  const x = leaf(2)
+  const y = noGrad(() => {
+    assert.not(isGradEnabled())
+    return noGrad(() => x.mul(2))
+  })
+  assert.ok(isGradEnabled())
+  assert.not(y.requiresGrad)
+  x.mul(x.detach()).sum().backward()
+  assert.equal(values(x.grad), [2])
+})
+
+test('the result of a comparison or an integer op needs no gradient', () => {
+  const x = leaf(1, -1)
+  assert.not(x.gt(0).requiresGrad)
+  assert.not(x.argmax(0).requiresGrad)
+  where(x.gt(0), x, x.mul(-3)).sum().backward()
+  assert.equal(values(x.grad), [1, -3])
+})
+
+test('only leaves that ask get a gradient', () => {
+  const a = leaf(1, 2)
+  const b = tensor([3, 4])
+  a.mul(b).sum().backward()
+  assert.is(b.grad, undefined)
+  assert.ok(a.isLeaf)
+  assert.not(a.mul(b).isLeaf)
+})
+
+test('a gradient can be given, of the right shape and dtype only', () => {
+  const x = leaf(1, 2)
+  const y = x.mul(2)
+  assertThrows(() => y.backward(ones([3])), ShapeError, '[3]', '[2]')
+  assertThrows(() => y.backward(ones([2], { dtype: 'f64' })), DTypeError, 'f64', 'f32')
+  y.backward(tensor([10, 100]))
+  assert.equal(values(x.grad), [20, 200])
+})
+
+test('a second backward through a freed graph is refused; retainGraph allows it', () => {
+  const x = leaf(3)
+  const y = x.square().sum()
+  y.backward(undefined, { retainGraph: true })
+  y.backward()
+  assert.equal(values(x.grad), [12])
+  assertThrows(() => y.backward(), AutogradError)
+})
+
+test('createGraph gives second derivatives', () => {
+  const x = leaf(2, 3)
+  x.pow(3).sum().backward(undefined, { createGraph: true })
+  const g = x.grad!
+  assert.equal(values(g), [12, 27])
+  const first = keep(g.mul(1))
+  x.grad = undefined
+  first.sum().backward()
+  assert.equal(values(x.grad), [12, 18])
+})
+
+test('the gradient through a cast comes back in the leaf dtype', () => {
+  const x = leaf(1.5, 2.5)
+  x.to('bf16').mul(3).to('f64').sum().backward()
+  assert.is(x.grad!.dtype, 'f32')
+  assert.equal(values(x.grad), [3, 3])
+})
+
+test('views share gradients with their base', () => {
+  const x = tensor([[1, 2, 3], [4, 5, 6]], { requiresGrad: true })
+  x.mT().slice([1, 3]).mul(tensor([[1, 10], [100, 1000]])).sum().backward()
+  assert.equal(x.grad!.toArraySync(), [[0, 1, 100], [0, 10, 1000]])
+})
+
+test('broadcast operands get gradients of their own shapes', () => {
+  const a = ones([3, 1, 2], { requiresGrad: true })
+  const b = ones([4, 1], { requiresGrad: true })
+  a.mul(b).sum().backward()
+  assert.equal(a.grad!.shape, [3, 1, 2])
+  assert.equal(b.grad!.shape, [4, 1])
+  assert.equal(values(a.grad), Array(6).fill(4))
+  assert.equal(values(b.grad), Array(4).fill(6))
+})
+
+test('gradients of tensors without elements have no elements', () => {
+  const x = zeros([0, 3], { requiresGrad: true })
+  const w = ones([2, 3], { requiresGrad: true })
+  x.linear(w).sum().backward()
+  assert.equal(x.grad!.shape, [0, 3])
+  assert.equal(values(w.grad), Array(6).fill(0))
+})
+
+test('an operand that was overwritten after it was saved is noticed', () => {
+  const w = leaf(1, 2)
+  const x = tensor([3, 4])
+  const y = w.mul(x).sum()
+  x.fill_(0)
+  const error = assertThrows(() => y.backward(), AutogradError)
+  assert.match(error.message, /mul/)
+})
+
+test('writing in place into a tensor that the tape follows is refused outside of noGrad', () => {
+  const w = leaf(1)
+  assertThrows(() => w.fill_(0), AutogradError, '[fill_]')
+  noGrad(() => w.fill_(5))
+  assert.equal(values(w), [5])
+  assertThrows(() => noGrad(() => w.mul(2)) && w.mul(2).zero_(), AutogradError)
+})
+
+test('hooks see and replace gradients; retainGrad keeps them', () => {
+  const x = leaf(1, 2)
+  const y = x.mul(3)
+  const seen: number[][] = []
+  y.registerHook((g) => {
+    seen.push(values(g))
+    return g.mul(10)
+  })
+  const z = y.mul(2)
+  z.retainGrad()
+  z.sum().backward()
+  assert.equal(seen, [[2, 2]])
+  assert.equal(values(z.grad), [1, 1])
+  assert.equal(values(x.grad), [60, 60])
+  assertThrows(() => x.registerHook(() => undefined), AutogradError)
+})
+
+test('checkpoint gives the same gradients, also for parameters it closes over and with dropout', () => {
+  manualSeed(4)
+  const w = randn([6, 5], { requiresGrad: true })
+  const x = randn([4, 5], { requiresGrad: true })
+  const f = (t: Tensor): Tensor => dropout(t.linear(w).gelu(), 0.5)
+  manualSeed(9)
+  f(x).square().sum().backward()
+  const [gw, gx] = [values(w.grad), values(x.grad)]
+  w.grad = x.grad = undefined
+  manualSeed(9)
+  checkpoint(f, x).square().sum().backward()
+  assertClose(values(w.grad), gw, { rtol: 1e-6 })
+  assertClose(values(x.grad), gx, { rtol: 1e-6 })
+})
+
+test('checkpoint keeps less than the function itself', () => {
+  const x = randn([64, 64], { requiresGrad: true })
+  const deep = (t: Tensor): Tensor => {
+    let y = t
+    for (let i = 0; i < 10; i++) y = y.tanh().mul(1.1)
+    return y
+  }
+  const bytes = (f: () => Tensor): number => {
+    const before = memory().liveBytes
+    return tidy(() => {
+      const y = tidy(f)
+      const held = memory().liveBytes - before
+      y.sum().backward()
+      return held
+    })
+  }
+  const plain = bytes(() => deep(x))
+  const recomputed = bytes(() => checkpoint(deep, x))
+  assert.ok(recomputed * 4 < plain, `${recomputed} bytes against ${plain}`)
+})
+
+test('a function with a rule of its own uses it', () => {
+  const clipped = customFunction(
+    'clipped',
+    (x: Tensor) => x.clamp(-1, 1),
+    (g) => [g.mul(7)],
+  )
+  const x = leaf(-5, 0.5)
+  clipped(x).sum().backward()
+  assert.equal(values(x.grad), [7, 7])
+})
+
+test('gradcheck accepts a right rule and refuses a wrong one with the element', () => {
+  const x = tensor(Float64Array.of(0.3, -0.7), { requiresGrad: true })
+  gradcheck((t) => t.exp().mul(t), [x])
+  const wrong = customFunction(
+    'wrong',
+    (t: Tensor) => t.square(),
+    (g, { inputs: [t] }) => [g.mul(t.mul(2.01))],
+  )
+  assertThrows(() => gradcheck((t) => wrong(t), [x]), AutogradError, 'input 0')
+  assertThrows(() => gradcheck((t) => t, [leaf(1)]), AutogradError, 'f64')
+})
+
+test('detectAnomaly names the op that made the first NaN, forward and backward', () => {
+  const x = leaf(-1, 4)
+  const forward = assertThrows(() => detectAnomaly(() => x.add(1).mul(2).sub(3).log()), AutogradError, 'log')
+  assert.is(forward.op, 'log')
+  const y = leaf(0, 4)
+  assertThrows(() => detectAnomaly(() => y.sqrt().sum().backward()), AutogradError)
+})
+
+test('integer leaves cannot require gradients', () => {
+  assertThrows(() => arange(3).requiresGrad_(), DTypeError)
+  assertThrows(() => tensor([1], { dtype: 'i64', requiresGrad: true }), DTypeError)
+})
+
+test.run()
