@@ -1,6 +1,6 @@
 {
   "variables": {
-    "flags": ["-O3", "-std=gnu++17", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi"],
+    "flags": ["-O3", "-std=gnu++17", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
     "kernel_flags": ["-fno-exceptions", "-fno-rtti"]
   },
   "target_defaults": {

@@ -11,7 +11,14 @@ import { norms } from './ops/norm.js'
 import { overhead } from './ops/overhead.js'
 import { trainStep } from './train/step.js'
 
-const suites: Record<string, readonly Bench[]> = { overhead, elementwise, matmul: products, norm: norms, attention, train: trainStep }
+const suites: Record<string, readonly Bench[]> = {
+  overhead,
+  elementwise,
+  matmul: products,
+  norm: norms,
+  attention,
+  train: trainStep,
+}
 
 const help = `Times ops and a training step: 'issue' is until the call returns, 'done' until the result is there.
 
@@ -46,12 +53,15 @@ if (values.help) {
 }
 const maxTime = Number(values['max-time'])
 if (!(maxTime > 0)) fail(`--max-time must be a number of seconds, got '${values['max-time']}'`)
-if (values.mode !== undefined && values.mode !== 'issue' && values.mode !== 'done') fail(`--mode is issue or done, got '${values.mode}'`)
+if (values.mode !== undefined && values.mode !== 'issue' && values.mode !== 'done')
+  fail(`--mode is issue or done, got '${values.mode}'`)
 if (!/^[\w.-]+$/.test(values.name)) fail(`--name is a plain file name, got '${values.name}'`)
 const modes: Mode[] = values.mode ? [values.mode] : ['issue', 'done']
 
 const chosen = Object.entries(suites).flatMap(([suite, benches]) =>
-  benches.filter((b) => positionals.length === 0 || positionals.some((w) => `${suite} ${b.name}`.includes(w))),
+  benches.filter(
+    (b) => positionals.length === 0 || positionals.some((w) => `${suite} ${b.name}`.includes(w)),
+  ),
 )
 if (chosen.length === 0) fail(`no bench matches '${positionals.join(' ')}'`)
 if (values.list) {
@@ -72,4 +82,7 @@ const full = report(positionals.join(' ') || 'all', results)
 const path = fileURLToPath(new URL(`../results/${values.name}.json`, import.meta.url))
 write(path, full)
 if (values.json) console.log(JSON.stringify(full, null, 2))
-else console.log(`\n${full.cpu}, ${full.isa}, ${full.threads} threads, node ${full.node}; written to ${path}`)
+else
+  console.log(
+    `\n${full.cpu}, ${full.isa}, ${full.threads} threads, node ${full.node}; written to ${path}`,
+  )

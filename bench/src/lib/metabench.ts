@@ -38,7 +38,9 @@ export interface Limits {
 function issueMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
   const mark = zeros([1])
   const fn = (): void => tidy(() => void run())
-  return measure(new Benchmark('issue', { ...limits, minTime: 0.001, fn, onCycle: () => mark.dataSync() }))
+  return measure(
+    new Benchmark('issue', { ...limits, minTime: 0.001, fn, onCycle: () => mark.dataSync() }),
+  )
 }
 
 function doneMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
@@ -52,7 +54,9 @@ function doneMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
 function measure(bench: Benchmark): Promise<Benchmark> {
   return new Promise((resolve, reject) => {
     bench.on('complete', () => resolve(bench))
-    bench.on('error', () => reject((bench as { error?: Error }).error ?? new Error('benchmark failed')))
+    bench.on('error', () =>
+      reject((bench as { error?: Error }).error ?? new Error('benchmark failed')),
+    )
     bench.run({ async: true })
   })
 }

@@ -20,9 +20,13 @@ export interface Report {
 }
 
 function commit(): string {
-  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   try {
-    return git('rev-parse', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') ? ' with changes' : '')
+    return (
+      git('rev-parse', 'HEAD') +
+      (git('status', '--porcelain', '--untracked-files=no') ? ' with changes' : '')
+    )
   } catch {
     return 'unknown'
   }
@@ -49,10 +53,21 @@ export function write(path: string, r: Report): void {
   writeFileSync(path, JSON.stringify(r, null, 2) + '\n')
 }
 
-const digits = (x: number): string => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2))
+const digits = (x: number): string =>
+  x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)
 
 /** One line a result. */
 export function row(r: Result): string {
-  const rate = r.gflops ? `${digits(r.gflops)} GFLOP/s` : r.gigabytesPerSecond ? `${digits(r.gigabytesPerSecond)} GB/s` : ''
-  return [r.name.padEnd(44), r.mode.padEnd(6), `${digits(r.microseconds)} µs`.padStart(14), `± ${r.plusMinus.toFixed(1)} %`.padStart(10), rate.padStart(16)].join(' ')
+  const rate = r.gflops
+    ? `${digits(r.gflops)} GFLOP/s`
+    : r.gigabytesPerSecond
+      ? `${digits(r.gigabytesPerSecond)} GB/s`
+      : ''
+  return [
+    r.name.padEnd(44),
+    r.mode.padEnd(6),
+    `${digits(r.microseconds)} µs`.padStart(14),
+    `± ${r.plusMinus.toFixed(1)} %`.padStart(10),
+    rate.padStart(16),
+  ].join(' ')
 }

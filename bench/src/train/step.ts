@@ -40,7 +40,9 @@ function makeStep(): () => void {
   const forward = (): Tensor => {
     let x = embedding(ids, table)
     for (const b of blocks) {
-      const parts = rmsNorm(x).linear(b.qkv).reshape([batch, length, 3, heads, width / heads])
+      const parts = rmsNorm(x)
+        .linear(b.qkv)
+        .reshape([batch, length, 3, heads, width / heads])
       const [q, k, v] = [0, 1, 2].map((i) => parts.select(2, i)) as [Tensor, Tensor, Tensor]
       const y = scaledDotProductAttention(q, k, v, { isCausal: true, layout: 'blhd' })
       x = x.add(y.reshape([batch, length, width]).linear(b.out))
@@ -54,7 +56,13 @@ function makeStep(): () => void {
     forward().backward()
     const grads = params.map((p) => p.grad!)
     const scale = clipScale(globalNorm(grads), 1)
-    adamw_(params, grads, moments.map((m) => m[0]), moments.map((m) => m[1]), { lr: 1e-3, step: ++step, scale })
+    adamw_(
+      params,
+      grads,
+      moments.map((m) => m[0]),
+      moments.map((m) => m[1]),
+      { lr: 1e-3, step: ++step, scale },
+    )
     for (const p of params) p.grad = undefined
   }
 }

@@ -8,7 +8,14 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const work = join(root, 'packages/tensor/.cache/consumer')
-const folders = ['kernels', 'packages/tensor', 'packages/nn', 'packages/tokenizer', 'packages/shakti-vlm', 'packages/trainer']
+const folders = [
+  'kernels',
+  'packages/tensor',
+  'packages/nn',
+  'packages/tokenizer',
+  'packages/shakti-vlm',
+  'packages/trainer',
+]
 let failures = 0
 
 function run(what, command, args, cwd = root) {
@@ -17,7 +24,9 @@ function run(what, command, args, cwd = root) {
     console.log(`ok   ${what}`)
   } catch (error) {
     failures++
-    console.log(`FAIL ${what}\n${`${error.stdout}${error.stderr}`.trimEnd().replace(/^/gm, '    ')}`)
+    console.log(
+      `FAIL ${what}\n${`${error.stdout}${error.stderr}`.trimEnd().replace(/^/gm, '    ')}`,
+    )
   }
 }
 const bin = (name) => join(root, 'node_modules/.bin', name)
@@ -32,11 +41,15 @@ for (const folder of folders) {
     failures++
     continue
   }
-  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', join(work, 'tarballs')], {
-    cwd: join(root, folder),
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
+  const packed = execFileSync(
+    'npm',
+    ['pack', '--json', '--pack-destination', join(work, 'tarballs')],
+    {
+      cwd: join(root, folder),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  )
   const tarball = join(work, 'tarballs', JSON.parse(packed)[0].filename)
   const target = join(work, 'node_modules', json.name)
   mkdirSync(target, { recursive: true })
@@ -66,7 +79,10 @@ if (Object.keys(nn).length + Object.keys(tokenizer).length + Object.keys(vlm).le
   throw new Error('a package exports nothing')
 }
 `
-writeFileSync(join(work, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
+writeFileSync(
+  join(work, 'package.json'),
+  JSON.stringify({ name: 'consumer', private: true, type: 'module' }),
+)
 writeFileSync(
   join(work, 'tsconfig.json'),
   JSON.stringify({

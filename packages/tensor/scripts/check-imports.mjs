@@ -60,7 +60,8 @@ function readsEnv(source) {
 function namesAModel(source) {
   let found
   const visit = (node) => {
-    if ((ts.isIdentifier(node) || ts.isStringLiteralLike(node)) && modelNames.test(node.text)) found = node.text
+    if ((ts.isIdentifier(node) || ts.isStringLiteralLike(node)) && modelNames.test(node.text))
+      found = node.text
     if (!found) ts.forEachChild(node, visit)
   }
   visit(source)
@@ -71,7 +72,9 @@ function checkNative(root, report) {
   for (const path of files(join(root, 'kernels/src'), /\.(h|cc|cpp|cu|inc)$/)) {
     const name = relative(root, path)
     const inAddon = name.startsWith(join('kernels', 'src', 'addon') + sep)
-    const matches = readFileSync(path, 'utf8').matchAll(/^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]/gm)
+    const matches = readFileSync(path, 'utf8').matchAll(
+      /^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]/gm,
+    )
     for (const [, header] of matches) {
       if (!inAddon && /^(nan|v8|node|uv|libplatform|cppgc)([-_./]|$)/.test(header)) {
         report(name, `includes ${header}; Node and V8 belong to kernels/src/addon alone (rule 1)`)
@@ -100,10 +103,12 @@ function checkModule(root, pkg, path, report) {
       }
       continue
     }
-    if (/^@shakti\/[^/]+\/(src|dist|test)(\/|$)/.test(to)) report(name, `imports ${to}: inside a package (rule 6)`)
+    if (/^@shakti\/[^/]+\/(src|dist|test)(\/|$)/.test(to))
+      report(name, `imports ${to}: inside a package (rule 6)`)
     if (!inSrc) continue
     for (const pattern of forbidden[pkg.json.name] ?? []) {
-      if (pattern.test(to)) report(name, `imports ${to}, which ${pkg.json.name} must not know (rules 2, 3)`)
+      if (pattern.test(to))
+        report(name, `imports ${to}, which ${pkg.json.name} must not know (rules 2, 3)`)
     }
     if (!isBuiltin(to) && packageOf(to) !== pkg.json.name && !declared.has(packageOf(to))) {
       report(name, `imports ${to}, which its package.json does not list`)
@@ -135,7 +140,8 @@ export function checkImports(root) {
     if (!existsSync(manifest)) continue
     const pkg = { folder, json: JSON.parse(readFileSync(manifest, 'utf8')) }
     for (const dep of Object.keys(pkg.json.private ? {} : (pkg.json.dependencies ?? {}))) {
-      if (testOnly.includes(dep)) report(relative(root, manifest), `depends on ${dep}, a tool for tests (rule 6)`)
+      if (testOnly.includes(dep))
+        report(relative(root, manifest), `depends on ${dep}, a tool for tests (rule 6)`)
     }
     for (const path of files(folder, /\.[cm]?[jt]s$/)) checkModule(root, pkg, path, report)
   }

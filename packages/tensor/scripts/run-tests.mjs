@@ -22,7 +22,9 @@ const files = readdirSync('test', { recursive: true })
   .filter((name) => positionals.length === 0 || positionals.some((p) => name.includes(p)))
   .sort()
 if (files.length === 0) {
-  console.error(`no test file in ${process.cwd()}/test matches ${positionals.join(' ') || '*.test.ts'}`)
+  console.error(
+    `no test file in ${process.cwd()}/test matches ${positionals.join(' ') || '*.test.ts'}`,
+  )
   console.log('0 passed, 1 failed')
   process.exit(1)
 }
@@ -52,7 +54,11 @@ function runFile(file) {
     const child = spawn(
       process.execPath,
       ['--expose-gc', '--import', 'tsx', '--conditions=@shakti/source', file],
-      { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...process.env, FORCE_COLOR: '0' } },
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+        env: { ...process.env, FORCE_COLOR: '0' },
+      },
     )
     running.add(child)
     let output = ''
@@ -66,7 +72,9 @@ function runFile(file) {
     child.on('close', (code, signal) => {
       clearTimeout(timer)
       running.delete(child)
-      resolve(summarise(file, output, code, timedOut ? `its limit of ${seconds} s` : signal, started))
+      resolve(
+        summarise(file, output, code, timedOut ? `its limit of ${seconds} s` : signal, started),
+      )
     })
   })
 }
@@ -83,7 +91,15 @@ function summarise(file, output, code, signal, started) {
   else if (total === 0) reason = `ran no test (exit code ${code})`
   else if (code !== 0 && failed === 0) reason = `exit code ${code} after its tests`
   if (reason) failed = Math.max(failed, 1)
-  return { file, output, passed, failed, skipped, reason, seconds: (performance.now() - started) / 1000 }
+  return {
+    file,
+    output,
+    passed,
+    failed,
+    skipped,
+    reason,
+    seconds: (performance.now() - started) / 1000,
+  }
 }
 
 const results = []
@@ -97,7 +113,9 @@ async function work() {
       console.log(`FAIL ${name}${r.reason ? `: ${r.reason}` : ''}`)
       console.log(r.output.trimEnd().replace(/^/gm, '    '))
     } else {
-      console.log(`ok   ${name} (${r.passed}${r.skipped ? `, ${r.skipped} skipped` : ''}) ${r.seconds.toFixed(1)} s`)
+      console.log(
+        `ok   ${name} (${r.passed}${r.skipped ? `, ${r.skipped} skipped` : ''}) ${r.seconds.toFixed(1)} s`,
+      )
     }
   }
 }
@@ -110,5 +128,7 @@ if (bad.length > 0) {
   for (const r of bad) console.log(`  ${r.file}${r.reason ? `: ${r.reason}` : ''}`)
 }
 const skipped = sum('skipped')
-console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped ? `, ${skipped} skipped` : ''}`)
+console.log(
+  `${sum('passed')} passed, ${sum('failed')} failed${skipped ? `, ${skipped} skipped` : ''}`,
+)
 process.exitCode = bad.length > 0 ? 1 : 0

@@ -126,9 +126,27 @@ test('the gradient through a cast comes back in the leaf dtype', () => {
 })
 
 test('views share gradients with their base', () => {
-  const x = tensor([[1, 2, 3], [4, 5, 6]], { requiresGrad: true })
-  x.mT().slice([1, 3]).mul(tensor([[1, 10], [100, 1000]])).sum().backward()
-  assert.equal(x.grad!.toArraySync(), [[0, 1, 100], [0, 10, 1000]])
+  const x = tensor(
+    [
+      [1, 2, 3],
+      [4, 5, 6],
+    ],
+    { requiresGrad: true },
+  )
+  x.mT()
+    .slice([1, 3])
+    .mul(
+      tensor([
+        [1, 10],
+        [100, 1000],
+      ]),
+    )
+    .sum()
+    .backward()
+  assert.equal(x.grad!.toArraySync(), [
+    [0, 1, 100],
+    [0, 10, 1000],
+  ])
 })
 
 test('broadcast operands get gradients of their own shapes', () => {
@@ -244,7 +262,11 @@ test('gradcheck accepts a right rule and refuses a wrong one with the element', 
 
 test('detectAnomaly names the op that made the first NaN, forward and backward', () => {
   const x = leaf(-1, 4)
-  const forward = assertThrows(() => detectAnomaly(() => x.add(1).mul(2).sub(3).log()), AutogradError, 'log')
+  const forward = assertThrows(
+    () => detectAnomaly(() => x.add(1).mul(2).sub(3).log()),
+    AutogradError,
+    'log',
+  )
   assert.is(forward.op, 'log')
   const y = leaf(0, 4)
   assertThrows(() => detectAnomaly(() => y.sqrt().sum().backward()), AutogradError)

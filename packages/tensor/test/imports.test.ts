@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { assert, test } from './assert.js'
 
-const { checkImports } = (await import(new URL('../scripts/check-imports.mjs', import.meta.url).href)) as {
+const { checkImports } = (await import(
+  new URL('../scripts/check-imports.mjs', import.meta.url).href
+)) as {
   checkImports: (root: string) => string[]
 }
 
@@ -22,7 +24,8 @@ function check(files: Record<string, string>): string[] {
   }
 }
 
-const pkg = (name: string, dependencies: Record<string, string> = {}): string => JSON.stringify({ name, dependencies })
+const pkg = (name: string, dependencies: Record<string, string> = {}): string =>
+  JSON.stringify({ name, dependencies })
 
 test('this repository keeps the rules of what may depend on what', () => {
   assert.equal(checkImports(fileURLToPath(new URL('../../..', import.meta.url))), [])
@@ -39,7 +42,11 @@ test('a kernel that includes nan is found, the addon may', () => {
 
 test('a tensor module that imports nn, zod or sharp is found, also behind export and dynamic import', () => {
   const found = check({
-    'packages/tensor/package.json': pkg('@shakti/tensor', { '@shakti/nn': '*', zod: '*', sharp: '*' }),
+    'packages/tensor/package.json': pkg('@shakti/tensor', {
+      '@shakti/nn': '*',
+      zod: '*',
+      sharp: '*',
+    }),
     'packages/tensor/src/a.ts':
       "export * from '@shakti/nn'\nconst z = await import('zod')\nimport sharp from 'sharp'\n// import 'uvu'\n",
   })
@@ -49,7 +56,8 @@ test('a tensor module that imports nn, zod or sharp is found, also behind export
 test('nn may not read files or name a model, except in a comment', () => {
   const found = check({
     'packages/nn/package.json': pkg('@shakti/nn'),
-    'packages/nn/src/a.ts': "// as in Llama\nimport { readFileSync } from 'node:fs'\nconst k = 'llama.layers'\n",
+    'packages/nn/src/a.ts':
+      "// as in Llama\nimport { readFileSync } from 'node:fs'\nconst k = 'llama.layers'\n",
   })
   assert.is(found.length, 2)
 })
@@ -67,7 +75,8 @@ test('the tokenizer imports nothing of ours and the trainer no model', () => {
 test('an import of the sources of another package, or of one that is not listed, is found', () => {
   const found = check({
     'packages/nn/package.json': pkg('@shakti/nn', { '@shakti/tensor': '*' }),
-    'packages/nn/src/a.ts': "import '../../tensor/src/index.js'\nimport '@shakti/tensor/src/x.js'\nimport 'lodash'\n",
+    'packages/nn/src/a.ts':
+      "import '../../tensor/src/index.js'\nimport '@shakti/tensor/src/x.js'\nimport 'lodash'\n",
   })
   assert.is(found.length, 3)
 })

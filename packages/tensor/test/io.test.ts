@@ -1,5 +1,15 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs'
+import {
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -48,7 +58,8 @@ test('every dtype comes back bit for bit, with shapes and metadata', async () =>
   manualSeed(1)
   const x = randn([3, 5]).mul(50)
   const saved: Record<string, Tensor> = {}
-  for (const d of dtypes) saved[`layer.${d}`] = d === 'bool' ? x.gt(0) : d === 'u8' ? x.abs().to(d) : x.to(d)
+  for (const d of dtypes)
+    saved[`layer.${d}`] = d === 'bool' ? x.gt(0) : d === 'u8' ? x.abs().to(d) : x.to(d)
   saved['scalar'] = tensor(3.5)
   saved['empty'] = zeros([0, 4])
   saved['名前'] = tensor([1, 2])
@@ -61,12 +72,20 @@ test('every dtype comes back bit for bit, with shapes and metadata', async () =>
 
 test('the bytes are those of the reference writer: wide types first, then names, padded to 8', async () => {
   const path = at('bytes.safetensors')
-  await saveSafetensors(path, { b: tensor([1, 2]), a: tensor([3]), u: tensor([true]), d: tensor([1], { dtype: 'f64' }) })
+  await saveSafetensors(path, {
+    b: tensor([1, 2]),
+    a: tensor([3]),
+    u: tensor([true]),
+    d: tensor([1], { dtype: 'f64' }),
+  })
   const raw = readFileSync(path)
   const length = Number(raw.readBigUInt64LE(0))
   assert.is(length % 8, 0)
   assert.is(
-    raw.subarray(8, 8 + length).toString().trimEnd(),
+    raw
+      .subarray(8, 8 + length)
+      .toString()
+      .trimEnd(),
     '{"d":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},' +
       '"b":{"dtype":"F32","shape":[2],"data_offsets":[12,20]},"u":{"dtype":"BOOL","shape":[1],"data_offsets":[20,21]}}',
   )
@@ -76,7 +95,12 @@ test('the bytes are those of the reference writer: wide types first, then names,
 
 test('views are written as they are seen', async () => {
   const x = arange(24).reshape([4, 6])
-  const views = { t: x.mT(), part: x.slice([1, 3], [0, 6, 2]), wide: x.narrow(0, 0, 1).expand([3, 6]), row: x.select(0, 2) }
+  const views = {
+    t: x.mT(),
+    part: x.slice([1, 3], [0, 6, 2]),
+    wide: x.narrow(0, 0, 1).expand([3, 6]),
+    row: x.select(0, 2),
+  }
   await saveSafetensors(at('views.safetensors'), views)
   const { tensors } = loadSafetensors(at('views.safetensors'))
   for (const [name, t] of Object.entries(views)) same(tensors[name]!, t)
@@ -117,7 +141,10 @@ test('elements that are not aligned in the file are copied and read right', () =
     const size = Buffer.alloc(8)
     size.writeBigUInt64LE(BigInt(head.length))
     const values = Float32Array.from({ length: n }, (_, i) => i * 0.5)
-    writeFileSync(at('unaligned.safetensors'), Buffer.concat([size, head, Buffer.alloc(shift, 9), Buffer.from(values.buffer)]))
+    writeFileSync(
+      at('unaligned.safetensors'),
+      Buffer.concat([size, head, Buffer.alloc(shift, 9), Buffer.from(values.buffer)]),
+    )
     const { tensors } = loadSafetensors(at('unaligned.safetensors'))
     assert.equal(tensors['w']!.dataSync(), values)
     assert.equal([...tensors['a']!.dataSync()], Array(shift).fill(9))
@@ -154,12 +181,17 @@ test('a name can be loaded alone; one that is not there is an error', async () =
   await saveSafetensors(path, { a: tensor([1]), b: tensor([2]) })
   const { tensors } = loadSafetensors(path, { names: ['b'] })
   assert.equal(Object.keys(tensors), ['b'])
-  assertThrows(() => loadSafetensors(path, { names: ['b', 'toString'] }), FileFormatError, 'toString')
+  assertThrows(
+    () => loadSafetensors(path, { names: ['b', 'toString'] }),
+    FileFormatError,
+    'toString',
+  )
 })
 
 test('loading and dropping leaves no memory behind', async () => {
   const path = at('leak.safetensors')
   await saveSafetensors(path, { a: randn([50_000]), b: randn([10]) })
+  ;(globalThis as { gc?: () => void }).gc?.()
   const before = memory()
   for (let i = 0; i < 50; i++) tidy(() => void loadSafetensors(path))
   assert.is(memory().tensors, before.tensors)
@@ -172,7 +204,11 @@ test('what cannot be saved is refused before anything is written', async () => {
   await assertRejects(saveSafetensors(path, { __metadata__: t }), FileFormatError, '__metadata__')
   await assertRejects(saveSafetensors(path, { '\ud800': t }), FileFormatError, 'surrogate')
   await assertRejects(saveSafetensors(path, { t }, { n: 1 as never }), FileFormatError, 'n')
-  await assertRejects(saveSafetensors(path, { t: zeros([2], { device: 'meta' }) }), DeviceError, 'meta')
+  await assertRejects(
+    saveSafetensors(path, { t: zeros([2], { device: 'meta' }) }),
+    DeviceError,
+    'meta',
+  )
   await assertRejects(saveSafetensors(at('no/such/folder'), { t }), ShaktiError, 'no/such/folder')
   assert.not(readdirSync(folder).some((f) => f.startsWith('refused')))
 })
@@ -208,7 +244,11 @@ test('a full disk leaves the old file and no temporary one', async () => {
      catch (error) { console.log(error.name + ': ' + error.message) }`,
   )
   // No file may grow beyond 64 KiB: the write ends like one on a full disk.
-  const output = execFileSync('bash', ['-c', 'ulimit -f 64; exec "$0" "$@"', process.execPath, ...args], { encoding: 'utf8' })
+  const output = execFileSync(
+    'bash',
+    ['-c', 'ulimit -f 64; exec "$0" "$@"', process.execPath, ...args],
+    { encoding: 'utf8' },
+  )
   assert.match(output, 'ShaktiError: [saveSafetensors] cannot write')
   assertClose(loadSafetensors(path).tensors['a']!.dataSync(), [1, 2, 3])
   assert.not(readdirSync(folder).some((f) => f.endsWith('.tmp')))
@@ -268,7 +308,14 @@ test('npy: every dtype that NumPy has comes back, also from column-major arrays'
   await saveNpy(at('z.npy'), arange(6).reshape([3, 2]))
   const text = readFileSync(at('z.npy'), 'latin1')
   assert.is(readFileSync(at('z.npy')).length, 128 + 24, 'the elements begin at a multiple of 64')
-  writeFileSync(at('z.npy'), text.replace("'fortran_order': False, 'shape': (3, 2)", "'fortran_order': True , 'shape': (2, 3)"), 'latin1')
+  writeFileSync(
+    at('z.npy'),
+    text.replace(
+      "'fortran_order': False, 'shape': (3, 2)",
+      "'fortran_order': True , 'shape': (2, 3)",
+    ),
+    'latin1',
+  )
   assert.equal(loadNpy(at('z.npy')).toArraySync(), [
     [0, 2, 4],
     [1, 3, 5],

@@ -68,7 +68,10 @@ export interface Attrs {
 type Inputs = readonly [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 export type Run = (inputs: Inputs, attrs: Attrs) => Tensor | readonly Tensor[]
 
-const pair = ({ values, indices }: { values: Tensor; indices: Tensor }): Tensor[] => [values, indices]
+const pair = ({ values, indices }: { values: Tensor; indices: Tensor }): Tensor[] => [
+  values,
+  indices,
+]
 
 export const table: Record<string, Run> = {
   neg: ([x]) => x.neg(),
@@ -186,8 +189,10 @@ export const table: Record<string, Run> = {
   conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs),
   interpolate: ([x], attrs) => interpolate(x, attrs),
   rope: ([x, cos, sin]) => rope(x, cos, sin),
-  attention: ([q, k, v, mask], attrs) => scaledDotProductAttention(q, k, v, mask ? { ...attrs, mask } : attrs),
-  attentionVarlen: ([q, k, v, cu], attrs) => scaledDotProductAttention(q, k, v, { ...attrs, cuSeqlensQ: cu, layout: 'blhd' }),
+  attention: ([q, k, v, mask], attrs) =>
+    scaledDotProductAttention(q, k, v, mask ? { ...attrs, mask } : attrs),
+  attentionVarlen: ([q, k, v, cu], attrs) =>
+    scaledDotProductAttention(q, k, v, { ...attrs, cuSeqlensQ: cu, layout: 'blhd' }),
   swiglu: ([gate, up]) => swiglu(gate, up),
 
   adamw: ([p, g, m, v], attrs) => {

@@ -2,7 +2,16 @@
 // that lie in order and on views that do not, and against finite differences in f64.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { gradcheck, loadSafetensors, noGrad, tensor, tidy, zeros, type DType, type Tensor } from '@shakti/tensor'
+import {
+  gradcheck,
+  loadSafetensors,
+  noGrad,
+  tensor,
+  tidy,
+  zeros,
+  type DType,
+  type Tensor,
+} from '@shakti/tensor'
 import { assert, assertClose, test } from './assert.js'
 import { table, type Attrs } from './ops-table.js'
 
@@ -12,7 +21,11 @@ interface Case {
   /** true: in every floating dtype; 'f32': there alone (edge values); false: the inputs' dtypes as they are. */
   readonly floats: boolean | 'f32'
   readonly tol?: number
-  readonly in: readonly ({ readonly t: string; readonly fixed?: boolean; readonly grad?: boolean } | null)[]
+  readonly in: readonly ({
+    readonly t: string
+    readonly fixed?: boolean
+    readonly grad?: boolean
+  } | null)[]
   readonly out: readonly string[]
   /** Gradients of the outputs, and what they give for the inputs that have `grad`. */
   readonly g?: readonly (string | null)[]
@@ -22,25 +35,47 @@ interface Case {
 const path = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
 const { cases } = JSON.parse(readFileSync(path('ops.json'), 'utf8')) as { cases: Case[] }
 const { tensors } = loadSafetensors(path('ops.safetensors'))
-const epsilon: Readonly<Partial<Record<DType, number>>> = { f64: 2 ** -52, f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
+const epsilon: Readonly<Partial<Record<DType, number>>> = {
+  f64: 2 ** -52,
+  f32: 2 ** -23,
+  f16: 2 ** -10,
+  bf16: 2 ** -7,
+}
 
 /** In how many roundings the result may differ: one and its neighbours where 16 bits are rounded once, at the end. */
 function tolerance(c: Case, dtype: DType, gradient: boolean): number {
   const low = dtype === 'bf16' || dtype === 'f16'
-  return (epsilon[dtype] ?? 0) * (low ? (gradient ? 4 : 1.5) : dtype === 'f64' ? 256 : 32) * (low ? Math.max(1, Math.min(c.tol ?? 1, 2)) : (c.tol ?? 1))
+  return (
+    (epsilon[dtype] ?? 0) *
+    (low ? (gradient ? 4 : 1.5) : dtype === 'f64' ? 256 : 32) *
+    (low ? Math.max(1, Math.min(c.tol ?? 1, 2)) : (c.tol ?? 1))
+  )
 }
 
-function expectNumbers(got: Tensor, wantName: string, c: Case, dtype: DType, gradient: boolean, what: string): void {
+function expectNumbers(
+  got: Tensor,
+  wantName: string,
+  c: Case,
+  dtype: DType,
+  gradient: boolean,
+  what: string,
+): void {
   const stored = tensors[wantName]!
   assert.equal(got.shape, stored.shape, `${what}: shape`)
-  const exact = got.dtype === 'i32' || got.dtype === 'bool' || got.dtype === 'i64' || got.dtype === 'u8'
+  const exact =
+    got.dtype === 'i32' || got.dtype === 'bool' || got.dtype === 'i64' || got.dtype === 'u8'
   let want: ArrayLike<number> = stored.dataSync()
   // The reference is in f64; what overflows or vanishes in f32 does so there too.
   if (got.dtype === 'f32') want = Float32Array.from(want)
   const eps = exact ? 0 : tolerance(c, dtype, gradient)
   const largest = Math.max(0, ...Array.from(want).filter(Number.isFinite).map(Math.abs))
   // Edge values span all magnitudes: there only the relative error counts.
-  assertClose(got.dataSync(), want, { rtol: eps, atol: c.floats === 'f32' && !gradient ? 1e-37 : eps * largest }, what)
+  assertClose(
+    got.dataSync(),
+    want,
+    { rtol: eps, atol: c.floats === 'f32' && !gradient ? 1e-37 : eps * largest },
+    what,
+  )
 }
 
 type Layout = 'in order' | 'as views'
@@ -76,7 +111,9 @@ function run(c: Case, dtype: DType | undefined, layout: Layout): void {
   const result = fn(inputs as never, c.attrs)
   const outs = result instanceof Array ? result : [result as Tensor]
   assert.is(outs.length, c.out.length, `${what}: number of results`)
-  outs.forEach((o, i) => expectNumbers(o, c.out[i]!, c, dtype ?? 'f32', false, `${what}, result ${i}`))
+  outs.forEach((o, i) =>
+    expectNumbers(o, c.out[i]!, c, dtype ?? 'f32', false, `${what}, result ${i}`),
+  )
   if (!c.g || !c.grads) return
   c.g.forEach((g, i) => {
     if (g !== null) outs[i]!.backward(tensors[g]!.to(outs[i]!.dtype), { retainGraph: true })
@@ -88,7 +125,12 @@ function run(c: Case, dtype: DType | undefined, layout: Layout): void {
       expectNumbers(grad, c.grads![i]!, c, dtype ?? 'f32', true, `${what}, gradient ${i}`)
     } else {
       // No gradient is as good as one of zeros.
-      assertClose(new Float64Array(leaf.numel), tensors[c.grads![i]!]!.dataSync(), {}, `${what}, gradient ${i}`)
+      assertClose(
+        new Float64Array(leaf.numel),
+        tensors[c.grads![i]!]!.dataSync(),
+        {},
+        `${what}, gradient ${i}`,
+      )
     }
   })
 }
@@ -104,7 +146,9 @@ function collect(runs: readonly (() => void)[]): void {
     }
   }
   if (failures.length > 0) {
-    assert.unreachable(`${failures.length} of ${runs.length} runs:\n${failures.slice(0, 12).join('\n')}`)
+    assert.unreachable(
+      `${failures.length} of ${runs.length} runs:\n${failures.slice(0, 12).join('\n')}`,
+    )
   }
 }
 
@@ -122,7 +166,13 @@ for (const op of new Set(cases.map((c) => c.op))) {
   })
 
   // Elements that a difference can be taken of: few, and away from the kinks that bf16-rounded inputs may hit.
-  const smooth = mine.filter((c) => c.floats === true && c.grads && size(c) <= 130 && !['floor', 'ceil', 'round', 'sign'].includes(op))
+  const smooth = mine.filter(
+    (c) =>
+      c.floats === true &&
+      c.grads &&
+      size(c) <= 130 &&
+      !['floor', 'ceil', 'round', 'sign'].includes(op),
+  )
   if (smooth.length === 0) continue
   test(`${op} has the gradient that finite differences give`, () => {
     collect(

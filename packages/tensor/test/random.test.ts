@@ -30,7 +30,10 @@ test('the words are those of Philox 4x32-10 (known answers of Random123, key and
   manualSeed(0)
   const words = [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
   // The top 24 bits of a word make a number of [0, 1).
-  assert.equal(values(rand([4])), words.map((w) => (w >>> 8) / 2 ** 24))
+  assert.equal(
+    values(rand([4])),
+    words.map((w) => (w >>> 8) / 2 ** 24),
+  )
 })
 
 test('the same seed gives the same numbers; the state can be taken and set', () => {
@@ -55,7 +58,10 @@ test('consecutive draws do not overlap, whatever their sizes', () => {
   const first = values(rand([3]))
   const second = values(rand([5]))
   assert.equal(first, all.slice(0, 3))
-  assert.is(first.some((x) => second.includes(x)), false)
+  assert.is(
+    first.some((x) => second.includes(x)),
+    false,
+  )
 })
 
 test('uniform, normal and truncated normal have their moments and ranges', () => {
@@ -86,7 +92,10 @@ test('randint covers its range evenly and stays inside', () => {
 test('randperm is a permutation, another one each time', () => {
   manualSeed(9)
   const a = values(randperm(1000))
-  assert.equal([...a].sort((x, y) => x - y), Array.from({ length: 1000 }, (_, i) => i))
+  assert.equal(
+    [...a].sort((x, y) => x - y),
+    Array.from({ length: 1000 }, (_, i) => i),
+  )
   assert.not.equal(a, values(randperm(1000)))
   assert.equal(values(randperm(0)), [])
   assert.equal(values(randperm(1)), [0])
@@ -99,9 +108,16 @@ test('multinomial draws in proportion, without replacement never twice, and neve
     [0, 5, 5, 0],
   ])
   const drawn = values(multinomial(p, 20_000, { replacement: true }))
-  const share = (row: number, k: number): number => drawn.slice(row * 20_000, (row + 1) * 20_000).filter((x) => x === k).length / 20_000
-  assertClose([share(0, 0), share(0, 1), share(0, 2), share(0, 3)], [0.1, 0, 0.3, 0.6], { rtol: 0, atol: 0.02 })
-  assertClose([share(1, 0), share(1, 1), share(1, 2), share(1, 3)], [0, 0.5, 0.5, 0], { rtol: 0, atol: 0.02 })
+  const share = (row: number, k: number): number =>
+    drawn.slice(row * 20_000, (row + 1) * 20_000).filter((x) => x === k).length / 20_000
+  assertClose([share(0, 0), share(0, 1), share(0, 2), share(0, 3)], [0.1, 0, 0.3, 0.6], {
+    rtol: 0,
+    atol: 0.02,
+  })
+  assertClose([share(1, 0), share(1, 1), share(1, 2), share(1, 3)], [0, 0.5, 0.5, 0], {
+    rtol: 0,
+    atol: 0.02,
+  })
   for (let i = 0; i < 50; i++) {
     assert.equal(values(multinomial(tensor([0.2, 0.3, 0.5]), 3)).sort(), [0, 1, 2])
   }
@@ -113,9 +129,16 @@ test('dropout keeps the mean, has the same mask backward, and is off at 0', () =
   const x = tensor(new Float32Array(50_000).fill(2), { requiresGrad: true })
   const y = dropout(x, 0.25)
   const v = values(y)
-  assertClose([v.filter((e) => e === 0).length / v.length, mean(v)], [0.25, 2], { rtol: 0, atol: 0.02 })
+  assertClose([v.filter((e) => e === 0).length / v.length, mean(v)], [0.25, 2], {
+    rtol: 0,
+    atol: 0.02,
+  })
   y.sum().backward()
-  assertClose(values(x.grad!), v.map((e) => e / 2), { rtol: 1e-6 })
+  assertClose(
+    values(x.grad!),
+    v.map((e) => e / 2),
+    { rtol: 1e-6 },
+  )
   assert.is(dropout(x, 0), x)
   assertThrows(() => dropout(x, 1), ShaktiError, '[dropout]')
 })

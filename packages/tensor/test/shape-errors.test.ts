@@ -40,7 +40,11 @@ const shapes: readonly Row[] = [
   ['lt', () => x.lt(y), ['[lt]', '[2, 3]', '[4, 5]']],
   ['where', () => where(x.gt(0), y, 0), ['[where]', '[2, 3]', '[4, 5]']],
   ['matmul', () => x.matmul(y), ['[matmul]', '[2, 3]', '[4, 5]', '3', '4']],
-  ['matmul batch', () => zeros([2, 3, 4]).matmul(zeros([3, 4, 5])), ['[matmul]', '[2, 3, 4]', '[3, 4, 5]']],
+  [
+    'matmul batch',
+    () => zeros([2, 3, 4]).matmul(zeros([3, 4, 5])),
+    ['[matmul]', '[2, 3, 4]', '[3, 4, 5]'],
+  ],
   ['matmul scalar', () => x.matmul(tensor(1)), ['[matmul]', '[2, 3]', '[]']],
   ['linear', () => x.linear(y), ['[linear]', '[2, 3]', '[4, 5]']],
   ['linear bias', () => x.linear(zeros([5, 3]), zeros([4])), ['[linear]', '[5]', '[4]']],
@@ -56,7 +60,11 @@ const shapes: readonly Row[] = [
   ['crossEntropy', () => crossEntropy(x, i(0, 1, 2)), ['[crossEntropy]', '[2, 3]', '[3]']],
   ['embedding', () => embedding(i(1), zeros([4])), ['[embedding]', '[4]']],
   ['gather', () => x.gather(0, i(0)), ['[gather]', '[2, 3]', '[1]']],
-  ['scatterAdd', () => x.scatterAdd(0, i(0, 1).reshape([1, 2]), zeros([1, 1])), ['[scatterAdd]', '[1, 2]', '[1, 1]']],
+  [
+    'scatterAdd',
+    () => x.scatterAdd(0, i(0, 1).reshape([1, 2]), zeros([1, 1])),
+    ['[scatterAdd]', '[1, 2]', '[1, 1]'],
+  ],
   ['indexSelect', () => x.indexSelect(0, i(0, 1).reshape([1, 2])), ['[indexSelect]', '[1, 2]']],
   ['indexAdd', () => x.indexAdd(0, i(0), zeros([2, 3])), ['[indexAdd]', '[2, 3]', '[1, 3]']],
   ['maskedFill', () => x.maskedFill(y.gt(0), 1), ['[2, 3]', '[4, 5]']],
@@ -77,15 +85,36 @@ const shapes: readonly Row[] = [
   ['cat', () => cat([x, y]), ['[cat]', '[2, 3]', '[4, 5]']],
   ['cat of nothing', () => cat([]), ['[cat]']],
   ['stack', () => stack([x, y]), ['[stack]', '[2, 3]', '[4, 5]']],
-  ['pad', () => x.pad([[1, 1], [1, 1], [1, 1]]), ['[pad]', '[2, 3]']],
+  [
+    'pad',
+    () =>
+      x.pad([
+        [1, 1],
+        [1, 1],
+        [1, 1],
+      ]),
+    ['[pad]', '[2, 3]'],
+  ],
   ['pad below zero', () => x.pad([[-2, -2]]), ['[pad]', '[2, 3]']],
   ['flip', () => x.flip(2), ['[flip]', 'dim 2']],
   ['repeat', () => x.repeat([2]), ['[repeat]', '[2, 3]']],
   ['tril', () => zeros([3]).tril(), ['tril', '[3]']],
-  ['conv2d', () => conv2d(zeros([1, 3, 8, 8]), zeros([4, 2, 3, 3])), ['[conv2d]', '[1, 3, 8, 8]', '[4, 2, 3, 3]']],
-  ['conv2d kernel', () => conv2d(zeros([1, 3, 2, 2]), zeros([4, 3, 3, 3])), ['[conv2d]', '3x3', '2x2']],
+  [
+    'conv2d',
+    () => conv2d(zeros([1, 3, 8, 8]), zeros([4, 2, 3, 3])),
+    ['[conv2d]', '[1, 3, 8, 8]', '[4, 2, 3, 3]'],
+  ],
+  [
+    'conv2d kernel',
+    () => conv2d(zeros([1, 3, 2, 2]), zeros([4, 3, 3, 3])),
+    ['[conv2d]', '3x3', '2x2'],
+  ],
   ['interpolate', () => interpolate(x, { size: [2, 2] }), ['[interpolate]', '[2, 3]']],
-  ['rope', () => rope(zeros([1, 4, 2, 6]), zeros([1, 4, 2]), zeros([1, 4, 2])), ['[rope]', '[1, 4, 2, 6]', '[1, 4, 2]']],
+  [
+    'rope',
+    () => rope(zeros([1, 4, 2, 6]), zeros([1, 4, 2]), zeros([1, 4, 2])),
+    ['[rope]', '[1, 4, 2, 6]', '[1, 4, 2]'],
+  ],
   ['swiglu', () => swiglu(x, y), ['[swiglu]', '[2, 3]', '[4, 5]']],
   [
     'attention heads',
@@ -97,10 +126,17 @@ const shapes: readonly Row[] = [
     () => scaledDotProductAttention(zeros([1, 2, 4, 8]), zeros([1, 2, 4, 6]), zeros([1, 2, 4, 6])),
     ['[scaledDotProductAttention]', '8', '6'],
   ],
-  ['attention dims', () => scaledDotProductAttention(x, x, x), ['[scaledDotProductAttention]', '[2, 3]']],
+  [
+    'attention dims',
+    () => scaledDotProductAttention(x, x, x),
+    ['[scaledDotProductAttention]', '[2, 3]'],
+  ],
   [
     'attention mask',
-    () => scaledDotProductAttention(zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), { mask: zeros([3, 3]) }),
+    () =>
+      scaledDotProductAttention(zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8]), {
+        mask: zeros([3, 3]),
+      }),
     ['scaledDotProductAttention', '[3, 3]'],
   ],
   ['tensor', () => tensor([1, 2, 3], { shape: [2, 2] }), ['[tensor]', '3', '[2, 2]']],
@@ -122,7 +158,11 @@ for (const [what, fn, words] of shapes) {
 
 const i32 = arange(6).reshape([2, 3])
 const types: readonly Row[] = [
-  ['matmul of two dtypes', () => x.matmul(zeros([3, 2], { dtype: 'bf16' })), ['[matmul]', 'f32', 'bf16']],
+  [
+    'matmul of two dtypes',
+    () => x.matmul(zeros([3, 2], { dtype: 'bf16' })),
+    ['[matmul]', 'f32', 'bf16'],
+  ],
   ['matmul of integers', () => i32.matmul(i32.mT()), ['[matmul]', 'i32']],
   ['softmax of integers', () => i32.softmax(-1), ['softmax', 'i32']],
   ['layerNorm of integers', () => layerNorm(i32), ['[layerNorm]', 'i32']],
@@ -130,10 +170,19 @@ const types: readonly Row[] = [
   ['embedding with f32 ids', () => embedding(zeros([2]), x), ['[embedding]', 'f32']],
   ['gather with f32 index', () => x.gather(0, zeros([2, 3])), ['[gather]', 'f32']],
   ['where with f32 condition', () => where(x, x, x), ['[where]', 'f32']],
-  ['conv2d of two dtypes', () => conv2d(zeros([1, 1, 4, 4]), zeros([1, 1, 2, 2], { dtype: 'f64' })), ['[conv2d]', 'f64']],
+  [
+    'conv2d of two dtypes',
+    () => conv2d(zeros([1, 1, 4, 4]), zeros([1, 1, 2, 2], { dtype: 'f64' })),
+    ['[conv2d]', 'f64'],
+  ],
   [
     'attention of two dtypes',
-    () => scaledDotProductAttention(zeros([1, 1, 2, 4]), zeros([1, 1, 2, 4], { dtype: 'f16' }), zeros([1, 1, 2, 4])),
+    () =>
+      scaledDotProductAttention(
+        zeros([1, 1, 2, 4]),
+        zeros([1, 1, 2, 4], { dtype: 'f16' }),
+        zeros([1, 1, 2, 4]),
+      ),
     ['scaledDotProductAttention', 'f16'],
   ],
   ['requiresGrad of integers', () => arange(3).requiresGrad_(), ['[requiresGrad]', 'i32']],
@@ -187,7 +236,12 @@ test('meta tensors run the shape rules of every op and cannot be read', () => {
 
 test('gradients that do not exist are refused, not zero', () => {
   assertThrows(() => ones([2]).backward(), AutogradError)
-  assertThrows(() => ones([2], { requiresGrad: true }).mul(2).backward(), ShapeError, '[backward]', '[2]')
+  assertThrows(
+    () => ones([2], { requiresGrad: true }).mul(2).backward(),
+    ShapeError,
+    '[backward]',
+    '[2]',
+  )
   const w = ones([2], { requiresGrad: true })
   const loss = w.square().sum()
   loss.backward()

@@ -78,8 +78,14 @@ test('four workers compute what the main thread computes, each with its own memo
       return message
     }),
   )
-  assert.equal(got.map((g) => g.sum), want)
-  assert.equal(got.map((g) => g.tensors), [1, 1, 1, 1])
+  assert.equal(
+    got.map((g) => g.sum),
+    want,
+  )
+  assert.equal(
+    got.map((g) => g.tensors),
+    [1, 1, 1, 1],
+  )
 })
 
 test('workers that are terminated in the middle of a loop of commands leave the process whole', async () => {
@@ -94,7 +100,8 @@ test('workers that are terminated in the middle of a loop of commands leave the 
 test('results do not depend on the number of threads', () => {
   manualSeed(5)
   const [a, b] = [randn([300, 310]), randn([310, 290])]
-  const run = (): number[][] => [a.matmul(b), a.softmax(-1), a.sum(), a.sum(0), a.exp()].map((t) => [...t.dataSync()])
+  const run = (): number[][] =>
+    [a.matmul(b), a.softmax(-1), a.sum(), a.sum(0), a.exp()].map((t) => [...t.dataSync()])
   setNumThreads(1)
   const one = run()
   setNumThreads(2)

@@ -1,14 +1,315 @@
-// TEMPORARY
+// Folding dimensions. The dimensions of x are put into an order of kept (outer) and folded (inner) ones. Two forms:
+// rows (the folded places of one output lie together) and columns (the innermost dimension is kept: many outputs at once).
+// Work is split by outputs, or, for few outputs, by fixed pieces of the fold whose results are folded in order.
 #include <cmath>
-#include <cstring>
-#include "../../runtime/op.h"
+
+#include "../../simd/tiles.h"
+
 namespace SHAKTI_ISA_NS {
 namespace {
-using T = double;
-inline float h2f(unsigned short h){unsigned s=(h>>15)&1,e=(h>>10)&31,m=h&1023;if(e==0){float f=m*5.9604644775390625e-8f;return s?-f:f;}unsigned u=(s<<31)|((e==31?255:e+112)<<23)|(m<<13);float f;memcpy(&f,&u,4);return f;}
-inline double get(const Operand&o,int64_t at){switch(o.dtype){case DType::f32:return o.ptr<float>()[at];case DType::f64:return o.ptr<double>()[at];case DType::i32:return o.ptr<int32_t>()[at];case DType::i64:return (double)o.ptr<int64_t>()[at];case DType::bf16:{unsigned u=(unsigned)o.ptr<unsigned short>()[at]<<16;float f;memcpy(&f,&u,4);return f;}case DType::f16:return h2f(o.ptr<unsigned short>()[at]);default:return o.ptr<unsigned char>()[at];}}
-inline void put(const Operand&o,int64_t at,double v){switch(o.dtype){case DType::f32:o.ptr<float>()[at]=(float)v;break;case DType::f64:o.ptr<double>()[at]=v;break;case DType::i32:o.ptr<int32_t>()[at]=(int32_t)(v!=v?0:v>2147483647?2147483647:v<-2147483648.0?-2147483648.0:v);break;case DType::i64:o.ptr<int64_t>()[at]=(int64_t)v;break;case DType::bf16:{float f=(float)v;unsigned u;memcpy(&u,&f,4);u+=0x7fff+((u>>16)&1);o.ptr<unsigned short>()[at]=u>>16;break;}case DType::f16:{_Float16 h=(_Float16)v;memcpy(o.ptr<unsigned short>()+at,&h,2);break;}case DType::boolean:o.ptr<unsigned char>()[at]=v!=0;break;default:o.ptr<unsigned char>()[at]=(unsigned char)v;}}
-inline int64_t at(const Operand&o,const Operand&s,int64_t i){int64_t r=0;for(int d=s.ndim-1;d>=0;--d){r+=(i%s.shape[d])*o.strides[d];i/=s.shape[d];}return r;}
+
+constexpr int64_t kPiece = 32 * kTile;  // places of x that one task folds at least
+
+struct Plan {
+  int64_t ks[kMaxDims], kx[kMaxDims];  // kept sizes and strides
+  int64_t fs[kMaxDims], fx[kMaxDims];  // folded ones
+  int nk = 0, nf = 0;
+  int64_t kept = 1, folded = 1;
+
+  static void push(int64_t* size, int64_t* stride, int& n, int64_t s, int64_t st) {
+    if (s == 1) return;
+    if (n > 0 && stride[n - 1] == st * s) {
+      size[n - 1] *= s;
+      stride[n - 1] = st;
+    } else {
+      size[n] = s;
+      stride[n++] = st;
+    }
+  }
+  Plan(const Operand& x, const Operand& y) {
+    for (int d = 0; d < x.ndim; ++d) {
+      if (y.shape[d] == 1 && x.shape[d] != 1) {
+        push(fs, fx, nf, x.shape[d], x.strides[d]);
+        folded *= x.shape[d];
+      } else {
+        push(ks, kx, nk, x.shape[d], x.strides[d]);
+        kept *= x.shape[d];
+      }
+    }
+  }
+};
+
+// Operations on f32 lanes / f32 / double / int64.
+struct Sum {
+  template <class T> SHAKTI_INLINE static T start() { return T{0}; }
+  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a + b; }
+  SHAKTI_INLINE static float across(vf v) { return hsum(v); }
+};
+struct Prod {
+  template <class T> SHAKTI_INLINE static T start() { return T{1}; }
+  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a * b; }
+  SHAKTI_INLINE static float across(vf v) {
+    float p = 1;
+    for (int i = 0; i < W; ++i) p *= v[i];
+    return p;
+  }
+};
+template <class T> SHAKTI_INLINE T lowest() { return -__builtin_inff(); }
+template <> SHAKTI_INLINE int64_t lowest<int64_t>() { return INT64_MIN; }
+template <class T> SHAKTI_INLINE T highest() { return __builtin_inff(); }
+template <> SHAKTI_INLINE int64_t highest<int64_t>() { return INT64_MAX; }
+struct Max {
+  template <class T> SHAKTI_INLINE static T start() { return lowest<T>(); }
+  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a != a ? a : b > a || b != b ? b : a; }
+  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b > a) | (vi)(b != b), b, a)); }
+  SHAKTI_INLINE static float across(vf v) {
+    float m = v[0];
+    for (int i = 1; i < W; ++i) m = run(m, static_cast<float>(v[i]));
+    return m;
+  }
+};
+struct Min {
+  template <class T> SHAKTI_INLINE static T start() { return highest<T>(); }
+  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a != a ? a : b < a || b != b ? b : a; }
+  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b < a) | (vi)(b != b), b, a)); }
+  SHAKTI_INLINE static float across(vf v) {
+    float m = v[0];
+    for (int i = 1; i < W; ++i) m = run(m, static_cast<float>(v[i]));
+    return m;
+  }
+};
+
+template <class R>
+SHAKTI_INLINE float fold_f32(const float* p, int64_t n) {
+  vf a = splat(R::template start<float>()), b = a;
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W) {
+    a = R::run(a, load(p + i));
+    b = R::run(b, load(p + i + W));
+  }
+  float tail = R::template start<float>();
+  for (; i < n; ++i) tail = R::run(tail, p[i]);
+  return R::run(R::across(R::run(a, b)), tail);
 }
-void run_sum(const Args&A,Context&){const Operand&x=A.in[0];Operand y=A.out[0];for(int64_t i=0,n=y.numel();i<n;++i)put(y,i,0);for(int d=0;d<y.ndim;++d)if(y.shape[d]==1)y.strides[d]=0;for(int64_t i=0,n=x.numel();i<n;++i){int64_t p=at(y,x,i);put(y,p,get(y,p)+get(x,at(x,x,i)));}}
+
+// The fold of places [begin, end) of the folded dimensions at x + base.
+template <class R>
+float row_f32(const Plan& p, const Operand& x, int64_t base, int64_t begin, int64_t end) {
+  float acc = R::template start<float>();
+  if (p.nf == 0) {
+    float one[1];
+    gather_f32(one, x, base, 1, 1);
+    return one[0];
+  }
+  const int64_t inner = p.fs[p.nf - 1], stride = p.fx[p.nf - 1];
+  for (int64_t i = begin; i < end;) {
+    const int64_t col = i % inner;
+    int64_t n = inner - col;
+    if (n > end - i) n = end - i;
+    if (n > kTile) n = kTile;
+    alignas(64) float buffer[kTile];
+    const int64_t at = base + offset_of(i / inner, p.fs, p.fx, p.nf - 1) + col * stride;
+    const float* v = x.dtype == DType::f32 && stride == 1 ? x.ptr<float>() + at : (gather_f32(buffer, x, at, stride, n), buffer);
+    acc = R::run(acc, fold_f32<R>(v, n));
+    i += n;
+  }
+  return acc;
 }
+
+// Kept innermost: adds rows of `n` neighbouring outputs, folded places [begin, end).
+template <class R>
+void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64_t begin, int64_t end, float* acc) {
+  for (int64_t j = 0; j < n; ++j) acc[j] = R::template start<float>();
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t at = base + offset_of(i, p.fs, p.fx, p.nf);
+    alignas(64) float buffer[kTile];
+    const float* v = x.dtype == DType::f32 ? x.ptr<float>() + at : (gather_f32(buffer, x, at, 1, n), buffer);
+    lanes(n, [&](int64_t j, int64_t m, bool part) {
+      store_n(acc + j, R::run(load_n(acc + j, m, part), load_n(v + j, m, part)), m, part);
+    });
+  }
+}
+
+template <class T, class R, class Get>
+SHAKTI_INLINE T fold_any(const Plan& p, int64_t base, const Get& get) {
+  T acc = R::template start<T>();
+  for (int64_t i = 0; i < p.folded; ++i) acc = R::run(acc, get(base + offset_of(i, p.fs, p.fx, p.nf)));
+  return acc;
+}
+
+template <class R>
+void fold(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const Plan p(x, y);
+  const int64_t outputs = y.numel();
+  if (outputs == 0) return;
+  if (!is_f32_class(x.dtype)) {
+    c.parallel_for(outputs, 1 + kPiece / (p.folded + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t i = b; i < e; ++i) {
+        const int64_t base = offset_of(i, p.ks, p.kx, p.nk);
+        if (x.dtype == DType::f64) {
+          y.ptr<double>()[i] = fold_any<double, R>(p, base, [&](int64_t at) { return x.ptr<double>()[at]; });
+          continue;
+        }
+        int64_t v;
+        if (x.dtype == DType::i32) v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<int32_t>()[at]}; });
+        else if (x.dtype == DType::i64) v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return x.ptr<int64_t>()[at]; });
+        else v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<uint8_t>()[at]}; });
+        put_int(y, i, &v, 1);
+      }
+    });
+    return;
+  }
+  if (p.folded == 0) {
+    const float start = R::template start<float>();
+    for (int64_t i = 0; i < outputs; ++i) scatter_f32(y, i, &start, 1);
+    return;
+  }
+  const bool columns = p.nk > 0 && p.kx[p.nk - 1] == 1 && p.nf > 0 && p.fx[p.nf - 1] != 1 && p.ks[p.nk - 1] >= 4;
+  // Pieces of the fold, when the outputs alone do not make enough tasks.
+  const int64_t pieces = outputs >= 64 && !columns ? 1 : (p.folded * (columns ? p.ks[p.nk - 1] : 1) + kPiece - 1) / kPiece;
+  const int64_t piece = (p.folded + pieces - 1) / pieces;
+  const int64_t parts = (p.folded + piece - 1) / piece;
+  auto* partial = static_cast<float*>(a.workspace);
+  if (columns) {
+    // Strips of neighbouring outputs.
+    const int64_t width = p.ks[p.nk - 1];
+    const int64_t strip = width < kTile ? width : kTile;
+    const int64_t strips = (width + strip - 1) / strip;
+    const int64_t outer = outputs / width;
+    const int64_t tasks = outer * strips * parts;
+    const int64_t cost = strip * piece;
+    c.parallel_for(tasks, 1 + kPiece / (cost + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t t = b; t < e; ++t) {
+        const int64_t s = t % strips, part = t / strips % parts, o = t / strips / parts;
+        const int64_t n = width - s * strip < strip ? width - s * strip : strip;
+        const int64_t base = offset_of(o, p.ks, p.kx, p.nk - 1) + s * strip;
+        const int64_t end = (part + 1) * piece < p.folded ? (part + 1) * piece : p.folded;
+        alignas(64) float acc[kTile];
+        columns_f32<R>(p, x, base, n, part * piece, end, acc);
+        if (parts == 1) scatter_f32(y, o * width + s * strip, acc, n);
+        else std::memcpy(partial + part * outputs + o * width + s * strip, acc, static_cast<size_t>(n) * 4);
+      }
+    });
+  } else {
+    const int64_t tasks = outputs * parts;
+    c.parallel_for(tasks, 1 + kPiece / (piece + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t t = b; t < e; ++t) {
+        const int64_t part = t % parts, o = t / parts;
+        const int64_t end = (part + 1) * piece < p.folded ? (part + 1) * piece : p.folded;
+        const float v = row_f32<R>(p, x, offset_of(o, p.ks, p.kx, p.nk), part * piece, end);
+        if (parts == 1) scatter_f32(y, o, &v, 1);
+        else partial[part * outputs + o] = v;
+      }
+    });
+  }
+  if (parts == 1) return;
+  for (int64_t o = 0; o < outputs; ++o) {
+    float acc = partial[o];
+    for (int64_t part = 1; part < parts; ++part) acc = R::run(acc, partial[part * outputs + o]);
+    scatter_f32(y, o, &acc, 1);
+  }
+}
+
+// Rows of the last dimension as T, one after the other.
+template <class T, class F>
+void rows(const Operand& x, Context& c, const F& f) {
+  const int64_t n = x.size(-1);
+  const int64_t count = n > 0 ? x.numel() / n : 0;
+  c.parallel_for(count, 1 + kPiece / (n + 1), [&](int64_t b, int64_t e, int) {
+    for (int64_t r = b; r < e; ++r) {
+      const int64_t at = offset_of(r, x.shape, x.strides, x.ndim - 1);
+      const int64_t stride = x.stride(-1);
+      f(r, n, [&](int64_t i) -> T {
+        const int64_t k = at + i * stride;
+        switch (x.dtype) {
+          case DType::f64: return static_cast<T>(x.ptr<double>()[k]);
+          case DType::f32: return static_cast<T>(x.ptr<float>()[k]);
+          case DType::i32: return static_cast<T>(x.ptr<int32_t>()[k]);
+          case DType::i64: return static_cast<T>(x.ptr<int64_t>()[k]);
+          case DType::u8:
+          case DType::boolean: return static_cast<T>(x.ptr<uint8_t>()[k]);
+          default: {
+            float v[1];
+            gather_f32(v, x, k, 1, 1);
+            return static_cast<T>(v[0]);
+          }
+        }
+      });
+    }
+  });
+}
+
+SHAKTI_INLINE bool is_nan(double v) { return v != v; }
+SHAKTI_INLINE bool is_nan(int64_t) { return false; }
+
+template <class T, bool largest>
+void find(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &values = a.out[0];
+  auto* indices = a.out[1].ptr<int32_t>();
+  rows<T>(x, c, [&](int64_t r, int64_t n, const auto& get) {
+    int64_t best = 0;
+    T v = get(0);
+    for (int64_t i = 1; i < n && !is_nan(v); ++i) {
+      const T u = get(i);
+      if (is_nan(u) || (largest ? u > v : u < v)) {
+        v = u;
+        best = i;
+      }
+    }
+    indices[r] = static_cast<int32_t>(best);
+    if (dtype_is_float(x.dtype)) {
+      if (x.dtype == DType::f64) values.ptr<double>()[r] = static_cast<double>(v);
+      else {
+        const float f = static_cast<float>(v);
+        scatter_f32(values, r, &f, 1);
+      }
+    } else {
+      const int64_t i = static_cast<int64_t>(v);
+      put_int(values, r, &i, 1);
+    }
+  });
+}
+
+template <bool largest>
+void find_any(const Args& a, Context& c) {
+  if (a.in[0].dtype == DType::i64) find<int64_t, largest>(a, c);
+  else find<double, largest>(a, c);
+}
+
+}  // namespace
+
+void run_sum(const Args& a, Context& c) { fold<Sum>(a, c); }
+void run_prod(const Args& a, Context& c) { fold<Prod>(a, c); }
+void run_amax(const Args& a, Context& c) { fold<Max>(a, c); }
+void run_amin(const Args& a, Context& c) { fold<Min>(a, c); }
+void run_max_index(const Args& a, Context& c) { find_any<true>(a, c); }
+void run_min_index(const Args& a, Context& c) { find_any<false>(a, c); }
+
+void run_cumsum(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &y = a.out[0];
+  const bool reverse = a.attr_bool(0);
+  const auto go = [&](auto zero) {
+    using T = decltype(zero);
+    rows<T>(x, c, [&](int64_t r, int64_t n, const auto& get) {
+      T sum = 0;
+      for (int64_t k = 0; k < n; ++k) {
+        const int64_t i = reverse ? n - 1 - k : k;
+        sum += get(i);
+        const int64_t at = r * n + i;
+        if (x.dtype == DType::f64) y.ptr<double>()[at] = static_cast<double>(sum);
+        else if (dtype_is_float(x.dtype)) {
+          const float f = static_cast<float>(sum);
+          scatter_f32(y, at, &f, 1);
+        } else {
+          const int64_t v = static_cast<int64_t>(sum);
+          put_int(y, at, &v, 1);
+        }
+      }
+    });
+  };
+  if (dtype_is_float(x.dtype)) go(double{0});
+  else go(int64_t{0});
+}
+
+}  // namespace SHAKTI_ISA_NS

@@ -33,9 +33,15 @@ export class InputFile {
 
   /** Fills `target` from `offset`, however many reads that takes. */
   read(target: Uint8Array, offset: number): void {
-    for (let done = 0; done < target.length; ) {
+    for (let done = 0; done < target.length;) {
       const n = readSync(this.#fd, target, done, target.length - done, offset + done)
-      if (n === 0) throw new FileFormatError(this.path, 'file', 'ends early: it was cut while being read', offset + done)
+      if (n === 0)
+        throw new FileFormatError(
+          this.path,
+          'file',
+          'ends early: it was cut while being read',
+          offset + done,
+        )
       done += n
     }
   }
@@ -44,7 +50,8 @@ export class InputFile {
   storage(op: string, offset: number, bytes: number, dtype: DType): Storage {
     const aligned = offset % dtypeSize(dtype) === 0
     // A bool that is neither 0 nor 1 would make kernels disagree about it, so bools are always looked at.
-    if (bytes >= mapFrom && aligned && dtype !== 'bool') return storageFromFile(this.path, offset, bytes)
+    if (bytes >= mapFrom && aligned && dtype !== 'bool')
+      return storageFromFile(this.path, offset, bytes)
     const storage = allocate(op, bytes, 'cpu')
     const chunk = new Uint8Array(Math.min(bytes, chunkBytes))
     for (let done = 0; done < bytes; done += chunk.length) {
@@ -59,7 +66,12 @@ export class InputFile {
   #checkBools(part: Uint8Array, offset: number): void {
     const bad = part.findIndex((b) => b > 1)
     if (bad >= 0) {
-      throw new FileFormatError(this.path, 'data', `a bool is 0 or 1, found ${part[bad]}`, offset + bad)
+      throw new FileFormatError(
+        this.path,
+        'data',
+        `a bool is 0 or 1, found ${part[bad]}`,
+        offset + bad,
+      )
     }
   }
 
@@ -75,7 +87,8 @@ export class Snapshot {
   readonly #what: string
 
   constructor(op: string, what: string, t: Tensor) {
-    if (t.device === 'meta') throw new DeviceError(op, `${what} (${t.describe()}) is on meta: it has no elements to save.`)
+    if (t.device === 'meta')
+      throw new DeviceError(op, `${what} (${t.describe()}) is on meta: it has no elements to save.`)
     this.#tensor = unowned(() => t.detach())
     this.#version = t.storage.version
     this.#what = what
@@ -90,12 +103,21 @@ export class Snapshot {
       for (let done = 0; done < total; done += chunkBytes) {
         const buffer = new ArrayBuffer(Math.min(chunkBytes, total - done))
         await new Promise<void>((resolve, reject) => {
-          const settle = (code: number): void => (code < 0 ? reject(takeNativeError(op)) : resolve())
-          const code = native().readAsync(source.storage.handle, source.offset * size + done, buffer, settle)
+          const settle = (code: number): void =>
+            code < 0 ? reject(takeNativeError(op)) : resolve()
+          const code = native().readAsync(
+            source.storage.handle,
+            source.offset * size + done,
+            buffer,
+            settle,
+          )
           if (code < 0) reject(takeNativeError(op))
         })
         if (this.#tensor.storage.version !== this.#version) {
-          throw new AutogradError(op, `${this.#what} was changed while it was being saved. Await the save first.`)
+          throw new AutogradError(
+            op,
+            `${this.#what} was changed while it was being saved. Await the save first.`,
+          )
         }
         yield new Uint8Array(buffer)
       }
@@ -110,7 +132,7 @@ export class Snapshot {
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done)).bytesWritten
   }
 }
@@ -128,7 +150,11 @@ async function syncFolder(path: string): Promise<void> {
  * Writes a file as a whole: into a temporary one beside it, synced, then renamed over `path`. A crash at any point
  * leaves the old file or the new one; a mapping of the old file stays valid.
  */
-export async function writeAtomically(op: string, path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+export async function writeAtomically(
+  op: string,
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<void> {
   const target = resolve(path)
   const temporary = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   let file: FileHandle | undefined

@@ -66,7 +66,8 @@ class Reader {
       return wholeNumber.test(digits) && Number.isSafeInteger(n) ? n : NaN
     }
     const word = this.#match(literal)
-    if (word === undefined) this.#fail(this.#at < this.#text.length ? 'not JSON' : 'ends inside a value')
+    if (word === undefined)
+      this.#fail(this.#at < this.#text.length ? 'not JSON' : 'ends inside a value')
     return word === 'null' ? null : word === 'true'
   }
 

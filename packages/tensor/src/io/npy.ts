@@ -19,7 +19,8 @@ const dtypeOf = new Map(Object.entries(descr).map(([ours, theirs]) => [theirs, o
 // Headers hold three short fields; NumPy itself distrusts longer ones (numpy.lib.format, _MAX_HEADER_SIZE).
 const maxHeaderBytes = 10_000
 const header = /^\{(?<fields>[^{}]*)\}\s*$/
-const field = /^\s*'(?<key>descr|fortran_order|shape)'\s*:\s*(?<value>'[^']*'|True|False|\([0-9, ]*\))\s*(?:,|$)/
+const field =
+  /^\s*'(?<key>descr|fortran_order|shape)'\s*:\s*(?<value>'[^']*'|True|False|\([0-9, ]*\))\s*(?:,|$)/
 
 interface NpyHeader {
   readonly dtype: DType
@@ -34,7 +35,8 @@ function parseFields(path: string, text: string): Map<string, string> {
   const fields = new Map<string, string>()
   while (rest.trim() !== '') {
     const found = field.exec(rest)
-    if (!found?.groups) throw new FileFormatError(path, 'header', `cannot read '${rest.slice(0, 40)}'`, 10)
+    if (!found?.groups)
+      throw new FileFormatError(path, 'header', `cannot read '${rest.slice(0, 40)}'`, 10)
     const { key, value } = found.groups
     if (fields.has(key!)) throw new FileFormatError(path, key!, 'stands twice', 10)
     fields.set(key!, value!)
@@ -44,11 +46,19 @@ function parseFields(path: string, text: string): Map<string, string> {
 }
 
 function parseShape(path: string, text: string): number[] {
-  const sizes = text.slice(1, -1).split(',').map((s) => s.trim())
+  const sizes = text
+    .slice(1, -1)
+    .split(',')
+    .map((s) => s.trim())
   if (sizes.at(-1) === '') sizes.pop()
   const shape = sizes.map(Number)
   if (sizes.some((s) => !/^\d+$/.test(s)) || shape.length > maxDims) {
-    throw new FileFormatError(path, 'shape', `${text.slice(0, 100)} is not a tuple of at most ${maxDims} sizes`, 10)
+    throw new FileFormatError(
+      path,
+      'shape',
+      `${text.slice(0, 100)} is not a tuple of at most ${maxDims} sizes`,
+      10,
+    )
   }
   if (!(shape.reduce((p, s) => p * (s || 1), 8) <= Number.MAX_SAFE_INTEGER)) {
     throw new FileFormatError(path, 'shape', `${text} has more bytes than can be addressed`, 10)
@@ -58,32 +68,45 @@ function parseShape(path: string, text: string): number[] {
 
 function readHeader(file: InputFile): NpyHeader {
   const { path } = file
-  if (file.bytes < 12) throw new FileFormatError(path, 'file', `has ${file.bytes} bytes, a header takes more`, 0)
+  if (file.bytes < 12)
+    throw new FileFormatError(path, 'file', `has ${file.bytes} bytes, a header takes more`, 0)
   const start = new Uint8Array(12)
   file.read(start, 0)
   if (start[0] !== 0x93 || Buffer.from(start.subarray(1, 6)).toString('latin1') !== 'NUMPY') {
     throw new FileFormatError(path, 'magic', 'the file does not begin with \\x93NUMPY', 0)
   }
   const major = start[6]!
-  if (major < 1 || major > 3) throw new FileFormatError(path, 'version', `${major} is not 1, 2 or 3`, 6)
+  if (major < 1 || major > 3)
+    throw new FileFormatError(path, 'version', `${major} is not 1, 2 or 3`, 6)
   const view = new DataView(start.buffer)
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true)
   const at = major === 1 ? 10 : 12
   if (length > maxHeaderBytes || at + length > file.bytes) {
-    throw new FileFormatError(path, 'header length', `${length} is above ${Math.min(maxHeaderBytes, file.bytes - at)}`, 8)
+    throw new FileFormatError(
+      path,
+      'header length',
+      `${length} is above ${Math.min(maxHeaderBytes, file.bytes - at)}`,
+      8,
+    )
   }
   const raw = new Uint8Array(length)
   file.read(raw, at)
   const fields = parseFields(path, Buffer.from(raw).toString('latin1'))
   const get = (key: string, form: RegExp): string => {
     const value = fields.get(key)
-    if (value === undefined || !form.test(value)) throw new FileFormatError(path, key, value === undefined ? 'is missing' : `is ${value}`, at)
+    if (value === undefined || !form.test(value))
+      throw new FileFormatError(path, key, value === undefined ? 'is missing' : `is ${value}`, at)
     return value
   }
   const type = get('descr', /^'/).slice(1, -1)
   const dtype = dtypeOf.get(type)
   if (dtype === undefined) {
-    throw new FileFormatError(path, 'descr', `is '${type.slice(0, 20)}'. Readable are ${[...dtypeOf.keys()].join(', ')}`, at)
+    throw new FileFormatError(
+      path,
+      'descr',
+      `is '${type.slice(0, 20)}'. Readable are ${[...dtypeOf.keys()].join(', ')}`,
+      at,
+    )
   }
   return {
     dtype,
@@ -106,7 +129,9 @@ export function loadNpy(path: string): Tensor {
       const message = `${file.bytes - dataStart} bytes, ${dtype}${formatShape(shape)} needs ${bytes}`
       throw new FileFormatError(path, 'data', message, dataStart)
     }
-    const strides = fortran ? contiguousStrides([...shape].reverse()).reverse() : contiguousStrides(shape)
+    const strides = fortran
+      ? contiguousStrides([...shape].reverse()).reverse()
+      : contiguousStrides(shape)
     return new Tensor(file.storage('loadNpy', dataStart, bytes, dtype), dtype, shape, strides)
   } finally {
     file.close()
@@ -116,7 +141,8 @@ export function loadNpy(path: string): Tensor {
 /** Writes one tensor as .npy (version 1.0), whole or not at all. NumPy has no bf16: convert first. */
 export async function saveNpy(path: string, t: Tensor): Promise<void> {
   const type = descr[t.dtype]
-  if (type === undefined) throw new DTypeError('saveNpy', `.npy has no ${t.dtype}. Convert first: x.to('f32').`)
+  if (type === undefined)
+    throw new DTypeError('saveNpy', `.npy has no ${t.dtype}. Convert first: x.to('f32').`)
   const shape = `(${t.shape.join(', ')}${t.shape.length === 1 ? ',' : ''})`
   const dict = `{'descr': '${type}', 'fortran_order': False, 'shape': ${shape}, }`
   // Padded so that the elements begin at a multiple of 64, ended by a newline.

@@ -36,7 +36,12 @@ export interface SafetensorsHeader {
 
 /** Sets `record[key]`, also for `__proto__`, which an assignment would not store. */
 function put<T>(record: Record<string, T>, key: string, value: T): void {
-  Object.defineProperty(record, key, { value, enumerable: true, writable: true, configurable: true })
+  Object.defineProperty(record, key, {
+    value,
+    enumerable: true,
+    writable: true,
+    configurable: true,
+  })
 }
 
 class HeaderReader {
@@ -79,14 +84,18 @@ class HeaderReader {
     if (!(json instanceof Map)) this.#fail(name, 'is not a JSON object')
     const dtype = this.#dtype(name, json.get('dtype'))
     const shape = this.#wholeNumbers(`${name}.shape`, json.get('shape'))
-    if (shape.length > maxDims) this.#fail(`${name}.shape`, `has ${shape.length} dimensions, at most ${maxDims} are possible`)
+    if (shape.length > maxDims)
+      this.#fail(`${name}.shape`, `has ${shape.length} dimensions, at most ${maxDims} are possible`)
     const offsets = this.#wholeNumbers(`${name}.data_offsets`, json.get('data_offsets'))
     const [begin, end] = offsets
     if (offsets.length !== 2 || begin === undefined || end === undefined) {
       this.#fail(`${name}.data_offsets`, `has ${offsets.length} numbers, not 2`)
     }
     if (begin > end || end > this.#dataBytes) {
-      this.#fail(`${name}.data_offsets`, `[${begin}, ${end}] lies outside of the ${this.#dataBytes} bytes of data`)
+      this.#fail(
+        `${name}.data_offsets`,
+        `[${begin}, ${end}] lies outside of the ${this.#dataBytes} bytes of data`,
+      )
     }
     const bytes = this.#byteCount(name, shape, dtype)
     if (bytes !== end - begin) {
@@ -101,7 +110,12 @@ class HeaderReader {
   #dtype(name: string, json: Json | undefined): DType {
     const dtype = typeof json === 'string' ? dtypeOf.get(json) : undefined
     if (dtype === undefined) {
-      const got = typeof json === 'string' ? `'${json.slice(0, 40)}'` : json === undefined ? 'missing' : 'not a string'
+      const got =
+        typeof json === 'string'
+          ? `'${json.slice(0, 40)}'`
+          : json === undefined
+            ? 'missing'
+            : 'not a string'
       this.#fail(`${name}.dtype`, `is ${got}. Readable are ${[...dtypeOf.keys()].join(', ')}`)
     }
     return dtype
@@ -110,7 +124,8 @@ class HeaderReader {
   #wholeNumbers(field: string, json: Json | undefined): number[] {
     if (!Array.isArray(json)) this.#fail(field, json === undefined ? 'is missing' : 'is not a list')
     for (const n of json) {
-      if (typeof n !== 'number' || Number.isNaN(n)) this.#fail(field, 'holds something else than whole numbers below 2^53')
+      if (typeof n !== 'number' || Number.isNaN(n))
+        this.#fail(field, 'holds something else than whole numbers below 2^53')
     }
     return json as number[]
   }
@@ -120,10 +135,14 @@ class HeaderReader {
     let n = dtypeSize(dtype)
     for (const size of shape) {
       n *= size
-      if (n > Number.MAX_SAFE_INTEGER) this.#fail(`${name}.shape`, `${formatShape(shape)} has more bytes than can be addressed`)
+      if (n > Number.MAX_SAFE_INTEGER)
+        this.#fail(`${name}.shape`, `${formatShape(shape)} has more bytes than can be addressed`)
     }
     // Zero elements pass the product above in any case; the other sizes must still make sense together.
-    if (n === 0 && shape.reduce((p, s) => p * (s || 1), dtypeSize(dtype)) > Number.MAX_SAFE_INTEGER / 8) {
+    if (
+      n === 0 &&
+      shape.reduce((p, s) => p * (s || 1), dtypeSize(dtype)) > Number.MAX_SAFE_INTEGER / 8
+    ) {
       this.#fail(`${name}.shape`, `${formatShape(shape)} has more bytes than can be addressed`)
     }
     return n
@@ -135,28 +154,58 @@ class HeaderReader {
     let at = this.#dataStart
     for (const [name, { offset, bytes }] of sorted) {
       if (offset !== at) {
-        const what = offset < at ? `overlaps the tensor before it by ${at - offset}` : `leaves a hole of ${offset - at}`
-        throw new FileFormatError(this.#file, `${name}.data_offsets`, `${what} bytes`, Math.min(offset, at))
+        const what =
+          offset < at
+            ? `overlaps the tensor before it by ${at - offset}`
+            : `leaves a hole of ${offset - at}`
+        throw new FileFormatError(
+          this.#file,
+          `${name}.data_offsets`,
+          `${what} bytes`,
+          Math.min(offset, at),
+        )
       }
       at += bytes
     }
     const end = this.#dataStart + this.#dataBytes
-    if (at !== end) throw new FileFormatError(this.#file, 'data', `${end - at} bytes at the end belong to no tensor`, at)
+    if (at !== end)
+      throw new FileFormatError(
+        this.#file,
+        'data',
+        `${end - at} bytes at the end belong to no tensor`,
+        at,
+      )
   }
 }
 
 function readHeader(file: InputFile): SafetensorsHeader {
   const { path, bytes } = file
-  if (bytes < 8) throw new FileFormatError(path, 'header length', `the file has ${bytes} bytes, the length alone takes 8`, 0)
+  if (bytes < 8)
+    throw new FileFormatError(
+      path,
+      'header length',
+      `the file has ${bytes} bytes, the length alone takes 8`,
+      0,
+    )
   const start = new Uint8Array(8)
   file.read(start, 0)
   const length = new DataView(start.buffer).getBigUint64(0, true)
   // Both limits before any memory is taken for it.
   if (length > BigInt(maxHeaderBytes)) {
-    throw new FileFormatError(path, 'header length', `${length} is above the limit of ${maxHeaderBytes} bytes`, 0)
+    throw new FileFormatError(
+      path,
+      'header length',
+      `${length} is above the limit of ${maxHeaderBytes} bytes`,
+      0,
+    )
   }
   if (length > BigInt(bytes - 8)) {
-    throw new FileFormatError(path, 'header length', `${length} reaches past the end of the file (${bytes} bytes)`, 0)
+    throw new FileFormatError(
+      path,
+      'header length',
+      `${length} reaches past the end of the file (${bytes} bytes)`,
+      0,
+    )
   }
   const raw = new Uint8Array(Number(length))
   file.read(raw, 8)
@@ -172,7 +221,12 @@ function readHeader(file: InputFile): SafetensorsHeader {
     json = parseHeaderJson(text)
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
-    throw new FileFormatError(path, 'header', error.message, 8 + Buffer.byteLength(text.slice(0, error.at)))
+    throw new FileFormatError(
+      path,
+      'header',
+      error.message,
+      8 + Buffer.byteLength(text.slice(0, error.at)),
+    )
   }
   return new HeaderReader(path, 8 + raw.length, bytes - 8 - raw.length).read(json)
 }
@@ -228,16 +282,29 @@ export function loadSafetensors(
 
 const loneSurrogate = /\p{Surrogate}/u
 
-function checkNames(path: string, tensors: Readonly<Record<string, Tensor>>, metadata: Readonly<Record<string, string>>): void {
+function checkNames(
+  path: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>>,
+): void {
   for (const name of [...Object.keys(tensors), ...Object.keys(metadata)]) {
-    if (loneSurrogate.test(name)) throw new FileFormatError(path, JSON.stringify(name), 'the name has half of a surrogate pair')
+    if (loneSurrogate.test(name))
+      throw new FileFormatError(path, JSON.stringify(name), 'the name has half of a surrogate pair')
   }
   if (Object.hasOwn(tensors, '__metadata__')) {
-    throw new FileFormatError(path, '__metadata__', 'this name is taken by the format, no tensor can have it')
+    throw new FileFormatError(
+      path,
+      '__metadata__',
+      'this name is taken by the format, no tensor can have it',
+    )
   }
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== 'string' || loneSurrogate.test(value)) {
-      throw new FileFormatError(path, `__metadata__.${key}`, 'metadata values are well-formed strings')
+      throw new FileFormatError(
+        path,
+        `__metadata__.${key}`,
+        'metadata values are well-formed strings',
+      )
     }
   }
 }
@@ -266,7 +333,11 @@ function encodeHeader(
   // Spaces up to a multiple of 8 keep the elements aligned in the file.
   const padded = Math.ceil(json.length / 8) * 8
   if (padded > maxHeaderBytes) {
-    throw new FileFormatError(path, 'header', `would take ${padded} bytes, the format allows ${maxHeaderBytes}`)
+    throw new FileFormatError(
+      path,
+      'header',
+      `would take ${padded} bytes, the format allows ${maxHeaderBytes}`,
+    )
   }
   const bytes = Buffer.alloc(8 + padded, ' ')
   bytes.writeBigUInt64LE(BigInt(padded), 0)
@@ -297,7 +368,10 @@ export async function saveSafetensors(
   }
 }
 
-async function* pieces(header: Uint8Array, snapshots: readonly Snapshot[]): AsyncGenerator<Uint8Array> {
+async function* pieces(
+  header: Uint8Array,
+  snapshots: readonly Snapshot[],
+): AsyncGenerator<Uint8Array> {
   yield header
   for (const s of snapshots) yield* s.chunks('saveSafetensors')
 }

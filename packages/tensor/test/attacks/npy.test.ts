@@ -9,7 +9,11 @@ const folder = mkdtempSync(join(tmpdir(), 'shakti-attack-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 let files = 0
 
-function npy(dict: string, dataBytes = 0, options: { version?: number; length?: number } = {}): string {
+function npy(
+  dict: string,
+  dataBytes = 0,
+  options: { version?: number; length?: number } = {},
+): string {
   const { version = 1, length = dict.length } = options
   const head = Buffer.alloc(version === 1 ? 10 : 12)
   head.write('\x93NUMPY', 0, 'latin1')
@@ -24,7 +28,8 @@ function npy(dict: string, dataBytes = 0, options: { version?: number; length?: 
 const refused = (path: string, ...words: string[]): void => {
   assertThrows(() => loadNpy(path), FileFormatError, path, ...words)
 }
-const dict = (descr: string, shape: string): string => `{'descr': ${descr}, 'fortran_order': False, 'shape': ${shape}, }`
+const dict = (descr: string, shape: string): string =>
+  `{'descr': ${descr}, 'fortran_order': False, 'shape': ${shape}, }`
 
 test('a file that is too short, of another kind or of an unknown version is refused', () => {
   const path = join(folder, 'short.npy')
@@ -43,13 +48,18 @@ test('a header that is too long or reaches past the end is refused', () => {
 test('Python that is not a plain dict of the three fields is refused', () => {
   refused(npy("__import__('os').system('true')     "), 'header')
   refused(npy("{'descr': '<f4', 'fortran_order': False}", 4), 'shape', 'missing')
-  refused(npy("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': ()}", 4), 'descr', 'twice')
+  refused(
+    npy("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': ()}", 4),
+    'descr',
+    'twice',
+  )
   refused(npy("{'descr': '<f4', 'fortran_order': 1, 'shape': ()}", 4), 'header')
   refused(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': ''}", 4), 'header')
 })
 
 test('pickled, big-endian, structured and unknown element types are refused', () => {
-  for (const descr of ["'|O'", "'>f4'", "'<c8'", "'<U4'", "''"]) refused(npy(dict(descr, '(1,)'), 8), 'descr')
+  for (const descr of ["'|O'", "'>f4'", "'<c8'", "'<U4'", "''"])
+    refused(npy(dict(descr, '(1,)'), 8), 'descr')
   refused(npy(dict("[('a', '<f4')]", '(1,)'), 8), 'header')
 })
 

@@ -18,18 +18,28 @@ function file(bytes: Uint8Array): string {
 }
 
 /** Header length (its true one unless given), header, data. */
-function pack(header: string | Uint8Array, data: Uint8Array = new Uint8Array(0), length?: bigint): string {
+function pack(
+  header: string | Uint8Array,
+  data: Uint8Array = new Uint8Array(0),
+  length?: bigint,
+): string {
   const head = Buffer.from(header)
   const size = Buffer.alloc(8)
   size.writeBigUInt64LE(length ?? BigInt(head.length))
   return file(Buffer.concat([size, head, data]))
 }
 
-const entry = (dtype: unknown, shape: unknown, offsets: unknown): object => ({ dtype, shape, data_offsets: offsets })
-const json = (value: unknown, dataBytes: number): string => pack(JSON.stringify(value), new Uint8Array(dataBytes))
+const entry = (dtype: unknown, shape: unknown, offsets: unknown): object => ({
+  dtype,
+  shape,
+  data_offsets: offsets,
+})
+const json = (value: unknown, dataBytes: number): string =>
+  pack(JSON.stringify(value), new Uint8Array(dataBytes))
 
 /** Both ways in refuse, with an error that names the file and these words. */
 function refused(path: string, ...words: string[]): void {
+  ;(globalThis as { gc?: () => void }).gc?.()
   const before = memory().liveBytes
   for (const read of [readSafetensorsHeader, loadSafetensors]) {
     const error = assertThrows(() => read(path), FileFormatError, path, ...words)
@@ -81,7 +91,11 @@ test('a key that stands twice is refused, on every level', () => {
   const x = '{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
   refused(pack(`{"x":${x},"x":${x}}`, new Uint8Array(1)), '"x"', 'twice')
   refused(pack(`{"x":${x},"\\u0078":${x}}`, new Uint8Array(1)), 'twice')
-  refused(pack('{"x":{"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]}}', new Uint8Array(1)), '"dtype"', 'twice')
+  refused(
+    pack('{"x":{"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]}}', new Uint8Array(1)),
+    '"dtype"',
+    'twice',
+  )
   refused(pack('{"__metadata__":{"a":"1","a":"2"}}'), '"a"', 'twice')
 })
 
@@ -114,11 +128,36 @@ test('unknown dtypes are refused with the list of known ones', () => {
 })
 
 test('sizes and offsets that are not whole numbers below 2^53 are refused', () => {
-  for (const shape of ['[-1]', '[1.0]', '[1e0]', '["1"]', '[null]', '[9007199254740992]', '[1e400]', '[[1]]', '1', '{}']) {
-    refused(pack(`{"w":{"dtype":"U8","shape":${shape},"data_offsets":[0,1]}}`, new Uint8Array(1)), 'w.shape')
+  for (const shape of [
+    '[-1]',
+    '[1.0]',
+    '[1e0]',
+    '["1"]',
+    '[null]',
+    '[9007199254740992]',
+    '[1e400]',
+    '[[1]]',
+    '1',
+    '{}',
+  ]) {
+    refused(
+      pack(`{"w":{"dtype":"U8","shape":${shape},"data_offsets":[0,1]}}`, new Uint8Array(1)),
+      'w.shape',
+    )
   }
-  for (const offsets of ['[0]', '[0,1,2]', '[-1,0]', '[0,1.0]', '[0,18446744073709551616]', '"0"', '[]']) {
-    refused(pack(`{"w":{"dtype":"U8","shape":[1],"data_offsets":${offsets}}}`, new Uint8Array(1)), 'w.data_offsets')
+  for (const offsets of [
+    '[0]',
+    '[0,1,2]',
+    '[-1,0]',
+    '[0,1.0]',
+    '[0,18446744073709551616]',
+    '"0"',
+    '[]',
+  ]) {
+    refused(
+      pack(`{"w":{"dtype":"U8","shape":[1],"data_offsets":${offsets}}}`, new Uint8Array(1)),
+      'w.data_offsets',
+    )
   }
 })
 
@@ -173,7 +212,8 @@ test('a bool that is neither 0 nor 1 is refused when it is loaded', () => {
 })
 
 test('names like __proto__ are names and nothing else', () => {
-  const text = '{"__metadata__":{"__proto__":"m"},"__proto__":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"constructor":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}'
+  const text =
+    '{"__metadata__":{"__proto__":"m"},"__proto__":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"constructor":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}'
   const header = readSafetensorsHeader(pack(text, new Uint8Array(2)))
   assert.equal(Object.keys(header.tensors), ['__proto__', 'constructor'])
   assert.equal(Object.keys(header.metadata), ['__proto__'])
@@ -183,7 +223,14 @@ test('names like __proto__ are names and nothing else', () => {
 test('what is allowed passes: spaces at the end, no tensors, empty shapes, zero sizes, any order, names in Unicode', () => {
   assert.equal(readSafetensorsHeader(pack('{}     \n')).tensors, {})
   const header = readSafetensorsHeader(
-    json({ é日: entry('F32', [0, 5], [4, 4]), b: entry('U8', [1], [4, 5]), a: entry('F32', [], [0, 4]) }, 5),
+    json(
+      {
+        é日: entry('F32', [0, 5], [4, 4]),
+        b: entry('U8', [1], [4, 5]),
+        a: entry('F32', [], [0, 4]),
+      },
+      5,
+    ),
   )
   assert.equal(Object.keys(header.tensors), ['é日', 'b', 'a'])
   assert.equal(header.tensors['a']!.shape, [])
@@ -201,7 +248,11 @@ test('a folder, a pipe and a missing file give an error, not a wait', () => {
 test('every truncation and every flipped bit of a small file is refused or reads as some valid file', () => {
   const good = Buffer.concat([
     Buffer.from([104, 0, 0, 0, 0, 0, 0, 0]),
-    Buffer.from('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}}'.padEnd(104)),
+    Buffer.from(
+      '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}}'.padEnd(
+        104,
+      ),
+    ),
   ])
   good.writeBigUInt64LE(BigInt(good.length - 8))
   const whole = Buffer.concat([good, Buffer.alloc(11, 1)])
