@@ -23,7 +23,7 @@
       "include_dirs": ["<!(node scripts/sources.mjs nan)"],
       "sources": ["<!@(node scripts/sources.mjs addon)"],
       "cflags_cc": ["-frtti", "-fexceptions"],
-      "ldflags": ["-Wl,--whole-archive"],
+      "ldflags": ["-Wl,--whole-archive", "-Wl,-z,nodelete"],
       "libraries": ["-Wl,--no-whole-archive"],
       "conditions": [["target_arch=='x64'", { "dependencies": ["kernels_avx2", "kernels_avx512"] }]]
     }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../runtime/abi.gen.h"
+#include "../runtime/cpu_features.h"
 #include "../runtime/env.h"
 #include "../runtime/pool.h"
 
@@ -41,6 +42,8 @@ struct Guard {
 struct Read {
   Nan::Callback done;
   std::shared_ptr<BackingStore> into;
+  bool failed;  // what the stream had met when the read's turn came
+  shakti::StreamError error;
 };
 
 struct Binding {
@@ -52,10 +55,15 @@ struct Binding {
   std::unordered_set<Guard*> guards;
   int64_t unreported = 0;
 
-  uv_async_t* async = nullptr;
+  uv_async_t async;
+  uv_prepare_t prepare;
+  int open_handles = 2;
   std::mutex mutex;
   std::vector<Read*> finished;
-  int64_t outstanding = 0;
+  std::unordered_set<Read*> reads;  // those not answered yet
+  std::unique_ptr<node::ACHHandle, node::DeleteACHHandle> hook;
+  void (*closed)(void*) = nullptr;
+  void* closed_data = nullptr;
 
   double* words() const { return buffer ? static_cast<double*>(buffer->Data()) : nullptr; }
 
@@ -90,6 +98,8 @@ bool bytes_of(Local<Value> value, std::shared_ptr<BackingStore>* store, char** d
     return false;
   }
   *store = buffer->GetBackingStore();
+  // Memory that JavaScript can shrink while the executor writes it.
+  if ((*store)->IsResizableByUserJavaScript()) return false;
   *data = static_cast<char*>((*store)->Data()) + offset;
   return offset + *size <= (*store)->ByteLength();
 }
@@ -98,6 +108,14 @@ bool refuse(Info info, int code, const char* op, const char* message) {
   self(info)->env->last_error = {code, message, op, false};
   number(info, -1);
   return false;
+}
+
+// Memory is short: tensors that nobody holds, but that no scope owned, are still there until V8 collects.
+bool collect(Binding* b) {
+  if (b->env->last_error.code != shakti::Status::out_of_memory || b->guards.empty()) return false;
+  const size_t before = b->guards.size();
+  b->isolate->LowMemoryNotification();
+  return b->guards.size() < before;
 }
 
 void on_weak(const v8::WeakCallbackInfo<Guard>& info) {
@@ -120,15 +138,18 @@ void on_finished(uv_async_t* async) {
     reads.swap(b->finished);
   }
   for (Read* read : reads) {
-    if (--b->outstanding == 0) uv_unref(reinterpret_cast<uv_handle_t*>(async));
     std::unique_ptr<Read> owned(read);
-    const bool failed = b->env->stream.failed();
-    if (failed) b->env->set_late_error();
-    Local<Value> code = Nan::New<v8::Number>(failed ? -1 : 0);
+    b->reads.erase(read);
+    if (b->reads.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(async));
+    if (read->failed) b->env->last_error = {shakti::Status::internal, read->error.message, read->error.op, true};
+    Local<Value> code = Nan::New<v8::Number>(read->failed ? -1 : 0);
     Nan::AsyncResource resource("shakti:read");
     owned->done.Call(1, &code, &resource);
   }
 }
+
+// The event loop is about to wait for something: commands that wait for company have waited long enough.
+void on_prepare(uv_prepare_t* prepare) { static_cast<Binding*>(prepare->data)->env->stream.wake(); }
 
 NAN_METHOD(Init) {
   Binding* b = self(info);
@@ -137,6 +158,10 @@ NAN_METHOD(Init) {
   size_t size;
   if (!bytes_of(info[0], &store, &data, &size) || size < shakti::kBufferBytes || !info[0]->IsArrayBuffer()) {
     return Nan::ThrowTypeError("init: needs an ArrayBuffer of 512 KiB");
+  }
+  shakti::Isa isa;
+  if (!shakti::choose_isa(&isa)) {
+    return Nan::ThrowError("SHAKTI_CPU names an instruction set that this machine cannot run (portable, avx2, avx512 are known)");
   }
   b->buffer = store;
   Local<Object> out = Nan::New<Object>();
@@ -151,6 +176,10 @@ NAN_METHOD(Init) {
   Nan::Set(out, text("isas"), isas);
   Nan::Set(out, text("threads"), Nan::New(shakti::Pool::instance().threads()));
   Nan::Set(out, text("cpu"), text(shakti::cpu_model()));
+  Local<v8::Array> features = Nan::New<v8::Array>();
+  uint32_t count = 0;
+  for (const std::string& name : shakti::cpu_feature_names()) Nan::Set(features, count++, text(name));
+  Nan::Set(out, text("features"), features);
   info.GetReturnValue().Set(out);
 }
 
@@ -161,10 +190,16 @@ NAN_METHOD(Submit) {
     refuse(info, shakti::Status::value, "submit", "bad record length, or init() was not called");
     return;
   }
-  number(info, b->env->submit(b->words(), static_cast<int64_t>(length), b->words()) ? 0 : -1);
+  const auto submit = [&] { return b->env->submit(b->words(), static_cast<int64_t>(length), b->words()); };
+  number(info, submit() || (collect(b) && submit()) ? 0 : -1);
 }
 
-NAN_METHOD(Alloc) { number(info, self(info)->env->alloc(arg(info, 0))); }
+NAN_METHOD(Alloc) {
+  Binding* b = self(info);
+  double handle = b->env->alloc(arg(info, 0));
+  if (handle < 0 && collect(b)) handle = b->env->alloc(arg(info, 0));
+  number(info, handle);
+}
 
 NAN_METHOD(Release) {
   Binding* b = self(info);
@@ -205,7 +240,7 @@ NAN_METHOD(Upload) {
   if (to == nullptr) return number(info, -1);
   if (env.stream.idle()) {
     std::memcpy(to, data, size);
-  } else {
+  } else {  // the executor is there
     // A queued command may still read what lies there: the copy takes its place in the order.
     std::shared_ptr<char> staging(static_cast<char*>(std::malloc(size ? size : 1)), std::free);
     if (!staging) {
@@ -241,16 +276,28 @@ NAN_METHOD(ReadSync) {
 // Queues `work`, and calls the function info[i] when it is done.
 void finish_later(Info info, int i, std::shared_ptr<BackingStore> keep, std::function<void()> work) {
   Binding* b = self(info);
-  auto* read = new Read{Nan::Callback(info[i].As<v8::Function>()), std::move(keep)};
-  if (b->outstanding++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(b->async));
-  b->env->stream.enqueue([b, read, work = std::move(work)] {
-    work();
+  shakti::Stream& stream = b->env->stream;
+  if (!stream.start()) {
+    refuse(info, shakti::Status::internal, "read", "the system gives no thread to run commands on");
+    return;
+  }
+  auto* read = new Read{Nan::Callback(info[i].As<v8::Function>()), std::move(keep), false, {}};
+  if (b->reads.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&b->async));
+  b->reads.insert(read);
+  stream.enqueue([b, &stream, read, work = std::move(work)] {
+    read->failed = stream.failed();
+    if (read->failed) {
+      read->error = stream.error();
+    } else {
+      work();
+    }
     {
       std::lock_guard<std::mutex> lock(b->mutex);
       b->finished.push_back(read);
     }
-    uv_async_send(b->async);
+    uv_async_send(&b->async);
   });
+  number(info, 0);
 }
 
 NAN_METHOD(ReadAsync) {
@@ -265,7 +312,6 @@ NAN_METHOD(ReadAsync) {
   const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
   if (from == nullptr) return number(info, -1);
   finish_later(info, 3, store, [from, data, size] { std::memcpy(data, from, size); });
-  number(info, 0);
 }
 
 NAN_METHOD(Flush) {
@@ -343,7 +389,10 @@ NAN_METHOD(Configure) {
   const auto get = [&](const char* key) { return Nan::Get(o, Nan::New(key).ToLocalChecked()).FromMaybe(Local<Value>(Nan::Undefined())); };
   env.stream.sync();
   Local<Value> v = get("threads");
-  if (v->IsNumber()) shakti::Pool::instance().set_threads(static_cast<int>(std::fmin(std::fmax(v.As<v8::Number>()->Value(), 1), 256)));
+  const auto bounded = [](Local<Value> n, int low, int high) {
+    return static_cast<int>(std::fmin(std::fmax(n.As<v8::Number>()->Value(), low), high));  // NaN gives low
+  };
+  if (v->IsNumber()) shakti::Pool::instance().set_threads(bounded(v, 1, shakti::kMaxThreads));
   v = get("isa");
   if (v->IsString()) {
     const std::string wanted = *Nan::Utf8String(v);
@@ -368,7 +417,7 @@ NAN_METHOD(Configure) {
                                                 : shakti::InlineMode::automatic;
   }
   v = get("slowMicroseconds");
-  if (v->IsNumber()) env.stream.slow_microseconds = static_cast<int>(std::fmin(std::fmax(v.As<v8::Number>()->Value(), 0), 1e6));
+  if (v->IsNumber()) env.stream.slow_microseconds = bounded(v, 0, 1000000);
   v = get("poison");
   if (v->IsBoolean()) env.poison = v->IsTrue();
   number(info, 0);
@@ -380,54 +429,77 @@ NAN_METHOD(OpNames) {
   info.GetReturnValue().Set(out);
 }
 
-// Runs when the JavaScript thread ends, by itself or by terminate(): queued work is dropped, the executor joined.
-void cleanup(void* data) {
+// Runs when the JavaScript thread ends, by itself or by terminate(): queued work is dropped, the executor joined. The
+// thread's loop may go only when its handles are closed, so the hook is of the asynchronous kind.
+void cleanup(void* data, void (*closed)(void*), void* closed_data) {
   auto* b = static_cast<Binding*>(data);
   b->env->stream.stop();
   for (Guard* guard : b->guards) {
     guard->owner.Reset();
     delete guard;
   }
-  b->guards.clear();
-  for (Read* read : b->finished) delete read;
-  b->async->data = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(b->async), [](uv_handle_t* h) { delete reinterpret_cast<uv_async_t*>(h); });
-  delete b;
+  for (Read* read : b->reads) delete read;
+  b->closed = closed;
+  b->closed_data = closed_data;
+  const uv_close_cb on_close = [](uv_handle_t* handle) {
+    auto* binding = static_cast<Binding*>(handle->data);
+    if (--binding->open_handles > 0) return;
+    binding->closed(binding->closed_data);
+    delete binding;
+  };
+  uv_close(reinterpret_cast<uv_handle_t*>(&b->async), on_close);
+  uv_close(reinterpret_cast<uv_handle_t*>(&b->prepare), on_close);
+}
+
+// No exception may leave an entry: it would unwind through V8.
+template <void (*F)(Info)>
+void guarded(Info info) {
+  try {
+    F(info);
+  } catch (const std::bad_alloc&) {
+    refuse(info, shakti::Status::out_of_memory, "native", "no memory for the call itself");
+  } catch (const std::exception& e) {
+    refuse(info, shakti::Status::internal, "native", e.what());
+  }
 }
 
 NAN_MODULE_INIT(Load) {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
   auto* b = new Binding(isolate);
-  b->async = new uv_async_t;
-  uv_async_init(Nan::GetCurrentEventLoop(), b->async, on_finished);
-  b->async->data = b;
-  uv_unref(reinterpret_cast<uv_handle_t*>(b->async));
-  node::AddEnvironmentCleanupHook(isolate, cleanup, b);
+  uv_loop_t* loop = Nan::GetCurrentEventLoop();
+  uv_async_init(loop, &b->async, on_finished);
+  uv_prepare_init(loop, &b->prepare);
+  uv_prepare_start(&b->prepare, on_prepare);
+  b->async.data = b->prepare.data = b;
+  // Neither keeps the process alive; a read on its way does.
+  uv_unref(reinterpret_cast<uv_handle_t*>(&b->async));
+  uv_unref(reinterpret_cast<uv_handle_t*>(&b->prepare));
+  b->hook = node::AddEnvironmentCleanupHook(isolate, cleanup, b);
 
   Local<v8::External> data = Nan::New<v8::External>(b);
   const auto method = [&](const char* name, Nan::FunctionCallback callback) {
     Local<v8::FunctionTemplate> t = Nan::New<v8::FunctionTemplate>(callback, data);
     Nan::Set(target, Nan::New(name).ToLocalChecked(), Nan::GetFunction(t).ToLocalChecked());
   };
-  method("init", Init);
-  method("submit", Submit);
-  method("alloc", Alloc);
-  method("release", Release);
-  method("guard", MakeGuard);
-  method("adjustExternal", AdjustExternal);
-  method("upload", Upload);
-  method("readSync", ReadSync);
-  method("readAsync", ReadAsync);
-  method("flush", Flush);
-  method("sync", Sync);
-  method("mapFile", MapFile);
-  method("lastError", GetLastError);
-  method("resetError", ResetError);
-  method("stats", GetStats);
-  method("clearCache", ClearCache);
-  method("setMemoryLimit", SetMemoryLimit);
-  method("configure", Configure);
-  method("opNames", OpNames);
+  method("init", guarded<Init>);
+  method("submit", guarded<Submit>);
+  method("alloc", guarded<Alloc>);
+  method("release", guarded<Release>);
+  method("guard", guarded<MakeGuard>);
+  method("adjustExternal", guarded<AdjustExternal>);
+  method("upload", guarded<Upload>);
+  method("readSync", guarded<ReadSync>);
+  method("readAsync", guarded<ReadAsync>);
+  method("flush", guarded<Flush>);
+  method("sync", guarded<Sync>);
+  method("mapFile", guarded<MapFile>);
+  method("lastError", guarded<GetLastError>);
+  method("resetError", guarded<ResetError>);
+  method("stats", guarded<GetStats>);
+  method("clearCache", guarded<ClearCache>);
+  method("setMemoryLimit", guarded<SetMemoryLimit>);
+  method("configure", guarded<Configure>);
+  method("opNames", guarded<OpNames>);
 }
 
 }  // namespace

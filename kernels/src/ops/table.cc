@@ -29,4 +29,10 @@ const Op kOps[] = {
 };
 const int kOpCount = sizeof(kOps) / sizeof(kOps[0]);
 
+#undef OP
+#define OP(name, in, out, attrs, cost) +1
+const int kElementwiseCount = 0
+#include "elementwise/ops.inc"
+    ;
+
 }  // namespace shakti

@@ -1,10 +1,10 @@
 #include "allocator.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+
+#include "limits.h"
 
 namespace shakti {
 namespace {
@@ -15,18 +15,6 @@ constexpr uint64_t kLarge = 1u << 20;  // from here on a block has a mapping of 
 constexpr uint64_t kHugePage = 2u << 20;
 
 }  // namespace
-
-uint64_t system_memory() {
-  uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    if (FILE* f = std::fopen(path, "r")) {
-      unsigned long long limit = 0;
-      if (std::fscanf(f, "%llu", &limit) == 1 && limit > 0) bytes = std::min<uint64_t>(bytes, limit);
-      std::fclose(f);
-    }
-  }
-  return bytes;
-}
 
 Allocator::Allocator() : limit_(system_memory() / 10 * 9) {}
 
@@ -43,15 +31,30 @@ uint64_t Allocator::size_class(uint64_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+char* Allocator::map(uint64_t size, Mapping* mapping) {
+  const uint64_t bytes = size + (size >= kHugePage ? kHugePage : 0);
+  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  char* start = static_cast<char*>(base);
+  if (size >= kHugePage) {
+    start += (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+#ifdef MADV_HUGEPAGE
+    madvise(start, size, MADV_HUGEPAGE);
+#endif
+  }
+  *mapping = {base, bytes};
+  stats_.reserved += bytes;
+  return start;
+}
+
 void* Allocator::from_slab(uint64_t size) {
   if (slab_left_ < size) {
-    void* base = mmap(nullptr, kSlab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) return nullptr;
-    // What is left of the old slab is under 1 MiB and stays unused.
-    slabs_.push_back({base, kSlab});
-    slab_at_ = static_cast<char*>(base);
+    Mapping mapping;
+    char* start = map(kSlab, &mapping);
+    if (start == nullptr) return nullptr;
+    slabs_.push_back(mapping);
+    slab_at_ = start;
     slab_left_ = kSlab;
-    stats_.reserved += kSlab;
   }
   void* block = slab_at_;
   slab_at_ += size;
@@ -60,19 +63,9 @@ void* Allocator::from_slab(uint64_t size) {
 }
 
 void* Allocator::from_system(uint64_t size) {
-  // A little more, so that the block can start on a huge page.
-  const uint64_t bytes = size + (size >= kHugePage ? kHugePage : 0);
-  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return nullptr;
-  char* block = static_cast<char*>(base);
-  if (size >= kHugePage) {
-    block += (kHugePage - reinterpret_cast<uintptr_t>(block) % kHugePage) % kHugePage;
-#ifdef MADV_HUGEPAGE
-    madvise(block, size, MADV_HUGEPAGE);
-#endif
-  }
-  large_[block] = {base, bytes};
-  stats_.reserved += bytes;
+  Mapping mapping;
+  char* block = map(size, &mapping);
+  if (block != nullptr) large_[block] = mapping;
   return block;
 }
 

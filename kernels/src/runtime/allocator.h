@@ -35,6 +35,7 @@ class Allocator {
 
  private:
   static uint64_t size_class(uint64_t bytes);
+  // A block never crosses slabs; what is left of the old one when a new one is opened stays unused.
   void* from_slab(uint64_t size);
   void* from_system(uint64_t size);
 
@@ -42,6 +43,8 @@ class Allocator {
     void* base;
     uint64_t bytes;
   };
+  // At least `size` bytes that start on a huge page when they fill one; counted as reserved. base null: none left.
+  char* map(uint64_t size, Mapping* mapping);
   std::map<uint64_t, std::vector<void*>> free_;  // class -> blocks
   std::map<void*, Mapping> large_;               // block -> its own mapping
   std::vector<Mapping> slabs_;
@@ -50,8 +53,5 @@ class Allocator {
   uint64_t limit_;
   Stats stats_;
 };
-
-// What the process may use: the smaller of physical memory and the cgroup's limit.
-uint64_t system_memory();
 
 }  // namespace shakti

@@ -26,9 +26,10 @@ struct Operand {
     for (int d = 0; d < ndim; ++d) n *= shape[d];
     return n;
   }
-  // Row-major with no gaps. Strides of dimensions of size 1 do not matter.
+  // Row-major with no gaps. Strides of dimensions of size 1, or of a tensor without elements, do not matter.
   SHAKTI_INLINE bool contiguous() const {
     int64_t expect = 1;
+    if (numel() == 0) return true;
     for (int d = ndim - 1; d >= 0; --d) {
       if (shape[d] != 1 && strides[d] != expect) return false;
       expect *= shape[d];

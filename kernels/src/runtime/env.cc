@@ -10,12 +10,18 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpu_features.h"
+#include "overlap.h"
+
 namespace shakti {
 namespace {
 
 constexpr double kIndexSpan = 16777216;  // a handle is generation * 2^24 + index
 constexpr uint32_t kMaxGeneration = (1u << 29) - 1;
 constexpr int64_t kMaxInt = int64_t{1} << 53;
+
+// Stands for the memory of an output still to be allocated.
+void* const kUnborn = reinterpret_cast<void*>(uintptr_t{64});
 
 bool to_int(double v, int64_t low, int64_t high, int64_t* out) {
   // The comparisons are false for NaN.
@@ -119,15 +125,10 @@ const char* dtype_name(DType t) {
 Env::Env() {
   record_.resize(kBufferBytes / sizeof(double));
   storages_.emplace_back();  // index 0 with generation 0 would be handle 0, "none"
-  stream.isa = best_isa();
+  choose_isa(&stream.isa);
 }
 
-Env::~Env() {
-  stream.stop();
-  for (auto& s : storages_) {
-    if (s.mapping) munmap(s.mapping, s.mapping_bytes);
-  }
-}
+Env::~Env() { stream.stop(); }
 
 bool Env::fail(int code, const char* op, const std::string& message) {
   last_error = {code, message, op, false};
@@ -169,13 +170,13 @@ double Env::add(Storage storage) {
     storage.generation = storages_[index].generation;
   } else {
     index = static_cast<uint32_t>(storages_.size());
-    if (index >= kIndexSpan) return -1;
+    if (index >= kIndexSpan) return refuse(Status::out_of_memory, "alloc", "2^24 tensors are alive; free some (tidy, dispose)");
     storages_.emplace_back();
   }
   storage.live = true;
-  storages_[index] = storage;
+  storages_[index] = std::move(storage);
   ++live_;
-  return storage.generation * kIndexSpan + index;
+  return storages_[index].generation * kIndexSpan + index;
 }
 
 void* Env::allocate(const char* op, uint64_t bytes) {
@@ -200,7 +201,10 @@ double Env::alloc(double bytes) {
   s.bytes = static_cast<uint64_t>(n);
   s.data = static_cast<char*>(allocate("alloc", s.bytes));
   if (s.data == nullptr) return -1;
-  return add(s);
+  char* data = s.data;
+  const double handle = add(std::move(s));
+  if (handle < 0) allocator.free(data, static_cast<uint64_t>(n));
+  return handle;
 }
 
 double Env::map_file(const char* path, double offset, double bytes) {
@@ -209,7 +213,8 @@ double Env::map_file(const char* path, double offset, double bytes) {
     return refuse(Status::value, "mapFile", "not an offset and a number of bytes");
   }
   if (n == 0) return alloc(0);
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  // Opening a pipe that nobody writes to would wait for ever.
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   if (fd < 0 || fstat(fd, &info) != 0) {
     const std::string why = std::strerror(errno);
@@ -224,32 +229,26 @@ double Env::map_file(const char* path, double offset, double bytes) {
   }
   const int64_t page = sysconf(_SC_PAGESIZE);
   const int64_t lead = at % page;
-  Storage s;
-  s.mapping_bytes = static_cast<uint64_t>(n + lead);
-  s.mapping = mmap(nullptr, s.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, at - lead);
+  const size_t length = static_cast<size_t>(n + lead);
+  void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, at - lead);
+  const std::string why = base == MAP_FAILED ? std::strerror(errno) : "";
   close(fd);
-  if (s.mapping == MAP_FAILED) {
-    return refuse(Status::out_of_memory, "mapFile", std::string(path) + ": " + std::strerror(errno));
-  }
-  s.data = static_cast<char*>(s.mapping) + lead;
+  if (base == MAP_FAILED) return refuse(Status::out_of_memory, "mapFile", std::string(path) + ": " + why);
+  Storage s;
+  s.mapping = std::shared_ptr<void>(base, [length](void* p) { munmap(p, length); });
+  s.data = static_cast<char*>(base) + lead;
   s.bytes = static_cast<uint64_t>(n);
-  return add(s);
+  return add(std::move(s));
 }
 
 bool Env::release(double handle) {
   Storage* s = find(handle);
   if (s == nullptr) return false;
   if (s->mapping) {
-    // Queued readers come first.
-    void* mapping = s->mapping;
-    const uint64_t bytes = s->mapping_bytes;
-    if (stream.idle()) {
-      munmap(mapping, bytes);
-    } else {
-      stream.enqueue([mapping, bytes] { munmap(mapping, bytes); });
-    }
+    // Queued readers come first: the mapping stays until the stream drops this task.
+    if (!stream.idle()) stream.enqueue([mapping = s->mapping] {});
   } else {
-    if (poison) {
+    if (poison && stream.start()) {
       char* data = s->data;
       const uint64_t bytes = s->bytes;
       stream.enqueue([data, bytes] { std::memset(data, 0xdb, bytes); });
@@ -281,6 +280,38 @@ char* Env::resolve(const char* op, double handle, double offset, uint64_t bytes)
   return s->data + at;
 }
 
+// True, with the error set, when an output that already has memory shares some of it with an operand. Kernels run in
+// chunks in any order; an elementwise op may write the very view that it reads, as x.add_(y) does.
+bool Env::refuse_overlap(const Op& op, bool pointwise, int64_t n_in) {
+  by_address_.clear();
+  for (size_t i = 0; i < operands_.size(); ++i) {
+    const Operand& o = operands_[i];
+    if (!o.present() || o.data == kUnborn) continue;
+    const bool output = static_cast<int64_t>(i) >= n_in;
+    if (output && overlaps_itself(o)) {
+      fail(Status::shape, op.name, "cannot write to an expanded tensor: its elements share memory. Use contiguous()");
+      return true;
+    }
+    by_address_.push_back(static_cast<int32_t>(i));
+  }
+  const auto at = [&](int32_t i) -> const Operand& { return operands_[static_cast<size_t>(i)]; };
+  // Lists can hold thousands of operands: only neighbours by address can meet.
+  std::sort(by_address_.begin(), by_address_.end(), [&](int32_t a, int32_t b) { return at(a).data < at(b).data; });
+  for (size_t i = 0; i < by_address_.size(); ++i) {
+    const int32_t a = by_address_[i];
+    for (size_t j = i + 1; j < by_address_.size() && at(by_address_[j]).data < end_of(at(a)); ++j) {
+      const int32_t b = by_address_[j];
+      const int outputs = (a >= n_in) + (b >= n_in);
+      if (outputs == 0 || (outputs == 1 && pointwise && same_view(at(a), at(b))) || !overlap(at(a), at(b))) continue;
+      fail(Status::shape, op.name,
+           outputs == 2 ? "two outputs share memory. Give each its own"
+                        : "the output shares memory with an input. Use clone() on one of them first");
+      return true;
+    }
+  }
+  return false;
+}
+
 bool Env::submit(const double* source, int64_t length, double* reply) {
   if (length < 4 || length > static_cast<int64_t>(record_.size())) return fail(Status::value, "submit", "bad record length");
   std::memcpy(record_.data(), source, static_cast<size_t>(length) * sizeof(double));
@@ -291,6 +322,7 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
   const OpSignature& signature = signatures()[static_cast<size_t>(code)];
   if (op.check == nullptr || op.run[0] == nullptr) return fail(Status::internal, op.name, "is not built");
   if (refuse_if_failed(op.name)) return false;
+  if (!stream.start()) return fail(Status::internal, op.name, "the system gives no thread to run commands on");
   if (!to_int(r[1], 0, kMaxOperands, &n_in) || !to_int(r[2], 0, kMaxOperands, &n_out) || !to_int(r[3], 0, length, &n_attrs) ||
       !signature.in.accepts(n_in) || !signature.out.accepts(n_out)) {
     return fail(Status::value, op.name, "wrong number of operands or attributes");
@@ -298,7 +330,8 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
 
   const int64_t operands = n_in + n_out;
   operands_.resize(static_cast<size_t>(operands));
-  std::vector<int64_t> fresh;  // places in the record of outputs to allocate
+  fresh_.clear();
+  bool in_place = false, writes = false;
   int64_t largest = 0;
   int64_t at = 4;
   for (int64_t i = 0; i < operands; ++i) {
@@ -331,18 +364,15 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
           __builtin_add_overflow(last, reach, &last)) {
         return fail(Status::shape, op.name, "the size of an operand overflows");
       }
-      if (output && o.strides[d] == 0 && o.shape[d] > 1) {
-        return fail(Status::shape, op.name, "cannot write to an expanded tensor: its elements share memory. Use contiguous()");
-      }
     }
     const int64_t size = static_cast<int64_t>(dtype_size(o.dtype));
     if (last >= kMaxInt / size || numel >= kMaxInt / size) return fail(Status::shape, op.name, "the size of an operand overflows");
     largest = std::max(largest, numel);
+    writes |= output && numel > 0;
     if (output && r[at] == 0) {
       if (!o.contiguous() || offset != 0) return fail(Status::value, op.name, "a new output must be contiguous");
-      fresh.push_back(at);
-      // Stands in for the memory while the shapes are checked.
-      o.data = reinterpret_cast<void*>(uintptr_t{64});
+      fresh_.push_back(at);
+      o.data = kUnborn;
     } else {
       Storage* s = find(r[at]);
       if (s == nullptr) return fail(Status::disposed, op.name, "an operand's memory was released");
@@ -353,6 +383,7 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
       if (reinterpret_cast<uintptr_t>(o.data) % static_cast<uintptr_t>(size) != 0) {
         return fail(Status::value, op.name, "an operand is not aligned to its element size");
       }
+      in_place = in_place || output;
     }
     at += 4 + 2 * ndim;
   }
@@ -369,30 +400,30 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
   args.n_attrs = static_cast<int32_t>(n_attrs);
   const Status status = op.check(args);
   if (!status) return fail(status.code, op.name, status.message);
+  const bool pointwise = code < kElementwiseCount || std::strcmp(op.name, "copy") == 0;
+  if (in_place && refuse_overlap(op, pointwise, n_in)) return false;
 
   // Reserve everything before anything runs; on failure nothing stays.
-  std::vector<double> handles;
+  handles_.clear();
   const auto undo = [&] {
-    for (double h : handles) release(h);
+    for (double h : handles_) release(h);
     return false;
   };
-  size_t next = 0;
   for (int64_t i = n_in; i < operands; ++i) {
     Operand& o = operands_[static_cast<size_t>(i)];
-    if (o.data != reinterpret_cast<void*>(uintptr_t{64})) continue;
+    if (o.data != kUnborn) continue;
     Storage s;
     s.bytes = static_cast<uint64_t>(o.numel()) * dtype_size(o.dtype);
     s.data = static_cast<char*>(allocate(op.name, s.bytes));
     if (s.data == nullptr) return undo();
-    const double handle = add(s);
+    o.data = s.data;
+    const uint64_t bytes = s.bytes;
+    const double handle = add(std::move(s));
     if (handle < 0) {
-      allocator.free(s.data, s.bytes);
-      fail(Status::out_of_memory, op.name, "too many live storages");
+      allocator.free(o.data, bytes);
       return undo();
     }
-    handles.push_back(handle);
-    o.data = s.data;
-    reply[fresh[next++]] = handle;
+    handles_.push_back(handle);
   }
   if (op.workspace) {
     const size_t bytes = op.workspace(args);
@@ -403,6 +434,10 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
       allocator.free(args.workspace, bytes);
     }
   }
+  // Only now: a record that failed can be submitted again as it stands.
+  for (size_t i = 0; i < handles_.size(); ++i) reply[fresh_[i]] = handles_[i];
+  // With nothing to write there is nothing to do: kernels need not think of empty outputs.
+  if (!writes) return true;
   stream.submit(op, args, op.cost * static_cast<double>(largest) + 20);
   return true;
 }
@@ -412,59 +447,6 @@ Env::Stats Env::stats() const { return {live_, allocator.stats()}; }
 void Env::clear_cache() {
   stream.sync();
   allocator.clear_cache();
-}
-
-bool isa_available(Isa isa) {
-#if defined(__x86_64__)
-  // libgcc's test includes what the operating system has enabled (XCR0), not the CPU's word alone.
-  __builtin_cpu_init();
-  switch (isa) {
-    case Isa::avx512:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl") && isa_available(Isa::avx2);
-    case Isa::avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    default:
-      return true;
-  }
-#else
-  return isa == Isa::portable;
-#endif
-}
-
-const char* isa_name(Isa isa) {
-  static const char* names[] = {"portable", "avx2", "avx512"};
-  return names[static_cast<int>(isa)];
-}
-
-Isa best_isa() {
-  int best = 0;
-  for (int i = 0; i < kIsaCount; ++i) {
-    if (isa_available(static_cast<Isa>(i))) best = i;
-  }
-  if (const char* wanted = std::getenv("SHAKTI_CPU")) {
-    for (int i = 0; i <= best; ++i) {
-      if (std::strcmp(wanted, isa_name(static_cast<Isa>(i))) == 0) return static_cast<Isa>(i);
-    }
-  }
-  return static_cast<Isa>(best);
-}
-
-std::string cpu_model() {
-  std::string model = "unknown";
-  if (FILE* f = std::fopen("/proc/cpuinfo", "r")) {
-    char line[512];
-    while (std::fgets(line, sizeof line, f)) {
-      if (std::strncmp(line, "model name", 10) == 0) {
-        const char* colon = std::strchr(line, ':');
-        if (colon) model = colon + 2;
-        while (!model.empty() && (model.back() == '\n' || model.back() == ' ')) model.pop_back();
-        break;
-      }
-    }
-    std::fclose(f);
-  }
-  return model;
 }
 
 }  // namespace shakti

@@ -1,6 +1,7 @@
 // Everything native that belongs to one JavaScript thread: storages, allocator, stream. No V8 type appears here.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,7 @@ class Env {
     uint64_t bytes = 0;
     uint32_t generation = 1;
     bool live = false;
-    void* mapping = nullptr;  // of a file
-    uint64_t mapping_bytes = 0;
+    std::shared_ptr<void> mapping;  // of a file; unmapped with the last holder, which may be a queued task
   };
 
   bool fail(int code, const char* op, const std::string& message);
@@ -68,16 +68,16 @@ class Env {
   double add(Storage storage);
   void* allocate(const char* op, uint64_t bytes);
 
+  bool refuse_overlap(const Op& op, bool pointwise, int64_t n_in);
+
   std::vector<Storage> storages_;
   std::vector<uint32_t> free_;
   std::vector<double> record_;  // the record is copied out before it is checked: JavaScript could change it meanwhile
   std::vector<Operand> operands_;
+  std::vector<int64_t> fresh_;    // places in the record of outputs to allocate
+  std::vector<double> handles_;   // of those outputs
+  std::vector<int32_t> by_address_;
   int64_t live_ = 0;
 };
-
-Isa best_isa();
-bool isa_available(Isa isa);
-const char* isa_name(Isa isa);
-std::string cpu_model();
 
 }  // namespace shakti

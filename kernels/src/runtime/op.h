@@ -44,5 +44,7 @@ struct Op {
 
 extern const Op kOps[];
 extern const int kOpCount;
+// The first ops of the table are the elementwise ones: y[i] depends on the i-th elements alone, so y may be an input.
+extern const int kElementwiseCount;
 
 }  // namespace shakti

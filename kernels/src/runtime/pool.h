@@ -7,16 +7,30 @@
 
 namespace shakti {
 
+constexpr int kMaxThreads = 256;
+
+// Tells the CPU that this is a waiting loop.
+inline void spin_pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// How often to look before going to sleep: some tens of microseconds, longer than the gap between two kernels of a
+// step. With one or two CPUs the thread that one waits for needs the core.
+int spin_turns();
+
 class Pool {
  public:
   static Pool& instance();
-  // Serial when there is one chunk or one thread, or when another command (of another JS thread) has the pool.
-  void run(int64_t n, int64_t grain, ChunkFn fn, void* closure);
+  // Runs with at most `threads` threads; fn sees indices below that. Serial when there is one chunk or one thread, or
+  // when another command (of another JavaScript thread, or a chunk's own) has the pool.
+  void run(int64_t n, int64_t grain, int threads, ChunkFn fn, void* closure);
   int threads() const;
   // Takes effect with the next command.
   void set_threads(int threads);
-  // CPUs of the affinity mask, bounded by the cgroup's quota; SHAKTI_NUM_THREADS overrides.
-  static int default_threads();
 
  private:
   Pool();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "pool.h"
 
@@ -14,16 +15,7 @@ namespace shakti {
 namespace {
 
 constexpr double kInlineNanoseconds = 2000;  // a sleeping executor takes longer to wake than this takes to run
-constexpr int kSpins = 1500;
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
-
+constexpr double kWakeNanoseconds = 20000;   // from here on the executor is worth waking
 
 struct Scratch {
   void* memory = nullptr;
@@ -38,16 +30,18 @@ struct Scratch {
 
 namespace {
 struct RunContext : Context {
+  RunContext(Stream* s, const char* name) : stream(s), op(name), pool_threads(Pool::instance().threads()) {}
   Stream* stream;
   const char* op;
+  int pool_threads;  // fixed while a command runs: kernels size arrays by it
 };
 }  // namespace
 
 void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closure) {
-  Pool::instance().run(n, grain < 1 ? 1 : grain, fn, closure);
+  Pool::instance().run(n, grain < 1 ? 1 : grain, threads(), fn, closure);
 }
 
-int Context::threads() const { return Pool::instance().threads(); }
+int Context::threads() const { return static_cast<const RunContext*>(this)->pool_threads; }
 
 void* Context::scratch(int) {
   thread_local Scratch mine;
@@ -89,9 +83,7 @@ void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
                      (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
   if (small && idle()) {
     ++inlined;
-    RunContext context;
-    context.stream = this;
-    context.op = op.name;
+    RunContext context(this, op.name);
     op.run[static_cast<int>(isa)](args, context);
     return;
   }
@@ -113,7 +105,7 @@ void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
   c->args.in = in;
   c->args.out = in + args.n_in;
   c->args.attrs = attrs;
-  push(std::move(c));
+  push(std::move(c), nanoseconds);
 }
 
 void Stream::enqueue(std::function<void()> task) {
@@ -121,24 +113,42 @@ void Stream::enqueue(std::function<void()> task) {
   if (memory == nullptr) std::abort();
   CommandPtr c(new (memory) Command);
   c->task = std::move(task);
-  push(std::move(c));
+  push(std::move(c), kWakeNanoseconds);
 }
 
-void Stream::push(CommandPtr command) {
-  if (!executor_.joinable()) executor_ = std::thread([this] { run(); });
+bool Stream::start() {
+  if (executor_.joinable()) return true;
+  try {
+    executor_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  return true;
+}
+
+void Stream::push(CommandPtr command, double nanoseconds) {
   pending_.fetch_add(1, std::memory_order_acq_rel);
-  bool notify = false;
+  bool sleeping;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     queue_.push_back(std::move(command));
     queued_.fetch_add(1, std::memory_order_release);
-    notify = sleeping_;
+    sleeping = sleeping_;
   }
-  // What reaches this point while the executor sleeps was too big to run inline: waking is worth it.
-  if (notify) {
-    ++wakes;
-    wake_.notify_one();
+  if (!sleeping) return;
+  waiting_nanoseconds_ += nanoseconds;
+  if (waiting_nanoseconds_ >= kWakeNanoseconds) rouse();
+}
+
+void Stream::rouse() {
+  waiting_nanoseconds_ = 0;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!sleeping_) return;
+    sleeping_ = false;
   }
+  ++wakes;
+  wake_.notify_one();
 }
 
 void Stream::execute(Command& c) {
@@ -150,48 +160,57 @@ void Stream::execute(Command& c) {
     return;
   }
   if (failed()) return;
-  RunContext context;
-  context.stream = this;
-  context.op = c.op->name;
+  RunContext context(this, c.op->name);
   c.op->run[static_cast<int>(isa)](c.args, context);
+}
+
+void Stream::execute_all(std::deque<CommandPtr>& batch) {
+  while (!batch.empty() && !stopping_) {
+    execute(*batch.front());
+    batch.pop_front();
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (syncing_) done_.notify_all();
+    }
+  }
 }
 
 void Stream::run() {
   std::deque<CommandPtr> batch;
-  for (;;) {
-    for (int i = 0; i < kSpins && queued_.load(std::memory_order_acquire) == 0; ++i) pause();
+  while (!stopping_) {
+    for (int i = spin_turns(); i > 0 && queued_.load(std::memory_order_acquire) == 0; --i) spin_pause();
     {
       std::unique_lock<std::mutex> lock(mutex_);
       if (queue_.empty() && !stopping_) {
         sleeping_ = true;
-        wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
-        sleeping_ = false;
+        wake_.wait(lock, [this] { return !sleeping_ || stopping_; });
       }
-      if (stopping_) return;
       batch.swap(queue_);
       queued_.store(0, std::memory_order_release);
     }
-    while (!batch.empty()) {
-      execute(*batch.front());
-      batch.pop_front();
-      if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (waiting_) done_.notify_all();
-      }
-      if (stopping_) return;
-    }
+    execute_all(batch);
   }
 }
 
 void Stream::sync() {
-  for (int i = 0; i < kSpins; ++i) {
+  for (int i = waiting_nanoseconds_ > 0 ? 1 : spin_turns(); i > 0; --i) {
     if (idle()) return;
-    pause();
+    spin_pause();
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  waiting_ = true;
+  if (sleeping_) {
+    // What waits is less than a wake-up costs. Nobody else can wake the executor meanwhile.
+    std::deque<CommandPtr> batch;
+    batch.swap(queue_);
+    queued_.store(0, std::memory_order_release);
+    waiting_nanoseconds_ = 0;
+    lock.unlock();
+    execute_all(batch);
+    return;
+  }
+  syncing_ = true;
   done_.wait(lock, [this] { return idle(); });
-  waiting_ = false;
+  syncing_ = false;
 }
 
 void Stream::stop() {

@@ -28,15 +28,22 @@ class Stream {
   Stream() = default;
   ~Stream() { stop(); }
 
+  // Starts the executor if it is not there yet. False when the system gives no thread.
+  bool start();
   // Runs an op: at once on this thread when the stream is idle and the op is tiny (`nanoseconds` estimated), else queued.
-  // `args` points into memory that this call copies.
+  // `args` points into memory that this call copies. After start().
   void submit(const Op& op, const Args& args, double nanoseconds);
-  // Queues something that is not an op (a copy in, a copy out, an unmapping), in order with the ops.
+  // Queues something that is not an op (a copy in, a copy out, an unmapping), in order with the ops. After start().
   void enqueue(std::function<void()> task);
+  // Waking the executor costs more than a small command takes, so commands may wait for company. This sends it to
+  // work on them; called before the JavaScript thread sleeps.
+  void wake() {
+    if (waiting_nanoseconds_ > 0) rouse();
+  }
   bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
   // Waits until everything issued has run.
   void sync();
-  // Stops the executor; queued commands are dropped.
+  // Stops the executor after the command it is at; queued ones are dropped.
   void stop();
 
   bool failed() const { return failed_.load(std::memory_order_acquire); }
@@ -56,8 +63,11 @@ class Stream {
   };
   using CommandPtr = std::unique_ptr<Command, CommandDeleter>;
 
-  void push(CommandPtr command);
+  void push(CommandPtr command, double nanoseconds);
+  void rouse();
   void run();
+  // The executor's part of the work; also done by sync() on its own thread while the executor sleeps.
+  void execute_all(std::deque<CommandPtr>& batch);
   void execute(Command& command);
 
   std::deque<CommandPtr> queue_;
@@ -65,7 +75,9 @@ class Stream {
   std::condition_variable wake_, done_;
   std::atomic<int64_t> pending_{0};   // issued and not yet finished
   std::atomic<int64_t> queued_{0};    // what the executor has not taken
-  bool sleeping_ = false, waiting_ = false;
+  bool sleeping_ = false;             // the executor; who wakes it sets this back
+  bool syncing_ = false;
+  double waiting_nanoseconds_ = 0;    // estimated work behind a sleeping executor; the issuing thread's own
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
   StreamError error_;

@@ -1,6 +1,7 @@
 // f32 lanes as compiler vectors: 4 (portable), 8 (AVX2) or 16 (AVX-512), chosen by the flags that a kernel file is compiled
-// with. Arithmetic is written with plain operators; the compiler fuses a * b + c where the CPU can. Tails go through the
-// same vector code by partial loads and stores, so that an element's value never depends on where in a row it stands.
+// with. Arithmetic is written with plain operators, which are never fused (-ffp-contract=off): what is to be one instruction
+// says vfma. Tails go through the same vector code by partial loads and stores, so that an element's value never depends on
+// where in a row it stands.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -68,6 +69,19 @@ SHAKTI_INLINE vf vsqrt(vf a) {
 #else
   for (int i = 0; i < W; ++i) a[i] = __builtin_sqrtf(a[i]);
   return a;
+#endif
+}
+// a * b + c, rounded once where the CPU can (portable x86 rounds twice: SSE2 has no such instruction).
+SHAKTI_INLINE vf vfma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__FP_FAST_FMAF)
+  for (int i = 0; i < W; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+#else
+  return a * b + c;
 #endif
 }
 // To the nearest integer, halves to even, for |a| < 2^22.

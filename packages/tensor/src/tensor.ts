@@ -54,6 +54,8 @@ export class Tensor {
   #gradFn: Node | undefined
   #grad: Tensor | undefined
   #disposed = false
+  // The leaf that this alias stands for: gradients belong there.
+  #leaf: Tensor | undefined
   /** Set by `keep`: no scope frees this tensor. */
   kept = false
 
@@ -224,6 +226,11 @@ export class Tensor {
     this.#requiresGrad = true
   }
 
+  /** Internal: the tensor whose `.grad` takes this leaf's gradient. */
+  get leaf(): Tensor {
+    return this.#leaf ?? this
+  }
+
   /** What `backward` left here; undefined before. Survives the scope in which it was computed. */
   get grad(): Tensor | undefined {
     return this.#grad
@@ -277,6 +284,7 @@ export class Tensor {
     const t = unowned(() => new Tensor(this.storage, this.dtype, this.shape, this.strides, this.offset))
     t.#requiresGrad = this.#requiresGrad
     t.#gradFn = this.#gradFn
+    t.#leaf = this.#leaf ?? this
     return t
   }
 

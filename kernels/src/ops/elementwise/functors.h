@@ -58,7 +58,7 @@ struct Sign {
   SHAKTI_INLINE static int64_t run(int64_t x) { return (x > 0) - (x < 0); }
 };
 struct Relu {
-  SHAKTI_INLINE static vf run(vf x) { return select(x > splat(0), x, select(x != x, x, splat(0))); }
+  SHAKTI_INLINE static vf run(vf x) { return select((vi)(x > splat(0)) | (vi)(x != x), x, splat(0)); }
   SHAKTI_INLINE static double run(double x) { return x > 0 || x != x ? x : 0; }
   SHAKTI_INLINE static int64_t run(int64_t x) { return x > 0 ? x : 0; }
 };

@@ -100,7 +100,7 @@ SHAKTI_INLINE void micro(int64_t depth, const float* a, const float* b, vf (&acc
     for (int i = 0; i < MR; ++i) {
       const vf av = splat(a[i]);
 #pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) acc[i][j] += av * bv[j];
+      for (int j = 0; j < NV; ++j) acc[i][j] = vfma(av, bv[j], acc[i][j]);
     }
     a += MR;
     b += NR;
@@ -172,11 +172,11 @@ void few_rows(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k,
         vf s0{}, s1{};
         int64_t x = 0;
         for (; x + 2 * W <= k; x += 2 * W) {
-          s0 += load(p + x) * load(q + x);
-          s1 += load(p + x + W) * load(q + x + W);
+          s0 = vfma(load(p + x), load(q + x), s0);
+          s1 = vfma(load(p + x + W), load(q + x + W), s1);
         }
-        for (; x + W <= k; x += W) s0 += load(p + x) * load(q + x);
-        if (x < k) s1 += load_part(p + x, k - x) * load_part(q + x, k - x);
+        for (; x + W <= k; x += W) s0 = vfma(load(p + x), load(q + x), s0);
+        if (x < k) s1 = vfma(load_part(p + x, k - x), load_part(q + x, k - x), s1);
         float v = hsum(s0 + s1);
         if (t.bias) v += t.bias->ptr<float>()[j * t.bias->strides[0]];
         float* y = t.y->ptr<float>() + t.at + i * t.ld + j;

@@ -105,7 +105,7 @@ export class Node {
 
 export function edgeOf(t: Tensor | undefined): Edge {
   if (t === undefined || !t.requiresGrad) return undefined
-  return t.gradFn ?? t
+  return t.gradFn ?? t.leaf
 }
 
 /** Whether an op on these inputs has to be recorded. */

@@ -38,8 +38,19 @@ function productShape(a: Tensor, b: Tensor): Shape {
       b.shape,
     ])
   }
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
-  return [...batch, a.shape[a.ndim - 2]!, b.shape[b.ndim - 1]!]
+  return [...batchShape(a, b), a.shape[a.ndim - 2]!, b.shape[b.ndim - 1]!]
+}
+
+function batchShape(a: Tensor, b: Tensor): Shape {
+  try {
+    return broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  } catch {
+    throw new ShapeError(
+      'matmul',
+      `the dimensions before the last two do not broadcast: a is ${a.describe()}, b is ${b.describe()}.`,
+      [a.shape, b.shape],
+    )
+  }
 }
 
 const product = op({
@@ -59,7 +70,7 @@ const product = op({
 /** Both operands with the batch dimensions of the result, as views. */
 function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
   if (a.ndim === 2 && b.ndim === 2) return [a, b]
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const batch = batchShape(a, b)
   return [a.expand([...batch, ...a.shape.slice(-2)]), b.expand([...batch, ...b.shape.slice(-2)])]
 }
 

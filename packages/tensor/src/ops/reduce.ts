@@ -107,13 +107,14 @@ function drop(t: Tensor, dims: readonly number[], keepDim: boolean): Tensor {
 }
 
 function indexed(command: 'max_index' | 'min_index') {
+  const name = command === 'max_index' ? 'max' : 'min'
   const row = op({
     command,
     inputs: ['x'],
     outputs: ['values', 'indices'],
     check: ({ x }, _: Record<never, never>) => {
       if (x.shape[x.ndim - 1] === 0) {
-        throw new ShapeError(command, `the dimension to search in ${formatShape(x.shape)} is empty.`, [x.shape])
+        throw new ShapeError(name, `the dimension to search in ${formatShape(x.shape)} is empty.`, [x.shape])
       }
       const shape = [...x.shape.slice(0, -1), 1]
       return { values: { shape, dtype: x.dtype }, indices: { shape, dtype: 'i32' as const } }
@@ -124,7 +125,7 @@ function indexed(command: 'max_index' | 'min_index') {
     }),
   })
   return (x: Tensor, dim: number, { keepDim = false }: KeepDim = {}): ValuesAndIndices => {
-    const d = normalizeDim(command, dim, x.ndim)
+    const d = normalizeDim(name, dim, x.ndim)
     const source = x.ndim === 0 ? x.reshape([1]) : x.movedim(d, -1)
     const { values, indices } = row({ x: source.dtype === 'bool' ? source.to('u8') : source }, {})
     const put = (t: Tensor): Tensor => {

@@ -140,8 +140,8 @@ function expand(x: Tensor, shape: readonly number[]): Tensor {
   return viewOf('expand', x, target, broadcastStrides(x.shape, x.strides, target), x.offset, (g) => g)
 }
 
-function narrow(x: Tensor, dim: number, start: number, length: number, step = 1): Tensor {
-  const d = normalizeDim('narrow', dim, x.ndim)
+function narrow(x: Tensor, dim: number, start: number, length: number, step = 1, name = 'narrow'): Tensor {
+  const d = normalizeDim(name, dim, x.ndim)
   const size = x.shape[d] ?? 0
   if (
     x.ndim === 0 ||
@@ -152,7 +152,7 @@ function narrow(x: Tensor, dim: number, start: number, length: number, step = 1)
     (length > 0 && start + (length - 1) * step >= size) ||
     start > size
   ) {
-    throw new ShapeError('narrow', `${length} elements from ${start} do not lie in dim ${d} of ${x.describe()} (size ${size}).`, [x.shape])
+    throw new ShapeError(name, `${length} elements from ${start} do not lie in dim ${d} of ${x.describe()} (size ${size}).`, [x.shape])
   }
   const shape = x.shape.map((s, i) => (i === d ? length : s))
   const strides = x.strides.map((s, i) => (i === d ? s * step : s))
@@ -278,7 +278,7 @@ function pad(x: Tensor, pads: readonly (readonly [number, number])[], value = 0)
   const cut = full.reduce<Tensor>((t, [b, a], d) => {
     const start = Math.max(0, -b)
     const length = t.shape[d]! - start - Math.max(0, -a)
-    return start === 0 && length === t.shape[d] ? t : narrow(t, d, start, length)
+    return start === 0 && length === t.shape[d] ? t : narrow(t, d, start, length, 1, 'pad')
   }, x)
   const before = full.map(([b]) => Math.max(0, b))
   const after = full.map(([, a]) => Math.max(0, a))
@@ -348,7 +348,7 @@ export const shapeOps: {
   select: (x, dim, index) => {
     const d = normalizeDim('select', dim, x.ndim)
     const at = index < 0 ? index + (x.shape[d] ?? 0) : index
-    return reshape(narrow(x, d, at, 1), x.shape.filter((_, i) => i !== d))
+    return reshape(narrow(x, d, at, 1, 1, 'select'), x.shape.filter((_, i) => i !== d))
   },
   slice,
   split,

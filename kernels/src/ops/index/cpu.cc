@@ -1,0 +1,231 @@
+// Reading and adding at given places. Every index is checked where it is used: a bad one is reported and skipped.
+#include "../../simd/tiles.h"
+
+namespace SHAKTI_ISA_NS {
+namespace {
+
+struct Index {
+  const Operand& o;
+  SHAKTI_INLINE int64_t operator()(int64_t at) const { return o.dtype == DType::i32 ? o.ptr<int32_t>()[at] : o.ptr<int64_t>()[at]; }
+};
+
+bool inside(int64_t i, int64_t size, int64_t place, Context& c) {
+  if (i >= 0 && i < size) return true;
+  c.fail("index %lld at place %lld is outside [0, %lld)", static_cast<long long>(i), static_cast<long long>(place), static_cast<long long>(size));
+  return false;
+}
+
+template <class F>
+SHAKTI_INLINE void by_size(DType t, const F& f) {
+  switch (dtype_size(t)) {
+    case 8: return f(uint64_t{});
+    case 4: return f(uint32_t{});
+    case 2: return f(uint16_t{});
+    default: return f(uint8_t{});
+  }
+}
+
+// y[at] += v in y's own type; bf16 and f16 through f32.
+SHAKTI_INLINE void add_at(const Operand& y, int64_t at, const Operand& x, int64_t from) {
+  switch (y.dtype) {
+    case DType::f32: y.ptr<float>()[at] += x.ptr<float>()[from]; break;
+    case DType::f64: y.ptr<double>()[at] += x.ptr<double>()[from]; break;
+    case DType::i32: y.ptr<uint32_t>()[at] += x.ptr<uint32_t>()[from]; break;
+    case DType::i64: y.ptr<uint64_t>()[at] += x.ptr<uint64_t>()[from]; break;
+    case DType::u8: y.ptr<uint8_t>()[at] = static_cast<uint8_t>(y.ptr<uint8_t>()[at] + x.ptr<uint8_t>()[from]); break;
+    case DType::boolean: y.ptr<uint8_t>()[at] |= x.ptr<uint8_t>()[from]; break;
+    default: {
+      float a[1], b[1];
+      gather_f32(a, y, at, 1, 1);
+      gather_f32(b, x, from, 1, 1);
+      a[0] += b[0];
+      scatter_f32(y, at, a, 1);
+    }
+  }
+}
+
+void copy_in(const Operand& x, const Operand& y) {
+  by_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    const Walk w(x, y);
+    w.runs(0, y.numel(), [&](int64_t to, int64_t at, int64_t stride, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) y.ptr<T>()[to + i] = x.ptr<T>()[at + i * stride];
+    });
+  });
+}
+
+}  // namespace
+
+void run_embedding(const Args& a, Context& c) {
+  const Operand &w = a.in[0], &ids = a.in[1], &y = a.out[0];
+  const int64_t d = w.shape[1];
+  const Index index{ids};
+  by_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    c.parallel_for(ids.numel(), 1 + 65536 / (d + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t i = b; i < e; ++i) {
+        const int64_t v = index(offset_of(i, ids.shape, ids.strides, ids.ndim));
+        T* to = y.ptr<T>() + i * d;
+        if (!inside(v, w.shape[0], i, c)) {
+          std::memset(to, 0, static_cast<size_t>(d) * sizeof(T));
+          continue;
+        }
+        const T* from = w.ptr<T>() + v * w.strides[0];
+        if (w.strides[1] == 1) std::memcpy(to, from, static_cast<size_t>(d) * sizeof(T));
+        else for (int64_t j = 0; j < d; ++j) to[j] = from[j * w.strides[1]];
+      }
+    });
+  });
+}
+
+// Places are sorted by id (a counting sort, stable), then every row of the table sums its own places in order.
+void run_embedding_backward(const Args& a, Context& c) {
+  const Operand &g = a.in[0], &ids = a.in[1], &w = a.out[0];
+  const int64_t n = ids.numel(), v = w.shape[0], d = w.shape[1], padding = a.attr_int(0);
+  auto* start = static_cast<int64_t*>(a.workspace);  // [v + 1]
+  int64_t* order = start + v + 1;                    // [n]
+  const Index index{ids};
+  std::memset(start, 0, static_cast<size_t>(v + 1) * 8);
+  const auto id_of = [&](int64_t i) { return index(offset_of(i, ids.shape, ids.strides, ids.ndim)); };
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t id = id_of(i);
+    if (inside(id, v, i, c) && id != padding) ++start[id + 1];
+  }
+  for (int64_t i = 0; i < v; ++i) start[i + 1] += start[i];
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t id = id_of(i);
+    if (id >= 0 && id < v && id != padding) order[start[id]++] = i;
+  }
+  // start[id] is now the end of id's places.
+  c.parallel_for(v, 64, [&](int64_t b, int64_t e, int) {
+    for (int64_t id = b; id < e; ++id) {
+      const int64_t first = id > 0 ? start[id - 1] : 0;
+      if (w.dtype == DType::f64) {
+        double* to = w.ptr<double>() + id * d;
+        for (int64_t j = 0; j < d; ++j) to[j] = 0;
+        for (int64_t k = first; k < start[id]; ++k) {
+          const int64_t at = offset_of(order[k], g.shape, g.strides, g.ndim - 1);
+          for (int64_t j = 0; j < d; ++j) to[j] += g.ptr<double>()[at + j * g.stride(-1)];
+        }
+        continue;
+      }
+      for (int64_t j0 = 0; j0 < d; j0 += kTile) {
+        const int64_t m = d - j0 < kTile ? d - j0 : kTile;
+        alignas(64) float acc[kTile], row[kTile];
+        for (int64_t j = 0; j < m; ++j) acc[j] = 0;
+        for (int64_t k = first; k < start[id]; ++k) {
+          const int64_t at = offset_of(order[k], g.shape, g.strides, g.ndim - 1) + j0 * g.stride(-1);
+          const float* p = row_f32(g, at, g.stride(-1), m, row);
+          for (int64_t j = 0; j < m; ++j) acc[j] += p[j];
+        }
+        scatter_f32(w, id * d + j0, acc, m);
+      }
+    }
+  });
+}
+
+void run_gather(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &places = a.in[1], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0));
+  const Index index{places};
+  by_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    int64_t strides[kMaxDims];
+    for (int d = 0; d < x.ndim; ++d) strides[d] = d == dim ? 0 : x.strides[d];
+    c.parallel_for(y.numel(), 8192, [&](int64_t b, int64_t e, int) {
+      for (int64_t i = b; i < e; ++i) {
+        const int64_t v = index(offset_of(i, y.shape, places.strides, y.ndim));
+        y.ptr<T>()[i] = inside(v, x.shape[dim], i, c) ? x.ptr<T>()[offset_of(i, y.shape, strides, y.ndim) + v * x.strides[dim]] : T{0};
+      }
+    });
+  });
+}
+
+// One thread a line along dim: within a line the order of addition is that of the places.
+void run_scatter_add(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &places = a.in[1], &src = a.in[2], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0));
+  const Index index{places};
+  copy_in(x, y);
+  if (places.numel() == 0) return;
+  int64_t shape[kMaxDims], si[kMaxDims], ss[kMaxDims], sy[kMaxDims];
+  int n = 0;
+  int64_t lines = 1;
+  for (int d = 0; d < y.ndim; ++d) {
+    if (d == dim) continue;
+    shape[n] = places.shape[d];
+    si[n] = places.strides[d];
+    ss[n] = src.strides[d];
+    sy[n++] = y.strides[d];
+    lines *= places.shape[d];
+  }
+  const int64_t length = places.shape[dim];
+  c.parallel_for(lines, 1 + 8192 / length, [&](int64_t b, int64_t e, int) {
+    for (int64_t l = b; l < e; ++l) {
+      const int64_t ai = offset_of(l, shape, si, n), as = offset_of(l, shape, ss, n), ay = offset_of(l, shape, sy, n);
+      for (int64_t k = 0; k < length; ++k) {
+        const int64_t v = index(ai + k * places.strides[dim]);
+        if (inside(v, x.shape[dim], l * length + k, c)) add_at(y, ay + v * y.strides[dim], src, as + k * src.strides[dim]);
+      }
+    }
+  });
+}
+
+namespace {
+// The dimensions before and behind dim, of y.
+struct Sides {
+  int64_t outer = 1, inner = 1;
+  Sides(const Operand& y, int dim) {
+    for (int d = 0; d < dim; ++d) outer *= y.shape[d];
+    for (int d = dim + 1; d < y.ndim; ++d) inner *= y.shape[d];
+  }
+};
+}  // namespace
+
+void run_index_select(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &places = a.in[1], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0));
+  const Sides s(y, dim);
+  const int64_t n = places.shape[0];
+  const Index index{places};
+  by_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    c.parallel_for(s.outer * n, 1 + 32768 / (s.inner + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t i = b; i < e; ++i) {
+        const int64_t v = index(i % n * places.strides[0]);
+        T* to = y.ptr<T>() + i * s.inner;
+        if (!inside(v, x.shape[dim], i % n, c)) {
+          std::memset(to, 0, static_cast<size_t>(s.inner) * sizeof(T));
+          continue;
+        }
+        const T* from = x.ptr<T>() + offset_of(i / n, x.shape, x.strides, dim) + v * x.strides[dim];
+        const int behind = x.ndim - dim - 1;
+        if (behind == 1 && x.strides[dim + 1] == 1) std::memcpy(to, from, static_cast<size_t>(s.inner) * sizeof(T));
+        else for (int64_t j = 0; j < s.inner; ++j) to[j] = from[offset_of(j, x.shape + dim + 1, x.strides + dim + 1, behind)];
+      }
+    });
+  });
+}
+
+void run_index_add(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &places = a.in[1], &src = a.in[2], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0));
+  const Sides s(y, dim);
+  const Index index{places};
+  copy_in(x, y);
+  c.parallel_for(s.outer, 1 + 8192 / (places.shape[0] * s.inner + 1), [&](int64_t b, int64_t e, int) {
+    for (int64_t o = b; o < e; ++o) {
+      const int64_t from = offset_of(o, src.shape, src.strides, dim);
+      for (int64_t k = 0; k < places.shape[0]; ++k) {
+        const int64_t v = index(k * places.strides[0]);
+        if (!inside(v, x.shape[dim], k, c)) continue;
+        for (int64_t j = 0; j < s.inner; ++j) {
+          const int64_t at = from + k * src.strides[dim] + offset_of(j, src.shape + dim + 1, src.strides + dim + 1, src.ndim - dim - 1);
+          add_at(y, (o * y.shape[dim] + v) * s.inner + j, src, at);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace SHAKTI_ISA_NS

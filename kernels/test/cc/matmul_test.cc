@@ -1,0 +1,76 @@
+// The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, bias, accumulation.
+#define HARNESS_MAIN
+#include "harness.h"
+
+DECLARE_OP(matmul)
+
+namespace {
+
+void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, bool bias, bool add) {
+  const auto with = [&](int64_t r, int64_t c) {
+    Shape s = batch;
+    s.push_back(r);
+    s.push_back(c);
+    return s;
+  };
+  const Tensor a = filled(with(m, k), t, la, -1, 1), b = filled(with(k, n), t, lb, -1, 1);
+  const Tensor v = bias ? filled({n}, t, static_cast<int>(pick(0, 1)) * 2, -1, 1) : absent();
+  const Tensor y = filled(with(m, n), t, 0, -1, 1);
+  std::vector<double> before;
+  for (int64_t i = 0; i < y.numel(); ++i) before.push_back(y[i]);
+  if (!OP_OF(matmul)({a, b, v}, {y}, {add ? 1.0 : 0.0})) return;
+  const double atol = (t == DType::f64 ? 1e-14 : 1e-6) * (4 + std::sqrt(static_cast<double>(k)));
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const int64_t q = i / (m * n), r = i / n % m, c = i % n;
+    double want = (bias ? v[c] : 0) + (add ? before[static_cast<size_t>(i)] : 0);
+    for (int64_t x = 0; x < k; ++x) want += a[q * m * k + r * k + x] * b[q * k * n + x * n + c];
+    if (!close(y[i], want, eps(t), atol)) {
+      EXPECT(false, "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d: y[%lld] is %.9g, should be %.9g", dtype_name(t),
+             static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), la, lb, bias, add,
+             static_cast<long long>(i), y[i], want);
+      return;
+    }
+  }
+}
+
+// The same element must come out with the same bits whatever the number of rows beside it (batch invariance of a task cut).
+void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, const Tensor& y) {
+  EXPECT(!OP_OF(matmul).refused({a, b, v}, {y}, {0.0}), "accepted %s", why);
+}
+
+}  // namespace
+
+int main() {
+  const DType floats[] = {DType::f32, DType::bf16, DType::f16, DType::f64};
+  for (int round = 0; round < 400; ++round) {
+    const DType t = floats[round % 8 < 5 ? 0 : round % 8 - 4];
+    Shape batch;
+    for (int64_t i = pick(0, 2); i > 0; --i) batch.push_back(pick(1, 3));
+    one(t, batch, pick(1, 40), pick(1, 70), pick(1, 40), static_cast<int>(pick(0, 3)), static_cast<int>(pick(0, 3)), pick(0, 1), pick(0, 1));
+  }
+  for (const DType t : floats) {
+    for (int64_t m : {1, 2, 3, 4, 5, 8}) one(t, {}, m, 100, 75, 0, 1, m & 1, m & 2), one(t, {}, m, 75, 130, 0, 0, m & 2, m & 1);
+    one(t, {}, 3, 4, 0, 0, 0, true, false);
+    one(t, {2}, 0, 4, 3, 0, 0, true, false);
+    one(t, {0}, 2, 4, 3, 0, 0, true, true);
+    one(t, {}, 100, 33, 1100, 1, 0, true, true);
+    one(t, {}, 13, 600, 520, 0, 1, true, false);
+  }
+  one(DType::f32, {}, 33, 2100, 513, 0, 0, true, true);
+  one(DType::f32, {}, 220, 130, 40, 0, 0, true, true);
+  one(DType::bf16, {}, 2, 3, 100000, 0, 0, false, false);
+  one(DType::f32, {3}, 130, 130, 140, 2, 1, true, false);
+
+  const Tensor a = tensor({3, 4}, DType::f32), b = tensor({4, 5}, DType::f32), y = tensor({3, 5}, DType::f32);
+  refuse("unlike inner sizes", a, tensor({5, 5}, DType::f32), absent(), y);
+  refuse("a wrong output", a, b, absent(), tensor({5, 3}, DType::f32));
+  refuse("unlike dtypes", a, tensor({4, 5}, DType::f64), absent(), y);
+  refuse("integers", tensor({3, 4}, DType::i32), tensor({4, 5}, DType::i32), absent(), tensor({3, 5}, DType::i32));
+  refuse("a short bias", a, b, tensor({4}, DType::f32), y);
+  refuse("vectors", tensor({4}, DType::f32), tensor({4}, DType::f32), absent(), tensor({4}, DType::f32));
+  Tensor gap = tensor({3, 5}, DType::f32);
+  gap.o.strides[0] = 5;
+  gap.o.strides[1] = 2;
+  refuse("an output with gaps", a, b, absent(), gap);
+  return finish("matmul");
+}
