@@ -20,17 +20,17 @@ function lines(file) {
     })
 }
 
-const shorthand = {
-  UNARY: (name) => [name, 'x', 'y', ''],
-  BINARY: (name) => [name, 'a, b?', 'y', 'scalar:float, reverse:bool'],
-}
+/** Families may define a shorthand: #define UNARY(name, cost) OP(name, "x", "y", "", cost) */
+const shorthands = new Map()
 
 function parse(line) {
-  const short = /^(UNARY|BINARY)\((\w+), [\d.]+\)/.exec(line)
-  if (short) return shorthand[short[1]](short[2])
+  const define = /^#define (\w+)\(name, cost\) OP(?:_WS)?\(name, "([^"]*)", "([^"]*)", "([^"]*)", cost\)$/.exec(line)
+  if (define) shorthands.set(define[1], define.slice(2))
+  const short = /^(\w+)\((\w+), [\d.]+\)/.exec(line)
+  if (short && shorthands.has(short[1])) return [short[2], ...shorthands.get(short[1])]
   const op = /^OP(?:_WS)?\((\w+), "([^"]*)", "([^"]*)", "([^"]*)", [\d.]+\)/.exec(line)
   if (op) return op.slice(1)
-  if (/^(OP|UNARY|BINARY)/.test(line)) throw new Error(`gen: cannot read this line: ${line}`)
+  if (/^[A-Z_]+\(/.test(line)) throw new Error(`gen: cannot read this line: ${line}`)
   return undefined
 }
 

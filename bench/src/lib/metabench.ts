@@ -34,13 +34,17 @@ export interface Limits {
   readonly minSamples: number
 }
 
-/** Short cycles, with the stream drained between them: else a queue of millions would be timed, not the calls. */
-function issueMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
+/**
+ * A few calls a cycle, with the stream drained between cycles: else a queue of thousands would be timed, not the calls.
+ * @param runSeconds of one run from call to result, which bounds how many may queue up
+ */
+function issueMode(run: () => unknown, limits: Limits, runSeconds: number): Promise<Benchmark> {
   const mark = zeros([1])
   const fn = (): void => tidy(() => void run())
-  return measure(
-    new Benchmark('issue', { ...limits, minTime: 0.001, fn, onCycle: () => mark.dataSync() }),
-  )
+  const initCount = Math.max(1, Math.min(64, Math.floor(2e-3 / runSeconds)))
+  // A least time of about nothing keeps benchmark.js from raising the count.
+  const options = { ...limits, initCount, minTime: 1e-9, fn, onCycle: () => mark.dataSync() }
+  return measure(new Benchmark('issue', options))
 }
 
 function doneMode(run: () => unknown, limits: Limits): Promise<Benchmark> {
@@ -66,7 +70,11 @@ export async function time(bench: Bench, mode: Mode, limits: Limits): Promise<Re
   // First runs pay for memory and caches.
   for (let i = 0; i < 3; i++) tidy(() => void run())
   await synchronize()
-  const { stats } = await (mode === 'issue' ? issueMode(run, limits) : doneMode(run, limits))
+  const start = performance.now()
+  tidy(() => void run())
+  await synchronize()
+  const once = (performance.now() - start) / 1000
+  const { stats } = await (mode === 'issue' ? issueMode(run, limits, once) : doneMode(run, limits))
   await synchronize()
   const seconds = stats.mean
   return {

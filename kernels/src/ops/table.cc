@@ -3,16 +3,15 @@
 
 namespace shakti {
 
-#define WEAK __attribute__((weak))
 #define DECLARE(name) \
-  WEAK Status check_##name(const Args&); \
-  namespace portable { WEAK void run_##name(const Args&, Context&); } \
-  namespace avx2 { WEAK void run_##name(const Args&, Context&); } \
-  namespace avx512 { WEAK void run_##name(const Args&, Context&); }
+  Status check_##name(const Args&); \
+  namespace portable { void run_##name(const Args&, Context&); } \
+  namespace avx2 { void run_##name(const Args&, Context&); } \
+  namespace avx512 { void run_##name(const Args&, Context&); }
 #define OP(name, in, out, attrs, cost) DECLARE(name)
 #define OP_WS(name, in, out, attrs, cost) \
   DECLARE(name) \
-  WEAK size_t workspace_##name(const Args&);
+  size_t workspace_##name(const Args&);
 #include "ops.inc"
 #undef OP
 #undef OP_WS

@@ -23,8 +23,8 @@ export function matches(name: string, pattern: string): boolean {
 }
 
 export interface Selection {
-  trained: [string, Tensor][]
-  frozen: [string, Tensor][]
+  trained: (readonly [string, Tensor])[]
+  frozen: (readonly [string, Tensor])[]
 }
 
 /**
