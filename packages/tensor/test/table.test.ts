@@ -44,7 +44,11 @@ test('every method of the families is in the table that is compared with PyTorch
 test('every method of the families is on Tensor', () => {
   for (const family of Object.values(families)) {
     for (const name of Object.keys(family)) {
-      assert.type((api.Tensor.prototype as unknown as Record<string, unknown>)[name], 'function', name)
+      assert.type(
+        (api.Tensor.prototype as unknown as Record<string, unknown>)[name],
+        'function',
+        name,
+      )
     }
   }
 })

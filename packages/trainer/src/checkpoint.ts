@@ -21,8 +21,11 @@ export interface RunState {
   history: { every: number; points: Point[]; recent: number[] }
   tokens: number
   seconds: number
+  evaluations: { step: number; [metric: string]: number }[]
   warnings: { code: string; message: string }[]
+  /** Hash of the frozen weights at the start of the stage. */
   frozen: { parameters: number; hash: string } | null
+  textLoss: { before: number; after?: number } | null
 }
 
 export interface Checkpoint {

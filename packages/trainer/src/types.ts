@@ -43,12 +43,19 @@ export interface DataSource<B> {
   readonly stepsPerEpoch?: number
 }
 
+/** Which of the paper's failure signatures to look for at the end of a stage (signatures.ts). */
+export type StageCheck =
+  /** Stage 1: the final loss against what the tokenizer and the text make possible. */
+  | { kind: 'language'; unigram: number; bytesPerToken: number }
+  /** Stage 2: the curve must not be flat. */
+  | { kind: 'alignment' }
+  /** Stage 3: the loss on text alone, measured by `textLoss` before and after, must not rise by more than 5 %. */
+  | { kind: 'keepsLanguage'; textLoss: () => Promise<number> }
+
 /** A training stage: data, not a subclass. */
 export interface Stage<M extends TrainableModel, B> {
   /** Letters, digits, `.`, `_` and `-`; names checkpoints and log entries. */
   name: string
-  /** What it is for the paper's warnings: 1 language, 2 alignment, 3 fine-tuning. Default: no such check. */
-  paperStage?: 1 | 2 | 3
   /** Patterns of the parameters to train; `*` stands for anything. Default: all. */
   train?: readonly string[]
   /** Patterns that stay as they are, also where `train` names them; verified bit for bit at the end. Default: none. */
@@ -70,6 +77,8 @@ export interface Stage<M extends TrainableModel, B> {
   clip?: number
   /** Recompute activations in the backward pass. Default false. */
   activationCheckpointing?: boolean
+  /** Default: none. */
+  check?: StageCheck
 }
 
 /** A point of the curves: the mean loss of a step, and what else was measured there. */
@@ -110,6 +119,10 @@ export interface StageResult {
   seconds: number
   /** Undefined when the stage froze nothing, or was interrupted. */
   frozen: FrozenCheck | undefined
+  /** Of a stage that checks 'keepsLanguage'; `after` is missing when it was interrupted. */
+  textLoss: { before: number; after?: number } | undefined
+  /** What `evaluate` measured on the way. */
+  evaluations: { step: number; [metric: string]: number }[]
   warnings: Warning[]
   /** The step this run started from; equal to `steps` when the stage was found finished. */
   resumedFrom: number

@@ -21,6 +21,8 @@ void run_adamw(const Args& a, Context& c) {
   const float c1 = static_cast<float>(1 / (1 - std::pow(a.attr(1), a.attr(5))));
   const float c2 = static_cast<float>(1 / (1 - std::pow(a.attr(2), a.attr(5))));
   const float scale = a.in[0].present() ? *a.in[0].ptr<float>() : 1.0f;
+  // A gradient that is not finite changes nothing: the run can stop, name the bad module and keep what it has.
+  if (!std::isfinite(scale)) return;
   const auto update = [&](int i, int64_t begin, int64_t end) {
     const Operand& g = a.in[1 + i];
     float *p = a.out[i].ptr<float>(), *m = a.out[n + i].ptr<float>(), *v = a.out[2 * n + i].ptr<float>();

@@ -1,0 +1,130 @@
+// Questions about a scene, in words, and their answers.
+import { concepts, kinds, withArticle } from './concepts.js'
+import { Random } from './random.js'
+import { composeScene, places, paperNames, type Scene } from './scenes.js'
+
+export const questionTypes = ['name', 'kind', 'count', 'exists', 'paper', 'relation'] as const
+export type QuestionType = (typeof questionTypes)[number]
+
+export interface Question {
+  readonly type: QuestionType
+  readonly text: string
+  readonly answer: string
+}
+
+const numbers = ['zero', 'one', 'two', 'three', 'four']
+
+/** Ways to ask; the last of each is never used in training. */
+export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
+  name: ['what is in the {place}?', 'what do you see in the {place}?', 'what stands in the {place}?'],
+  kind: [
+    'what kind of thing is in the {place}?',
+    'the thing in the {place} is of what kind?',
+    'what kind of thing stands in the {place}?',
+  ],
+  count: ['how many things are there?', 'how many things do you see?', 'how many things are in the picture?'],
+  exists: ['is there {thing}?', 'do you see {thing}?', 'is there {thing} in the picture?'],
+  paper: ['what colour is the paper?', 'the paper has what colour?', 'what is the colour of the paper?'],
+  relation: ['what is {side} {thing}?', 'what do you see {side} {thing}?', 'what stands {side} {thing}?'],
+}
+
+/** Which phrasings to draw from: those of training, or the one held out. */
+export type Phrasing = 'seen' | 'held out'
+
+function phrase(type: QuestionType, which: Phrasing, random: Random): string {
+  const all = phrasings[type]
+  return which === 'seen' ? random.pick(all.slice(0, -1)) : all.at(-1)!
+}
+
+const nameOf = (concept: { readonly name: string } | undefined): string => (concept ? withArticle(concept.name) : 'nothing')
+const theName = (name: string): string => `the ${name}`
+
+/** Cell next to `i` on a side, or undefined at the border. */
+const neighbours: readonly { readonly side: string; readonly of: (i: number) => number | undefined }[] = [
+  { side: 'left of', of: (i) => (i % 2 === 1 ? i - 1 : undefined) },
+  { side: 'right of', of: (i) => (i % 2 === 0 ? i + 1 : undefined) },
+  { side: 'above', of: (i) => (i >= 2 ? i - 2 : undefined) },
+  { side: 'below', of: (i) => (i < 2 ? i + 2 : undefined) },
+]
+
+/** A question of the given type, or undefined where the scene has none (no thing that stands alone in its kind). */
+export function askQuestion(scene: Scene, type: QuestionType, random: Random, which: Phrasing = 'seen'): Question | undefined {
+  const text = phrase(type, which, random)
+  switch (type) {
+    case 'name': {
+      const i = random.int(4)
+      return { type, text: text.replace('{place}', places[i]!), answer: nameOf(scene.cells[i]) }
+    }
+    case 'kind': {
+      const full = [0, 1, 2, 3].filter((i) => scene.cells[i])
+      const i = random.pick(full)
+      return { type, text: text.replace('{place}', places[i]!), answer: withArticle(scene.cells[i]!.kind) }
+    }
+    case 'count':
+      return { type, text, answer: numbers[scene.cells.filter(Boolean).length]! }
+    case 'exists': {
+      const there = scene.cells.flatMap((c) => (c ? [c.name] : []))
+      const yes = random.next() < 0.5
+      const absent = concepts.filter((c) => !there.includes(c.name))
+      const name = yes ? random.pick(there) : random.pick(absent).name
+      return { type, text: text.replace('{thing}', withArticle(name)), answer: yes ? 'yes' : 'no' }
+    }
+    case 'paper':
+      return { type, text, answer: scene.paper }
+    case 'relation': {
+      const options = scene.cells.flatMap((c, i) => {
+        const unique = c && scene.cells.filter((d) => d?.name === c.name).length === 1
+        return unique
+          ? neighbours.flatMap(({ side, of }) => {
+              const j = of(i)
+              return j === undefined ? [] : [{ side, thing: c.name, answer: nameOf(scene.cells[j]) }]
+            })
+          : []
+      })
+      if (options.length === 0) return undefined
+      const { side, thing, answer } = random.pick(options)
+      return { type, text: text.replace('{side}', side).replace('{thing}', theName(thing)), answer }
+    }
+  }
+}
+
+export const describeRequest = 'describe the picture.'
+
+/** A caption that names every cell. */
+export function caption(scene: Scene): string {
+  const cells = scene.cells.map((c, i) => `${places[i]!}: ${nameOf(c)}`)
+  return `${scene.paper} paper. ${cells.join('. ')}.`
+}
+
+/** What the best constant answer of each type would score: the chance level. */
+export function chanceLevels(samples = 4000): Readonly<Record<QuestionType, number>> {
+  const counts = new Map<QuestionType, Map<string, number>>()
+  const random = new Random(12345)
+  for (let n = 0; n < samples; n++) {
+    const scene = composeScene(random)
+    for (const type of questionTypes) {
+      const q = askQuestion(scene, type, random)
+      if (!q) continue
+      const of = counts.get(type) ?? new Map<string, number>()
+      of.set(q.answer, (of.get(q.answer) ?? 0) + 1)
+      counts.set(type, of)
+    }
+  }
+  return Object.fromEntries(
+    questionTypes.map((type) => {
+      const values = [...(counts.get(type) ?? new Map<string, number>()).values()]
+      return [type, Math.max(...values) / values.reduce((a, b) => a + b, 0)]
+    }),
+  ) as Record<QuestionType, number>
+}
+
+/** Every answer that any question can have. */
+export const allAnswers: readonly string[] = [
+  'nothing',
+  'yes',
+  'no',
+  ...numbers.slice(1),
+  ...paperNames,
+  ...concepts.map((c) => withArticle(c.name)),
+  ...kinds.map(withArticle),
+]

@@ -1,0 +1,74 @@
+// A tiny language model out of tensor ops alone, with dropout so that the random state matters.
+import { dropout, embedding, manualSeed, normal, tidy, zeros, keep, type Tensor } from '@shakti/tensor'
+import { causal, type TokenBatch } from '../src/index.js'
+import { tensor } from '@shakti/tensor'
+import * as assert from 'uvu/assert'
+
+export const vocabulary = 13
+const width = 8
+
+export class TinyModel {
+  training = true
+  readonly p: number
+  readonly weights: Record<string, Tensor>
+
+  constructor(seed = 1, p = 0) {
+    manualSeed(seed)
+    this.p = p
+    const make = (shape: number[], std: number): Tensor => keep(normal(shape, 0, std, { requiresGrad: true }))
+    this.weights = {
+      'embed.weight': make([vocabulary, width], 0.5),
+      'vision.fc.weight': make([width, width], 0.4),
+      'vision.fc.bias': keep(zeros([width], { requiresGrad: true })),
+      'decoder.head.weight': make([vocabulary, width], 0.4),
+    }
+  }
+
+  *namedParameters(): Generator<[string, Tensor]> {
+    for (const entry of Object.entries(this.weights)) yield entry
+  }
+
+  train(on = true): void {
+    this.training = on
+  }
+
+  eval(): void {
+    this.training = false
+  }
+
+  hidden(batch: TokenBatch): Tensor {
+    let x = embedding(tensor(batch.ids), this.weights['embed.weight']!)
+    x = x.linear(this.weights['vision.fc.weight']!, this.weights['vision.fc.bias']).tanh()
+    return this.training && this.p > 0 ? dropout(x, this.p) : x
+  }
+
+  head(hidden: Tensor): Tensor {
+    return hidden.linear(this.weights['decoder.head.weight']!)
+  }
+
+  values(): Record<string, number[]> {
+    return Object.fromEntries(Object.entries(this.weights).map(([k, t]) => [k, Array.from(tidy(() => t.detach()).dataSync())]))
+  }
+}
+
+export const options = {
+  hidden: (m: TinyModel, b: TokenBatch): Tensor => m.hidden(b),
+  head: (m: TinyModel, h: Tensor): Tensor => m.head(h),
+}
+
+export const loss = causal<TinyModel, TokenBatch>(options)
+
+/** Numbers equal up to atol + rtol |want|; names the worst. */
+export function assertClose(got: ArrayLike<number>, want: ArrayLike<number>, { rtol = 1e-5, atol = 1e-6 } = {}): void {
+  assert.is(got.length, want.length, `lengths ${got.length} and ${want.length}`)
+  let worst = -1
+  let excess = 0
+  for (let i = 0; i < want.length; i++) {
+    const over = Math.abs(got[i]! - want[i]!) - (atol + rtol * Math.abs(want[i]!))
+    if (!(over <= excess)) {
+      excess = over
+      worst = i
+    }
+  }
+  if (worst >= 0) assert.unreachable(`element ${worst}: got ${got[worst]}, want ${want[worst]}`)
+}
