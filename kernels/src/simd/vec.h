@@ -90,14 +90,20 @@ SHAKTI_INLINE vf vround_small(vf a) {
   return (a + magic) - magic;
 }
 
+// Adds the lanes in pairs, the upper half to the lower: an order that is fixed for a width.
 SHAKTI_INLINE float hsum(vf v) {
-  // Pairs of lanes, in an order that is fixed for a width.
-  float t[W];
-  store(t, v);
-  for (int step = W / 2; step > 0; step /= 2) {
-    for (int i = 0; i < step; ++i) t[i] += t[i + step];
-  }
-  return t[0];
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m256 w = _mm256_add_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+#else
+  const __m256 w = (__m256)v;
+#endif
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(w), _mm256_extractf128_ps(w, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+#else
+  return (v[0] + v[2]) + (v[1] + v[3]);
+#endif
 }
 SHAKTI_INLINE float hmax(vf v) {
   float t[W];
@@ -189,7 +195,11 @@ SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t s
   for (int64_t i = 0; i < n; i += W) {
     const int64_t m = n - i < W ? n - i : W;
     vh h = {};
-    for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
+    if (stride == 1 && m == W) {
+      std::memcpy(&h, p + i, sizeof h);
+    } else {
+      for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
+    }
     const vf v = o.dtype == DType::bf16 ? from_bf16(h) : from_f16(h);
     if (m == W) store(to + i, v);
     else store_part(to + i, v, m);

@@ -172,7 +172,7 @@ inline Tensor tensor(const Shape& shape, DType t, int layout = 0) {
     const int d = order[static_cast<size_t>(i)];
     if (layout == 3 && pick(0, 2) == 0) continue;
     x.o.strides[d] = step;
-    step *= std::max<int64_t>(x.o.shape[d], 1);
+    step *= layout == 0 ? x.o.shape[d] : std::max<int64_t>(x.o.shape[d], 1);
     if (layout >= 2) step += pick(0, 2);
   }
   int64_t last = 0;

@@ -7,26 +7,25 @@
 namespace shakti {
 namespace matmul {
 
-constexpr int64_t kPanel = 32;  // columns of b are padded to this: the widest register tile of all instruction sets
+constexpr int64_t kPanel = 32;     // columns of b are padded to this: the widest register tile of all instruction sets
+constexpr int64_t kDepth = 512;    // of a block: a panel of a (24 KiB) stays in L1 while one of b passes
+constexpr int64_t kRows = 96;      // of a task at most: a multiple of every register tile's rows
+constexpr int64_t kColumns = 2048; // of b packed at a time (4 MiB)
 
 struct Blocking {
-  int64_t kc;  // depth of a block
-  int64_t nc;  // columns of b packed at a time
-  int64_t mc;  // rows of a task
+  int64_t depth;
+  int64_t columns;
 
-  SHAKTI_INLINE Blocking(int64_t m, int64_t n, int64_t k, bool f32) {
-    // Only f32 can add up in y itself; the others sum over the whole depth in registers.
-    kc = f32 && k > 512 ? 512 : (k > 0 ? k : 1);
-    nc = (1 << 20) / kc / kPanel * kPanel;  // 4 MiB of b
-    if (nc < kPanel) nc = kPanel;
-    const int64_t columns = (n + kPanel - 1) / kPanel * kPanel;
-    if (nc > columns) nc = columns > 0 ? columns : kPanel;
-    mc = (192 << 10) / kc;  // 768 KiB of a in the thread's scratch memory at most, half an L2
-    mc = mc > 96 ? 96 : mc / 12 * 12;
-    if (mc < 12) mc = 12;
-    (void)m;
+  SHAKTI_INLINE Blocking(int64_t n, int64_t k) {
+    depth = k > kDepth ? kDepth : k > 0 ? k : 1;
+    const int64_t padded = (n + kPanel - 1) / kPanel * kPanel;
+    columns = padded > kColumns ? kColumns : padded;
   }
+  SHAKTI_INLINE int64_t packed() const { return depth * columns; }
 };
+
+// y in 16 bits cannot hold a partial sum: with more than one block of depth it is summed in f32 first.
+SHAKTI_INLINE bool sums_apart(DType t, int64_t k) { return (t == DType::bf16 || t == DType::f16) && k > kDepth; }
 
 }  // namespace matmul
 }  // namespace shakti

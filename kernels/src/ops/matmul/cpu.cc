@@ -19,33 +19,20 @@ constexpr int NR = NV * W;
 struct Matrix {
   const Operand* o;
   int64_t at, rs, cs;  // first element, steps from row to row and column to column
-
-  SHAKTI_INLINE float get(int64_t r, int64_t c) const {
-    const int64_t i = at + r * rs + c * cs;
-    if (o->dtype == DType::f32) return o->ptr<float>()[i];
-    float v[1];
-    gather_f32(v, *o, i, 1, 1);
-    return v[0];
-  }
 };
 
 // rows x depth of a, as panels: for each k, MR rows side by side.
 void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, float* to) {
+  alignas(64) float buffer[matmul::kDepth];
   for (int64_t p = 0; p < rows; p += MR) {
     const int64_t n = rows - p < MR ? rows - p : MR;
-    if (a.o->dtype == DType::f32) {
-      const float* from = a.o->ptr<float>() + a.at + (r0 + p) * a.rs + k0 * a.cs;
-      if (a.rs == 1 && n == MR) {
-        for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * MR, from + k * a.cs, MR * sizeof(float));
-      } else {
-        for (int64_t i = 0; i < n; ++i) {
-          const float* row = from + i * a.rs;
-          for (int64_t k = 0; k < depth; ++k) to[k * MR + i] = row[k * a.cs];
-        }
-      }
+    const int64_t at = a.at + (r0 + p) * a.rs + k0 * a.cs;
+    if (a.rs == 1) {
+      for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * MR, *a.o, at + k * a.cs, 1, n);
     } else {
       for (int64_t i = 0; i < n; ++i) {
-        for (int64_t k = 0; k < depth; ++k) to[k * MR + i] = a.get(r0 + p + i, k0 + k);
+        const float* row = row_f32(*a.o, at + i * a.rs, a.cs, depth, buffer);
+        for (int64_t k = 0; k < depth; ++k) to[k * MR + i] = row[k];
       }
     }
     for (int64_t i = n; i < MR; ++i) {
@@ -57,27 +44,20 @@ void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth
 
 // depth x one panel of columns of b: for each k, NR columns side by side.
 void pack_b(const Matrix& b, int64_t k0, int64_t depth, int64_t c0, int64_t columns, float* to) {
+  alignas(64) float buffer[matmul::kDepth];
   const int64_t n = columns < NR ? columns : NR;
-  if (b.o->dtype == DType::f32) {
-    const float* from = b.o->ptr<float>() + b.at + k0 * b.rs + c0 * b.cs;
-    if (b.cs == 1 && n == NR) {
+  const int64_t at = b.at + k0 * b.rs + c0 * b.cs;
+  if (b.cs == 1) {
+    if (n == NR && b.o->dtype == DType::f32) {
+      const float* from = b.o->ptr<float>() + at;
       for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * NR, from + k * b.rs, NR * sizeof(float));
       return;
     }
-    if (b.cs == 1) {
-      for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < n; ++j) to[k * NR + j] = from[k * b.rs + j];
-        for (int64_t j = n; j < NR; ++j) to[k * NR + j] = 0;
-      }
-      return;
-    }
-    for (int64_t j = 0; j < n; ++j) {
-      const float* column = from + j * b.cs;
-      for (int64_t k = 0; k < depth; ++k) to[k * NR + j] = column[k * b.rs];
-    }
+    for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * NR, *b.o, at + k * b.rs, 1, n);
   } else {
     for (int64_t j = 0; j < n; ++j) {
-      for (int64_t k = 0; k < depth; ++k) to[k * NR + j] = b.get(k0 + k, c0 + j);
+      const float* column = row_f32(*b.o, at + j * b.cs, b.rs, depth, buffer);
+      for (int64_t k = 0; k < depth; ++k) to[k * NR + j] = column[k];
     }
   }
   for (int64_t j = n; j < NR; ++j) {
@@ -120,7 +100,7 @@ void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_
   micro(depth, a, b, acc);
   alignas(64) float bias[NR] = {};
   if (t.bias) {
-    for (int64_t j = 0; j < columns; ++j) gather_f32(bias + j, *t.bias, (c + j) * t.bias->strides[0], 1, 1);
+    gather_f32(bias, *t.bias, c * t.bias->strides[0], t.bias->strides[0], columns);
   }
   const bool direct = t.y->dtype == DType::f32 && columns == NR;
 #pragma GCC unroll 16
@@ -162,38 +142,115 @@ void block(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth,
   }
 }
 
-// A few rows times the transpose of a matrix that lies row by row (a linear layer at decoding): dot products, no packing.
-void few_rows(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, Context& c) {
-  c.parallel_for(n, 1 + 65536 / (k + 1), [&](int64_t begin, int64_t end, int) {
-    for (int64_t j = begin; j < end; ++j) {
-      for (int64_t i = 0; i < m; ++i) {
-        const float* p = a.o->ptr<float>() + a.at + i * a.rs;
-        const float* q = b.o->ptr<float>() + b.at + j * b.cs;
-        vf s0{}, s1{};
-        int64_t x = 0;
-        for (; x + 2 * W <= k; x += 2 * W) {
-          s0 = vfma(load(p + x), load(q + x), s0);
-          s1 = vfma(load(p + x + W), load(q + x + W), s1);
+// Few rows (decoding): b is read once where it lies, since packing it would cost more than the product.
+constexpr int kFew = 4;
+
+SHAKTI_INLINE void put_f32(const Target& t, int64_t r, int64_t c, float v) {
+  if (t.bias) v += t.bias->ptr<float>()[c * t.bias->strides[0]];
+  float* y = t.y->ptr<float>() + t.at + r * t.ld + c;
+  *y = t.add ? *y + v : v;
+}
+
+// R rows of a times columns [begin, end) of b that lie one after another (a linear layer's weight): dot products.
+template <int R>
+void dot_columns(const Matrix& a, const Matrix& b, int64_t r0, int64_t k, int64_t begin, int64_t end, const Target& t) {
+  constexpr int C = 4;
+  const float* p = a.o->ptr<float>() + a.at + r0 * a.rs;
+  int64_t j = begin;
+  for (; j + C <= end; j += C) {
+    const float* q = b.o->ptr<float>() + b.at + j * b.cs;
+    vf sum[R][C] = {};
+    lanes(k, [&](int64_t x, int64_t n, bool part) {
+      vf bv[C];
+#pragma GCC unroll 4
+      for (int i = 0; i < C; ++i) bv[i] = load_n(q + i * b.cs + x, n, part);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const vf av = load_n(p + r * a.rs + x, n, part);
+#pragma GCC unroll 4
+        for (int i = 0; i < C; ++i) sum[r][i] = vfma(av, bv[i], sum[r][i]);
+      }
+    });
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < C; ++i) put_f32(t, r0 + r, j + i, hsum(sum[r][i]));
+    }
+  }
+  for (; j < end; ++j) {
+    const float* q = b.o->ptr<float>() + b.at + j * b.cs;
+    vf sum[R] = {};
+    lanes(k, [&](int64_t x, int64_t n, bool part) {
+      const vf bv = load_n(q + x, n, part);
+      for (int r = 0; r < R; ++r) sum[r] = vfma(load_n(p + r * a.rs + x, n, part), bv, sum[r]);
+    });
+    for (int r = 0; r < R; ++r) put_f32(t, r0 + r, j, hsum(sum[r]));
+  }
+}
+
+// R rows of a times a strip of at most C * W columns of b whose rows lie without gaps.
+template <int R>
+void strip_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t k, int64_t c0, int64_t columns, const Target& t) {
+  constexpr int C = 4;
+  const float* p = a.o->ptr<float>() + a.at + r0 * a.rs;
+  const float* q = b.o->ptr<float>() + b.at + c0;
+  for (int64_t c = 0; c < columns; c += C * W) {
+    const int64_t left = columns - c;
+    vf sum[R][C] = {};
+    if (left >= C * W) {
+      for (int64_t x = 0; x < k; ++x) {
+        const float* row = q + x * b.rs + c;
+#pragma GCC unroll 4
+        for (int i = 0; i < C; ++i) {
+          const vf bv = load(row + i * W);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * a.rs + x * a.cs]), bv, sum[r][i]);
         }
-        for (; x + W <= k; x += W) s0 = vfma(load(p + x), load(q + x), s0);
-        if (x < k) s1 = vfma(load_part(p + x, k - x), load_part(q + x, k - x), s1);
-        float v = hsum(s0 + s1);
-        if (t.bias) v += t.bias->ptr<float>()[j * t.bias->strides[0]];
-        float* y = t.y->ptr<float>() + t.at + i * t.ld + j;
-        *y = t.add ? *y + v : v;
+      }
+    } else {
+      for (int64_t x = 0; x < k; ++x) {
+        const float* row = q + x * b.rs + c;
+        for (int64_t i = 0; i * W < left; ++i) {
+          const int64_t n = left - i * W < W ? left - i * W : W;
+          const vf bv = load_n(row + i * W, n, n < W);
+          for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * a.rs + x * a.cs]), bv, sum[r][i]);
+        }
       }
     }
+    alignas(64) float out[C * W];
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < C; ++i) store(out + i * W, sum[r][i]);
+      for (int64_t j = 0; j < left && j < C * W; ++j) put_f32(t, r0 + r, c0 + c + j, out[j]);
+    }
+  }
+}
+
+template <int R>
+void few_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t n, int64_t k, const Target& t, Context& c) {
+  const int64_t strip = 4 * W;
+  const int64_t strips = (n + strip - 1) / strip;
+  c.parallel_for(strips, 1 + 65536 / (strip * (k + 1)), [&](int64_t begin, int64_t end, int) {
+    const int64_t from = begin * strip, to = end * strip < n ? end * strip : n;
+    if (b.cs == 1) strip_rows<R>(a, b, r0, k, from, to - from, t);
+    else dot_columns<R>(a, b, r0, k, from, to, t);
   });
 }
 
-void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, Target t, float* packed, Context& c) {
-  const bool f32 = a.o->dtype == DType::f32;
-  const matmul::Blocking cut(m, n, k, f32);
-  if (m <= 4 && f32 && b.rs == 1 && a.cs == 1) return few_rows(a, b, m, n, k, t, c);
-  for (int64_t c0 = 0; c0 < n; c0 += cut.nc) {
-    const int64_t columns = n - c0 < cut.nc ? n - c0 : cut.nc;
-    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += cut.kc) {
-      const int64_t depth = k - k0 < cut.kc ? k - k0 : cut.kc;
+void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* packed, Context& c) {
+  if (m <= 2 * kFew && a.o->dtype == DType::f32 && (b.cs == 1 || (b.rs == 1 && a.cs == 1))) {
+    for (int64_t r = 0; r < m; r += kFew) {
+      switch (m - r) {
+        case 1: few_rows<1>(a, b, r, n, k, t, c); break;
+        case 2: few_rows<2>(a, b, r, n, k, t, c); break;
+        case 3: few_rows<3>(a, b, r, n, k, t, c); break;
+        default: few_rows<4>(a, b, r, n, k, t, c);
+      }
+    }
+    return;
+  }
+  const matmul::Blocking cut(n, k);
+  for (int64_t c0 = 0; c0 < n; c0 += cut.columns) {
+    const int64_t columns = n - c0 < cut.columns ? n - c0 : cut.columns;
+    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += cut.depth) {
+      const int64_t depth = k - k0 < cut.depth ? k - k0 : cut.depth;
       const int64_t panels = (columns + NR - 1) / NR;
       c.parallel_for(panels, 1 + 65536 / (depth * NR + 1), [&](int64_t begin, int64_t end, int) {
         for (int64_t p = begin; p < end; ++p) pack_b(b, k0, depth, c0 + p * NR, columns - p * NR, packed + p * NR * depth);
@@ -203,17 +260,20 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
         now.add = true;
         now.bias = nullptr;
       }
-      // Tasks of about a quarter of a million multiply-adds at least; narrow ones when y has few rows.
-      const int64_t row_blocks = (m + cut.mc - 1) / cut.mc;
+      // Tasks of about half a million multiply-adds at least. Fewer rows a task, then narrower ones, when y is small.
+      int64_t rows = matmul::kRows;
+      while (rows > 2 * MR && m < 8 * rows) rows -= MR;
+      rows = rows / MR * MR;
+      const int64_t row_blocks = (m + rows - 1) / rows;
       int64_t strip = columns;
       if (row_blocks < 8 && columns > 4 * NR) strip = (columns / (row_blocks < 3 ? 4 : 2) + NR - 1) / NR * NR;
       const int64_t strips = (columns + strip - 1) / strip;
-      const int64_t work = cut.mc * strip * depth;
-      c.parallel_for(row_blocks * strips, 1 + (1 << 18) / (work + 1), [&](int64_t begin, int64_t end, int thread) {
+      const int64_t work = rows * strip * depth;
+      c.parallel_for(row_blocks * strips, 1 + (1 << 19) / (work + 1), [&](int64_t begin, int64_t end, int thread) {
         auto* scratch = static_cast<float*>(c.scratch(thread));
         for (int64_t i = begin; i < end; ++i) {
-          const int64_t r0 = i / strips * cut.mc, s = i % strips * strip;
-          block(a, r0, m - r0 < cut.mc ? m - r0 : cut.mc, k0, depth, packed + s * depth, c0 + s, columns - s < strip ? columns - s : strip,
+          const int64_t r0 = i / strips * rows, s = i % strips * strip;
+          block(a, r0, m - r0 < rows ? m - r0 : rows, k0, depth, packed + s * depth, c0 + s, columns - s < strip ? columns - s : strip,
                 now, scratch);
         }
       });
@@ -222,17 +282,44 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
 }
 
 // A whole product on one thread, packed in its scratch memory. For many small ones.
+constexpr int64_t kSmall = 1 << 21;  // multiply-adds
+
+SHAKTI_INLINE int64_t small_floats(int64_t n, int64_t k) { return (n + NR + matmul::kRows) * k; }
+
 void small_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* scratch) {
   const int64_t columns = (n + NR - 1) / NR * NR;
   for (int64_t c = 0; c < n; c += NR) pack_b(b, 0, k, c, n - c, scratch + c * k);
   float* packed_a = scratch + columns * k;
-  const int64_t rows = 8 * MR;
+  const int64_t rows = matmul::kRows / MR * MR;
   for (int64_t r = 0; r < m; r += rows) block(a, r, m - r < rows ? m - r : rows, 0, k, scratch, 0, n, t, packed_a);
+}
+
+// 16-bit y from its sums in f32.
+void finish(const float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
+  c.parallel_for(m, 1 + 16384 / n, [&](int64_t begin, int64_t end, int) {
+    alignas(64) float row[256], more[256];
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t j = 0; j < n; j += 256) {
+        const int64_t w = n - j < 256 ? n - j : 256;
+        std::memcpy(row, sums + r * n + j, static_cast<size_t>(w) * sizeof(float));
+        if (t.bias) {
+          gather_f32(more, *t.bias, j * t.bias->strides[0], t.bias->strides[0], w);
+          for (int64_t i = 0; i < w; ++i) row[i] += more[i];
+        }
+        if (t.add) {
+          gather_f32(more, *t.y, t.at + r * t.ld + j, 1, w);
+          for (int64_t i = 0; i < w; ++i) row[i] += more[i];
+        }
+        scatter_f32(*t.y, t.at + r * t.ld + j, row, w);
+      }
+    }
+  });
 }
 
 void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, Context& c) {
   const auto *p = a.o->ptr<double>() + a.at, *q = b.o->ptr<double>() + b.at;
-  c.parallel_for(m, 1 + 65536 / (n * k + 1), [&](int64_t begin, int64_t end, int) {
+  const double work = static_cast<double>(n) * static_cast<double>(k);
+  c.parallel_for(m, 1 + static_cast<int64_t>(65536 / (work + 1)), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       double* y = t.y->ptr<double>() + t.at + i * t.ld;
       for (int64_t j = 0; j < n; ++j) y[j] = (t.add ? y[j] : 0) + (t.bias ? t.bias->ptr<double>()[j * t.bias->strides[0]] : 0);
@@ -258,9 +345,11 @@ void run_matmul(const Args& args, Context& c) {
     mb = {&b, offset_of(i, y.shape, b.strides, nb), b.stride(-2), b.stride(-1)};
     t = {&y, i * m * n, n, args.in[2].present() ? &args.in[2] : nullptr, args.attr_bool(0)};
   };
-  const int64_t scratch = ((n + NR) * k + 8 * MR * k) * 4;
-  if (batch > 1 && a.dtype != DType::f64 && m * n * k < (1 << 21) && scratch < static_cast<int64_t>(Context::kScratchBytes)) {
-    c.parallel_for(batch, 1 + (1 << 18) / (m * n * k + 1), [&](int64_t begin, int64_t end, int thread) {
+  // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.
+  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  if (batch > 1 && a.dtype != DType::f64 && work < kSmall && k <= matmul::kDepth &&
+      small_floats(n, k) * 4 <= static_cast<int64_t>(Context::kScratchBytes)) {
+    c.parallel_for(batch, 1 + static_cast<int64_t>((1 << 18) / (work + 1)), [&](int64_t begin, int64_t end, int thread) {
       for (int64_t i = begin; i < end; ++i) {
         Matrix ma, mb;
         Target t;
@@ -270,12 +359,23 @@ void run_matmul(const Args& args, Context& c) {
     });
     return;
   }
+  auto* packed = static_cast<float*>(args.workspace);
+  float* sums = packed + matmul::Blocking(n, k).packed();
   for (int64_t i = 0; i < batch; ++i) {
     Matrix ma, mb;
     Target t;
     at(i, ma, mb, t);
-    if (a.dtype == DType::f64) product_f64(ma, mb, m, n, k, t, c);
-    else product(ma, mb, m, n, k, t, static_cast<float*>(args.workspace), c);
+    if (a.dtype == DType::f64) {
+      product_f64(ma, mb, m, n, k, t, c);
+    } else if (matmul::sums_apart(a.dtype, k)) {
+      Operand apart = y;
+      apart.data = sums;
+      apart.dtype = DType::f32;
+      product(ma, mb, m, n, k, {&apart, 0, n, nullptr, false}, packed, c);
+      finish(sums, m, n, t, c);
+    } else {
+      product(ma, mb, m, n, k, t, packed, c);
+    }
   }
 }
 

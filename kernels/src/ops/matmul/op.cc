@@ -18,10 +18,11 @@ Status check_matmul(const Args& args) {
 }
 
 size_t workspace_matmul(const Args& args) {
-  const Operand &a = args.in[0], &b = args.in[1];
+  const Operand &a = args.in[0], &y = args.out[0];
+  const int64_t m = y.size(-2), n = y.size(-1), k = a.size(-1);
   if (a.dtype == DType::f64) return 0;
-  const matmul::Blocking k(a.size(-2), b.size(-1), a.size(-1), a.dtype == DType::f32);
-  return static_cast<size_t>(k.kc * k.nc) * sizeof(float);
+  const int64_t sums = matmul::sums_apart(a.dtype, k) ? m * n : 0;
+  return static_cast<size_t>(matmul::Blocking(n, k).packed() + sums) * sizeof(float);
 }
 
 }  // namespace shakti

@@ -1,0 +1,123 @@
+// Multi-head attention: grouped queries, QK-norm, rotary positions, packed sequences, KV cache.
+import { rmsNorm, rope, scaledDotProductAttention, ShapeError, ShaktiError, type DType, type Tensor } from '@shakti/tensor'
+import { initOnes, type Initializer } from './init.js'
+import type { KVCache } from './kvCache.js'
+import { Linear } from './layers.js'
+import { Module } from './module.js'
+import { parameter, type Parameter } from './parameter.js'
+import type { RotaryTable } from './rope.js'
+
+/**
+ * RMS normalisation of queries and keys before the rotation (PAPER.md 6.2): with one weight vector of the head's size that
+ * all heads share ('head', as Qwen3), over the whole width ('full', as OLMo 2), or not at all.
+ */
+export type QkNorm = 'head' | 'full' | 'none'
+
+export interface AttentionConfig {
+  width: number
+  heads: number
+  /** Default: heads. */
+  kvHeads?: number
+  /** Default: width / heads. */
+  headDim?: number
+  /** Of the q, k, v and output products. Default true. */
+  bias?: boolean
+  /** Default 'none'. */
+  qkNorm?: QkNorm
+  /** Default 1e-6. */
+  eps?: number
+  causal?: boolean
+  /** Keys seen by a causal query; default all. */
+  window?: number
+  outInit?: Initializer
+}
+
+export interface AttentionInputs {
+  rotary?: RotaryTable
+  /** bool (true = may look) or added to the scores; [batch, heads, queries, keys] by broadcasting. */
+  mask?: Tensor
+  /** Borders of packed sequences, i32 [n + 1]; batch 1. */
+  cuSeqlens?: Tensor
+  cache?: KVCache
+  /** Which of the cache's layers is this one's. */
+  layer?: number
+}
+
+class HeadNorm extends Module {
+  readonly weight: Parameter
+  constructor(
+    width: number,
+    readonly eps: number,
+  ) {
+    super()
+    this.weight = parameter([width], initOnes)
+  }
+  forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight, this.eps)
+  }
+}
+
+export class Attention extends Module {
+  static override names = { outProj: 'o_proj' }
+  readonly qProj: Linear
+  readonly kProj: Linear
+  readonly vProj: Linear
+  readonly outProj: Linear
+  readonly qNorm: HeadNorm | undefined
+  readonly kNorm: HeadNorm | undefined
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+
+  constructor(readonly config: AttentionConfig) {
+    super()
+    const { width, heads, kvHeads = heads, headDim = width / heads, bias = true, qkNorm = 'none', eps = 1e-6, outInit } = config
+    if (!Number.isInteger(headDim) || heads % kvHeads !== 0) {
+      throw new ShaktiError('Attention', `width ${width}, heads ${heads} and kvHeads ${kvHeads} do not divide evenly.`)
+    }
+    this.heads = heads
+    this.kvHeads = kvHeads
+    this.headDim = headDim
+    this.qProj = new Linear(width, heads * headDim, { bias })
+    this.kProj = new Linear(width, kvHeads * headDim, { bias })
+    this.vProj = new Linear(width, kvHeads * headDim, { bias })
+    this.outProj = new Linear(heads * headDim, width, { bias, ...(outInit ? { init: outInit } : {}) })
+    const norm = (n: number): HeadNorm | undefined =>
+      qkNorm === 'none' ? undefined : new HeadNorm(qkNorm === 'head' ? headDim : n * headDim, eps)
+    this.qNorm = norm(heads)
+    this.kNorm = norm(kvHeads)
+  }
+
+  set compute(dtype: DType | undefined) {
+    for (const l of [this.qProj, this.kProj, this.vProj, this.outProj]) l.compute = dtype
+  }
+
+  #heads(x: Tensor, projection: Linear, n: number, norm: HeadNorm | undefined, rotary: RotaryTable | undefined): Tensor {
+    const [b, l] = x.shape as [number, number]
+    let y = projection.forward(x)
+    if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
+    y = y.reshape([b, l, n, this.headDim])
+    if (norm && this.config.qkNorm === 'head') y = norm.forward(y)
+    return rotary ? rope(y, rotary.cos, rotary.sin) : y
+  }
+
+  /** [batch, length, width] to the same. */
+  forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
+    const { rotary, mask, cuSeqlens, cache, layer = 0 } = inputs
+    const { causal = false, window } = this.config
+    if (x.ndim !== 3) throw new ShapeError('Attention', `x must be [batch, length, width], got ${x.describe()}.`, [x.shape])
+    const [b, l] = x.shape as [number, number]
+    const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
+    let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
+    let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
+    if (cache) ({ k, v } = cache.append(layer, k, v))
+    const y = scaledDotProductAttention(q, k, v, {
+      layout: 'blhd',
+      isCausal: causal,
+      ...(mask ? { mask } : {}),
+      ...(window && causal ? { window } : {}),
+      ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+    })
+    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]))
+  }
+}

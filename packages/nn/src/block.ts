@@ -1,0 +1,55 @@
+// A Transformer block in the paper's two norm schemes, and a third for comparison (PAPER.md 6.1).
+import type { Tensor } from '@shakti/tensor'
+import { Attention, type AttentionConfig, type AttentionInputs } from './attention.js'
+import { LayerNorm, RMSNorm, type MLP, type SwiGLU } from './layers.js'
+import { Module } from './module.js'
+
+/**
+ * Where the norms stand:
+ * 'pre-layer'  x + F(LayerNorm(x))   the paper's early layers
+ * 'pre-rms'    x + F(RMSNorm(x))     the decoder
+ * 'branch'     x + RMSNorm(F(x))     the paper's later layers, our reading (Swin V2's res-post-norm, OLMo 2)
+ * 'classic'    RMSNorm(x + F(x))     the later layers, the other reading
+ */
+export type NormScheme = 'pre-layer' | 'pre-rms' | 'branch' | 'classic'
+
+export interface BlockConfig {
+  attention: AttentionConfig
+  norm: NormScheme
+  /** Default 1e-6. */
+  eps?: number
+  mlp: () => MLP | SwiGLU
+}
+
+export class TransformerBlock extends Module {
+  static override names = { attn: 'self_attn', norm1: 'input_layernorm', norm2: 'post_attention_layernorm' }
+  readonly norm1: LayerNorm | RMSNorm
+  readonly attn: Attention
+  readonly norm2: LayerNorm | RMSNorm
+  readonly mlp: MLP | SwiGLU
+  readonly scheme: NormScheme
+
+  constructor(config: BlockConfig) {
+    super()
+    const { norm, eps = 1e-6, attention } = config
+    const make = (): LayerNorm | RMSNorm =>
+      norm === 'pre-layer' ? new LayerNorm(attention.width, eps) : new RMSNorm(attention.width, eps)
+    this.scheme = norm
+    this.norm1 = make()
+    this.attn = new Attention(attention)
+    this.norm2 = make()
+    this.mlp = config.mlp()
+  }
+
+  #residual(x: Tensor, norm: LayerNorm | RMSNorm, f: (x: Tensor) => Tensor): Tensor {
+    if (this.scheme === 'branch') return x.add(norm.forward(f(x)))
+    if (this.scheme === 'classic') return norm.forward(x.add(f(x)))
+    return x.add(f(norm.forward(x)))
+  }
+
+  /** [batch, length, width] to the same. */
+  forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
+    const y = this.#residual(x, this.norm1, (t) => this.attn.forward(t, inputs))
+    return this.#residual(y, this.norm2, (t) => this.mlp.forward(t))
+  }
+}

@@ -1,0 +1,25 @@
+// @shakti/nn: layers on @shakti/tensor.
+export { Module, ModuleList, Sequential, StateDictError, type Layer, type StateDict } from './module.js'
+export { Parameter, parameter } from './parameter.js'
+export { meta } from './meta.js'
+export { matchesPattern, snakeCase } from './names.js'
+export { initFanIn, initNormal, initOnes, initZeros, type Initializer } from './init.js'
+export {
+  Conv2d,
+  Dropout,
+  Embedding,
+  GELU,
+  LayerNorm,
+  Linear,
+  MLP,
+  RMSNorm,
+  SiLU,
+  SwiGLU,
+  type LinearOptions,
+} from './layers.js'
+export { angles2d, frequencies, RotaryEmbedding, rotaryTable2d, type RopeScaling, type RotaryTable } from './rope.js'
+export { interpolationMatrix, PositionBias2d } from './positionBias.js'
+export { KVCache } from './kvCache.js'
+export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
+export { TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
+export { LoRALinear } from './lora.js'

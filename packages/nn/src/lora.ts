@@ -1,0 +1,52 @@
+// Low-rank adaptation (arXiv 2106.09685, equation 3): a frozen product plus a trained one of rank r.
+import { noGrad, ShaktiError, type Tensor } from '@shakti/tensor'
+import { initFanIn, initZeros } from './init.js'
+import { Linear } from './layers.js'
+import { Module } from './module.js'
+import { parameter, type Parameter } from './parameter.js'
+
+export class LoRALinear extends Module {
+  readonly base: Linear
+  /** [rank, in] */
+  readonly loraA: Parameter
+  /** [out, rank]; 0 at first, so that nothing changes */
+  readonly loraB: Parameter
+  readonly scale: number
+  #merged = false
+
+  /** @param options.alpha the update is scaled by alpha / rank; default alpha = rank */
+  constructor(base: Linear, rank: number, options: { alpha?: number } = {}) {
+    super()
+    const [out, width] = base.weight.shape as [number, number]
+    if (!Number.isInteger(rank) || rank < 1 || rank > Math.min(out, width)) {
+      throw new ShaktiError('LoRA', `rank must be an integer from 1 to ${Math.min(out, width)}, got ${rank}.`)
+    }
+    this.base = base
+    base.freeze()
+    this.loraA = parameter([rank, width], initFanIn())
+    this.loraB = parameter([out, rank], initZeros)
+    this.scale = (options.alpha ?? rank) / rank
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = this.base.forward(x)
+    return this.#merged ? y : y.add(x.linear(this.loraA).linear(this.loraB).mul(this.scale))
+  }
+
+  #addUpdate(sign: number): void {
+    noGrad(() => this.base.weight.add_(this.loraB.matmul(this.loraA).mul(sign * this.scale)))
+  }
+
+  /** Adds the update to the base weight: from now on a plain product. */
+  merge(): void {
+    if (this.#merged) return
+    this.#addUpdate(1)
+    this.#merged = true
+  }
+
+  unmerge(): void {
+    if (!this.#merged) return
+    this.#addUpdate(-1)
+    this.#merged = false
+  }
+}

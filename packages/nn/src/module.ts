@@ -1,0 +1,193 @@
+// A module is a class with typed fields. Parameters and modules in its own fields (and in lists of modules) are found by
+// walking them in the order of declaration; nothing is registered.
+import { noGrad, ShaktiError, Tensor } from '@shakti/tensor'
+import { matchesPattern, snakeCase } from './names.js'
+import { Parameter } from './parameter.js'
+
+/** Parameters by their Hugging Face names. */
+export type StateDict = Record<string, Tensor>
+
+export class StateDictError extends ShaktiError {
+  override name = 'StateDictError'
+  readonly missing: readonly string[]
+  readonly unexpected: readonly string[]
+  readonly mismatched: readonly string[]
+
+  constructor(missing: readonly string[], unexpected: readonly string[], mismatched: readonly string[]) {
+    const part = (title: string, names: readonly string[]): string =>
+      names.length === 0 ? '' : `\n  ${title} (${names.length}): ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', ...' : ''}`
+    super('loadStateDict', `the names or shapes do not fit; nothing was loaded.${part('missing', missing)}${part('unexpected', unexpected)}${part('wrong shape', mismatched)}`)
+    this.missing = missing
+    this.unexpected = unexpected
+    this.mismatched = mismatched
+  }
+}
+
+export abstract class Module {
+  /** State-dict names of fields whose English differs from Hugging Face's. */
+  static names: Readonly<Record<string, string>> = {}
+  /** False in evaluation: dropout does nothing. */
+  training: boolean = true;
+
+  /** Own fields that are parameters or modules: [field, value]. */
+  *#fields(): Generator<readonly [string, Parameter | Module]> {
+    for (const [key, value] of Object.entries(this)) {
+      if (value instanceof Parameter || value instanceof Module) yield [key, value]
+    }
+  }
+
+  /** The modules directly below, by field. */
+  *children(): Generator<readonly [string, Module]> {
+    for (const [key, value] of this.#fields()) if (value instanceof Module) yield [key, value]
+  }
+
+  /** This module and all below it, by path (`vision.blocks.3.attn`). */
+  *namedModules(prefix = ''): Generator<readonly [string, Module]> {
+    yield [prefix, this]
+    for (const [key, child] of this.children()) yield* child.namedModules(prefix ? `${prefix}.${key}` : key)
+  }
+
+  *#walk(prefix: string, name: (module: Module, key: string) => string): Generator<readonly [string, Parameter]> {
+    for (const [key, value] of this.#fields()) {
+      const part = name(this, key)
+      const path = part === '' ? prefix : prefix ? `${prefix}.${part}` : part
+      if (value instanceof Parameter) yield [path, value]
+      else yield* value.#walk(path, name)
+    }
+  }
+
+  /** Each parameter once, under its path in the code (`vision.blocks.3.attn.qProj.weight`); tied ones under the first. */
+  *namedParameters(): Generator<readonly [string, Parameter]> {
+    const seen = new Set<Parameter>()
+    for (const [path, p] of this.#walk('', (_, key) => key)) {
+      if (seen.has(p)) continue
+      seen.add(p)
+      yield [path, p]
+    }
+  }
+
+  parameters(): Parameter[] {
+    return Array.from(this.namedParameters(), ([, p]) => p)
+  }
+
+  /** How many numbers are trained, tied ones once. */
+  numParameters(): number {
+    return this.parameters().reduce((n, p) => n + p.numel, 0)
+  }
+
+  #stateEntries(): (readonly [string, Parameter])[] {
+    return [...this.#walk('', (module, key) => (module.constructor as typeof Module).names[key] ?? snakeCase(key))]
+  }
+
+  /** Parameters by their Hugging Face names, sharing memory with the module; tied ones under the first name. */
+  stateDict(): StateDict {
+    const seen = new Set<Parameter>()
+    const out: StateDict = {}
+    for (const [name, p] of this.#stateEntries()) {
+      if (seen.has(p)) continue
+      seen.add(p)
+      out[name] = p
+    }
+    return out
+  }
+
+  /**
+   * Copies values in, converting dtypes. Every name and shape is checked first: on any misfit nothing changes.
+   * @param options.strict false lets names be missing or unexpected (default true)
+   * @throws StateDictError listing missing, unexpected and mis-shaped names
+   */
+  loadStateDict(state: StateDict, options: { strict?: boolean } = {}): void {
+    const { strict = true } = options
+    const own = this.#stateEntries()
+    const names = new Set(own.map(([name]) => name))
+    const given = new Set<Parameter>()
+    for (const [name, p] of own) if (state[name]) given.add(p)
+    const missing = own.filter(([name, p]) => !state[name] && !given.has(p)).map(([name]) => name)
+    const unexpected = Object.keys(state).filter((name) => !names.has(name))
+    const mismatched = own
+      .filter(([name, p]) => state[name] && state[name].shape.join() !== p.shape.join())
+      .map(([name, p]) => `${name}: is ${p.describe()}, given ${state[name]!.describe()}`)
+    if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0)) {
+      throw new StateDictError(strict ? missing : [], strict ? unexpected : [], mismatched)
+    }
+    noGrad(() => {
+      for (const [name, p] of own) if (state[name]) p.copy_(state[name])
+    })
+  }
+
+  #setTraining(on: boolean): this {
+    for (const [, m] of this.namedModules()) m.training = on
+    return this
+  }
+
+  train(on = true): this {
+    return this.#setTraining(on)
+  }
+
+  eval(): this {
+    return this.#setTraining(false)
+  }
+
+  #require(on: boolean, patterns: readonly string[]): this {
+    for (const pattern of patterns) {
+      let found = false
+      for (const [path, p] of this.namedParameters()) {
+        if (!matchesPattern(path, pattern)) continue
+        p.requiresGrad = on
+        found = true
+      }
+      if (!found) throw new ShaktiError(on ? 'unfreeze' : 'freeze', `no parameter fits '${pattern}'.`)
+    }
+    return this
+  }
+
+  /** Stops training parameters whose path fits a pattern (`decoder.*`); all without one. */
+  freeze(...patterns: string[]): this {
+    return this.#require(false, patterns.length > 0 ? patterns : ['*'])
+  }
+
+  unfreeze(...patterns: string[]): this {
+    return this.#require(true, patterns.length > 0 ? patterns : ['*'])
+  }
+}
+
+/** Modules by number: `layers.0`, `layers.1`, ... */
+export class ModuleList<M extends Module> extends Module implements Iterable<M> {
+  constructor(modules: readonly M[]) {
+    super()
+    modules.forEach((m, i) => {
+      ;(this as unknown as Record<string, M>)[i] = m
+    })
+  }
+
+  get length(): number {
+    return [...this.children()].length
+  }
+
+  at(i: number): M {
+    const m = (this as unknown as Record<string, M | undefined>)[i < 0 ? this.length + i : i]
+    if (!m) throw new ShaktiError('ModuleList', `no module ${i} among ${this.length}.`)
+    return m
+  }
+
+  *[Symbol.iterator](): Iterator<M> {
+    for (const [, m] of this.children()) yield m as M
+  }
+}
+
+/** A module from tensor to tensor. */
+export interface Layer extends Module {
+  forward(x: Tensor): Tensor
+}
+
+/** Layers one after the other. */
+export class Sequential extends ModuleList<Layer> {
+  constructor(...layers: Layer[]) {
+    super(layers)
+  }
+
+  forward(x: Tensor): Tensor {
+    for (const layer of this) x = layer.forward(x)
+    return x
+  }
+}

@@ -1,0 +1,123 @@
+// Rotary positions: tables of cosines and sines, made once and read by attention. One dimension for text, two for patches.
+import { ShaktiError, tensor, type Tensor } from '@shakti/tensor'
+
+/** Cosines and sines of every position's angles: f32 [1, positions, headDim / 2]. */
+export interface RotaryTable {
+  readonly cos: Tensor
+  readonly sin: Tensor
+}
+
+export type RopeScaling =
+  /** Positions divided by `factor`. */
+  | { readonly type: 'linear'; readonly factor: number }
+  /** YaRN (arXiv 2309.00071): high frequencies kept, low ones interpolated. `original` is the context trained on. */
+  | { readonly type: 'yarn'; readonly factor: number; readonly original: number; readonly betaFast?: number; readonly betaSlow?: number }
+
+/** theta^(-2i / dim) for i = 0 .. dim / 2 - 1 (arXiv 2104.09864, equation 15). */
+export function frequencies(dim: number, theta: number): Float64Array {
+  if (dim % 2 !== 0) throw new ShaktiError('rope', `the head dim must be even, got ${dim}.`)
+  return Float64Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim))
+}
+
+function yarn(f: Float64Array, dim: number, theta: number, s: RopeScaling & { type: 'yarn' }): Float64Array {
+  const { factor, original, betaFast = 32, betaSlow = 1 } = s
+  // The dimension whose wave turns `beta` times over the original context.
+  const turning = (beta: number): number => (dim * Math.log(original / (beta * 2 * Math.PI))) / (2 * Math.log(theta))
+  const low = Math.max(Math.floor(turning(betaFast)), 0)
+  const high = Math.min(Math.ceil(turning(betaSlow)), dim - 1)
+  return f.map((v, i) => {
+    const ramp = Math.min(Math.max((i - low) / Math.max(high - low, 1e-3), 0), 1)
+    return (v / factor) * ramp + v * (1 - ramp)
+  })
+}
+
+function table(angles: Float64Array, positions: number, half: number, gain: number): RotaryTable {
+  const shape = [1, positions, half]
+  const of = (f: (a: number) => number): Tensor => {
+    const t = tensor(Float32Array.from(angles, (a) => gain * f(a)), { shape })
+    t.kept = true
+    return t
+  }
+  return { cos: of(Math.cos), sin: of(Math.sin) }
+}
+
+/** Rotary embedding of text positions. Tables grow as longer sequences come. */
+export class RotaryEmbedding {
+  readonly headDim: number
+  readonly theta: number
+  readonly scaling: RopeScaling | undefined
+  #table: RotaryTable | undefined
+  #length = 0
+
+  constructor(headDim: number, theta: number, scaling?: RopeScaling) {
+    this.headDim = headDim
+    this.theta = theta
+    this.scaling = scaling
+  }
+
+  #upTo(length: number): RotaryTable {
+    if (this.#table && this.#length >= length) return this.#table
+    const n = Math.max(length, 2 * this.#length, 64)
+    const { headDim, theta, scaling } = this
+    let f = frequencies(headDim, theta)
+    let gain = 1
+    if (scaling?.type === 'linear') f = f.map((v) => v / scaling.factor)
+    if (scaling?.type === 'yarn') {
+      f = yarn(f, headDim, theta, scaling)
+      gain = 0.1 * Math.log(scaling.factor) + 1
+    }
+    const half = headDim / 2
+    const angles = Float64Array.from({ length: n * half }, (_, i) => Math.floor(i / half) * f[i % half]!)
+    this.#table?.cos.dispose()
+    this.#table?.sin.dispose()
+    this.#table = table(angles, n, half, gain)
+    this.#length = n
+    return this.#table
+  }
+
+  /** Positions start .. start + length - 1. */
+  range(start: number, length: number): RotaryTable {
+    const { cos, sin } = this.#upTo(start + length)
+    return { cos: cos.narrow(1, start, length).contiguous(), sin: sin.narrow(1, start, length).contiguous() }
+  }
+
+  /**
+   * Any positions.
+   * @param positions i32 [rows, length], none beyond `limit`
+   * @returns tables [rows, length, headDim / 2]
+   */
+  gather(positions: Tensor, limit: number): RotaryTable {
+    const { cos, sin } = this.#upTo(limit)
+    const half = this.headDim / 2
+    const flat = positions.reshape([-1])
+    const pick = (t: Tensor): Tensor => t.reshape([-1, half]).indexSelect(0, flat).reshape([...positions.shape, half])
+    return { cos: pick(cos), sin: pick(sin) }
+  }
+}
+
+/**
+ * Angles of a grid of patches, row by row (PAPER.md 6.3, after Qwen2-VL): the first half of the angles turns with the row,
+ * the second with the column, each over headDim / 4 frequencies theta^(-2i / (headDim / 2)).
+ */
+export function rotaryTable2d(rows: number, columns: number, headDim: number, theta: number): RotaryTable {
+  const { angles, half } = angles2d(rows, columns, headDim, theta)
+  return table(angles, rows * columns, half, 1)
+}
+
+/** The angles alone: [rows * columns][headDim / 2]. */
+export function angles2d(rows: number, columns: number, headDim: number, theta: number): { angles: Float64Array; half: number } {
+  if (headDim % 4 !== 0) throw new ShaktiError('rope2d', `the head dim must be a multiple of 4, got ${headDim}.`)
+  const f = frequencies(headDim / 2, theta)
+  const half = headDim / 2
+  const angles = new Float64Array(rows * columns * half)
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const at = (r * columns + c) * half
+      f.forEach((v, i) => {
+        angles[at + i] = r * v
+        angles[at + f.length + i] = c * v
+      })
+    }
+  }
+  return { angles, half }
+}

@@ -1,0 +1,216 @@
+// What a model is, as one plain object: the whole model is a function of it. Values follow PAPER.md (sections 1, 6 and 8);
+// what can be worked out from others is derived here and stored nowhere.
+import { z } from 'zod'
+import { ShaktiError } from '@shakti/tensor'
+
+const count = z.number().int().positive()
+
+export const visionSchema = z
+  .object({
+    layers: count,
+    /** The first so many layers are Pre-LayerNorm, the others have RMSNorm as `lateNorm` says. */
+    preNormLayers: z.number().int().min(0),
+    /** 'branch': x + RMS(F(x)), 'classic': RMS(x + F(x)), 'pre': x + F(RMS(x)). */
+    lateNorm: z.enum(['branch', 'classic', 'pre']).default('branch'),
+    width: count,
+    heads: count,
+    /** Width of the hidden layer of the MLP. */
+    mlp: count,
+    qkNorm: z.enum(['head', 'full', 'none']).default('head'),
+    /** Pixels of a patch's side; the image processor chooses among them by the image's size. */
+    patchSizes: z.array(count).min(1),
+    /** Side of the learned kernel; other sizes are made of it (FlexiViT). */
+    basePatch: count,
+    /** Entries of each table of the position bias. */
+    posGrid: count,
+    ropeTheta: z.number().positive().default(10_000),
+    /** Patches of an image, at most. */
+    maxPatches: count,
+    normEps: z.number().positive().default(1e-6),
+  })
+  .strict()
+
+export const projectorSchema = z
+  .object({
+    /** merge x merge neighbouring patches become one visual token. */
+    merge: z.number().int().min(1).max(4).default(2),
+  })
+  .strict()
+
+export const decoderSchema = z
+  .object({
+    layers: count,
+    width: count,
+    heads: count,
+    /** Key/value heads: one number, or one for each layer (variable grouped-query attention). */
+    kvHeads: z.union([count, z.array(count)]),
+    /** Width of the SwiGLU's hidden layer. */
+    ffn: count,
+    vocab: count,
+    /** The output matrix is the embedding. */
+    tied: z.boolean(),
+    ropeTheta: z.number().positive().default(500_000),
+    /** Longest sequence. */
+    context: count,
+    normEps: z.number().positive().default(1e-5),
+    /** Keys that a query sees; null: all. */
+    slidingWindow: count.nullable().default(null),
+  })
+  .strict()
+
+export const configSchema = z
+  .object({
+    modelType: z.literal('shakti_vlm').default('shakti_vlm'),
+    version: z.literal(1).default(1),
+    vision: visionSchema,
+    projector: projectorSchema,
+    decoder: decoderSchema,
+    /** Special tokens that the model itself needs to know. */
+    imageToken: z.number().int().min(0).optional(),
+  })
+  .strict()
+
+export type VisionConfig = z.output<typeof visionSchema>
+export type DecoderConfig = z.output<typeof decoderSchema>
+export type ShaktiVlmConfig = z.output<typeof configSchema>
+export type ShaktiVlmConfigInput = z.input<typeof configSchema>
+
+function refuse(field: string, message: string): never {
+  throw new ShaktiError('config', `${field}: ${message}`)
+}
+
+/** Checks a config and fills in defaults. Unknown fields and impossible combinations are refused by name. */
+export function parseConfig(input: unknown): ShaktiVlmConfig {
+  const parsed = configSchema.safeParse(input)
+  if (!parsed.success) {
+    const first = parsed.error.issues[0]!
+    refuse(first.path.join('.') || 'config', `${first.message}.`)
+  }
+  const config = parsed.data
+  const { vision, decoder } = config
+  const { preNormLayers, layers, width, heads, patchSizes } = vision
+  if (preNormLayers > layers) refuse('vision.preNormLayers', `is ${preNormLayers}, more than the ${layers} layers.`)
+  if (width % heads !== 0 || (width / heads) % 4 !== 0) {
+    refuse('vision.heads', `width ${width} over ${heads} heads gives a head dim of ${width / heads}; it must be a multiple of 4 (2-D RoPE).`)
+  }
+  if (patchSizes.some((p, i) => i > 0 && p <= patchSizes[i - 1]!)) refuse('vision.patchSizes', `must ascend, got [${patchSizes.join(', ')}].`)
+  if (decoder.width % decoder.heads !== 0 || (decoder.width / decoder.heads) % 2 !== 0) {
+    refuse('decoder.heads', `width ${decoder.width} over ${decoder.heads} heads gives a head dim of ${decoder.width / decoder.heads}; it must be even.`)
+  }
+  const { kvHeads } = decoder
+  if (typeof kvHeads !== 'number' && kvHeads.length !== decoder.layers) {
+    refuse('decoder.kvHeads', `lists ${kvHeads.length} numbers for ${decoder.layers} layers.`)
+  }
+  for (const n of typeof kvHeads === 'number' ? [kvHeads] : kvHeads) {
+    if (decoder.heads % n !== 0) refuse('decoder.kvHeads', `${n} does not divide the ${decoder.heads} heads.`)
+  }
+  if (config.imageToken !== undefined && config.imageToken >= decoder.vocab) {
+    refuse('imageToken', `${config.imageToken} lies outside the vocabulary of ${decoder.vocab}.`)
+  }
+  return config
+}
+
+/** What follows from a config. */
+export interface Derived {
+  readonly visionHeadDim: number
+  readonly decoderHeadDim: number
+  /** For each decoder layer. */
+  readonly kvHeads: readonly number[]
+  /** Width of what enters the projector: merge * merge patches side by side. */
+  readonly projectorIn: number
+}
+
+export function derive({ vision, projector, decoder }: ShaktiVlmConfig): Derived {
+  const { kvHeads } = decoder
+  return {
+    visionHeadDim: vision.width / vision.heads,
+    decoderHeadDim: decoder.width / decoder.heads,
+    kvHeads: typeof kvHeads === 'number' ? new Array<number>(decoder.layers).fill(kvHeads) : kvHeads,
+    projectorIn: vision.width * projector.merge ** 2,
+  }
+}
+
+export interface ParameterCount {
+  readonly encoder: number
+  readonly projector: number
+  readonly decoder: number
+  readonly total: number
+}
+
+/** Exact numbers of parameters, in closed form (PAPER.md section 7); a model built on `meta` sums to the same. */
+export function countParameters(config: ShaktiVlmConfig): ParameterCount {
+  const { vision: v, decoder: d } = config
+  const { visionHeadDim, decoderHeadDim, kvHeads, projectorIn } = derive(config)
+  const w = v.width
+  const attention = 4 * (w * w + w)
+  const mlp = 2 * w * v.mlp + v.mlp + w
+  const qkNorm = v.qkNorm === 'head' ? 2 * visionHeadDim : v.qkNorm === 'full' ? 2 * w : 0
+  const late = v.layers - v.preNormLayers
+  const encoder =
+    3 * v.basePatch ** 2 * w +
+    w +
+    2 * v.posGrid * w +
+    v.layers * (attention + mlp + qkNorm) +
+    v.preNormLayers * 2 * 2 * w +
+    late * 2 * w +
+    w
+  const projector = 2 * projectorIn + projectorIn * d.width + d.width + d.width * d.width + d.width
+  const layers = kvHeads.reduce(
+    (n, kv) => n + 2 * d.width * d.width + 2 * d.width * kv * decoderHeadDim + 3 * d.width * d.ffn + 2 * d.width,
+    0,
+  )
+  const decoder = d.vocab * d.width * (d.tied ? 1 : 2) + layers + d.width
+  return { encoder, projector, decoder, total: encoder + projector + decoder }
+}
+
+const preset = (input: ShaktiVlmConfigInput): ShaktiVlmConfig => parseConfig(input)
+
+/** Shakti-VLM-1B: 1,039,417,088 parameters. */
+export const shaktiVlm1B = preset({
+  vision: {
+    layers: 36, preNormLayers: 12, width: 1536, heads: 16, mlp: 1536,
+    patchSizes: [14, 16, 20, 24, 28, 32], basePatch: 32, posGrid: 64, maxPatches: 4096,
+  },
+  projector: { merge: 2 },
+  decoder: { layers: 24, width: 2048, heads: 16, kvHeads: 4, ffn: 1280, vocab: 32_768, tied: true, context: 16_384 },
+})
+
+/** Shakti-VLM-4B: 3,998,093,056 parameters. */
+export const shaktiVlm4B = preset({
+  vision: {
+    layers: 48, preNormLayers: 18, width: 1920, heads: 24, mlp: 3840,
+    patchSizes: [14, 16, 20, 24, 28, 32], basePatch: 32, posGrid: 64, maxPatches: 4096,
+  },
+  projector: { merge: 2 },
+  decoder: { layers: 16, width: 4096, heads: 32, kvHeads: 8, ffn: 4096, vocab: 128_256, tied: false, context: 32_768 },
+})
+
+/** The 1B's proportions for two CPU cores: 1.0 M parameters. */
+export const tiny1B = preset({
+  vision: {
+    layers: 6, preNormLayers: 2, width: 96, heads: 3, mlp: 96,
+    patchSizes: [4, 6, 8], basePatch: 8, posGrid: 12, maxPatches: 144,
+  },
+  projector: { merge: 2 },
+  decoder: { layers: 6, width: 128, heads: 4, kvHeads: [4, 2, 2, 2, 1, 1], ffn: 80, vocab: 1024, tied: true, context: 512 },
+})
+
+/** The 4B's proportions: 3.8 M parameters. */
+export const tiny4B = preset({
+  vision: {
+    layers: 8, preNormLayers: 3, width: 128, heads: 4, mlp: 256,
+    patchSizes: [4, 6, 8], basePatch: 8, posGrid: 12, maxPatches: 144,
+  },
+  projector: { merge: 2 },
+  decoder: { layers: 4, width: 256, heads: 8, kvHeads: 2, ffn: 256, vocab: 2048, tied: false, context: 1024 },
+})
+
+/** For unit tests: 79,408 parameters. */
+export const nano = preset({
+  vision: {
+    layers: 3, preNormLayers: 1, width: 32, heads: 2, mlp: 32,
+    patchSizes: [4, 8], basePatch: 8, posGrid: 4, maxPatches: 16,
+  },
+  projector: { merge: 2 },
+  decoder: { layers: 2, width: 48, heads: 3, kvHeads: [3, 1], ffn: 48, vocab: 320, tied: true, context: 128 },
+})

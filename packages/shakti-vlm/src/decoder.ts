@@ -1,0 +1,112 @@
+// The language decoder (PAPER.md 5 and 6.6): pre-norm RMSNorm, variable grouped-query attention, RoPE, SwiGLU, no biases.
+import { checkpoint, ShapeError, type Tensor } from '@shakti/tensor'
+import {
+  Embedding,
+  Linear,
+  Module,
+  ModuleList,
+  RMSNorm,
+  RotaryEmbedding,
+  SwiGLU,
+  TransformerBlock,
+  type KVCache,
+  type RopeScaling,
+} from '@shakti/nn'
+import type { DecoderConfig } from './config.js'
+
+export interface DecoderInputs {
+  /** i32 [rows, length]; default: 0, 1, 2, ... behind what the cache holds. */
+  positions?: Tensor
+  /** Borders of packed sequences, i32; one row. Goes with `positions`. */
+  cuSeqlens?: Tensor
+  /** bool, broadcast to [rows, heads, length, keys]: padding and the like. Causality is added. */
+  mask?: Tensor
+  cache?: KVCache
+}
+
+class DecoderModel extends Module {
+  readonly embedTokens: Embedding
+  readonly layers: ModuleList<TransformerBlock>
+  readonly norm: RMSNorm
+
+  constructor(config: DecoderConfig, kvHeads: readonly number[]) {
+    super()
+    const { width, heads, ffn, normEps, slidingWindow } = config
+    this.embedTokens = new Embedding(config.vocab, width)
+    this.layers = new ModuleList(
+      kvHeads.map(
+        (kv) =>
+          new TransformerBlock({
+            norm: 'pre-rms',
+            eps: normEps,
+            attention: {
+              width, heads, kvHeads: kv, bias: false, causal: true,
+              ...(slidingWindow === null ? {} : { window: slidingWindow }),
+            },
+            mlp: () => new SwiGLU(width, ffn),
+          }),
+      ),
+    )
+    this.norm = new RMSNorm(width, normEps)
+  }
+}
+
+export class Decoder extends Module {
+  static override names = { lmHead: 'lm_head' }
+  readonly model: DecoderModel
+  /** Undefined when the embedding serves as the output matrix. */
+  readonly lmHead: Linear | undefined
+  rope: RotaryEmbedding
+  activationCheckpointing = false
+
+  constructor(
+    readonly config: DecoderConfig,
+    kvHeads: readonly number[],
+  ) {
+    super()
+    this.model = new DecoderModel(config, kvHeads)
+    this.lmHead = config.tied ? undefined : new Linear(config.width, config.vocab, { bias: false })
+    this.rope = new RotaryEmbedding(config.width / config.heads, config.ropeTheta)
+  }
+
+  /** Changes the rotary base or its scaling: context extension. */
+  setRope(theta: number, scaling?: RopeScaling): void {
+    this.config.ropeTheta = theta
+    this.rope = new RotaryEmbedding(this.rope.headDim, theta, scaling)
+  }
+
+  /** ids i32 [rows, length] to [rows, length, width]. */
+  embed(ids: Tensor): Tensor {
+    return this.model.embedTokens.forward(ids)
+  }
+
+  /** Embeddings [rows, length, width] to hidden states of the same shape, after the last norm. */
+  forward(x: Tensor, inputs: DecoderInputs = {}): Tensor {
+    const { positions, cuSeqlens, mask, cache } = inputs
+    const past = cache?.length ?? 0
+    const length = x.shape[1]!
+    if (past + length > this.config.context && !cuSeqlens) {
+      throw new ShapeError('Decoder', `${past + length} positions exceed the context of ${this.config.context}. Shorten the prompt, or extend the context.`)
+    }
+    const rotary = positions ? this.rope.gather(positions, this.config.context) : this.rope.range(past, length)
+    let y = x
+    let i = 0
+    for (const block of this.model.layers) {
+      const given = {
+        rotary,
+        layer: i++,
+        ...(mask ? { mask } : {}),
+        ...(cuSeqlens ? { cuSeqlens } : {}),
+        ...(cache ? { cache } : {}),
+      }
+      y = this.activationCheckpointing && y.requiresGrad ? checkpoint((t) => block.forward(t!, given), y) : block.forward(y, given)
+    }
+    cache?.advance(length)
+    return this.model.norm.forward(y)
+  }
+
+  /** Hidden states [..., width] to logits [..., vocab]. */
+  logits(hidden: Tensor): Tensor {
+    return this.lmHead ? this.lmHead.forward(hidden) : hidden.linear(this.model.embedTokens.weight)
+  }
+}

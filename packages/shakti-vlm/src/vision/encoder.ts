@@ -1,0 +1,136 @@
+// The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
+// RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
+import { checkpoint, ShapeError, type Tensor } from '@shakti/tensor'
+import {
+  initFanIn,
+  initZeros,
+  MLP,
+  Module,
+  ModuleList,
+  parameter,
+  PositionBias2d,
+  RMSNorm,
+  rotaryTable2d,
+  TransformerBlock,
+  type NormScheme,
+  type Parameter,
+  type RotaryTable,
+} from '@shakti/nn'
+import type { VisionConfig } from '../config.js'
+import { kernelResize } from './flexiPatch.js'
+
+/** One learned kernel [width, 3, base, base], resized to the patch size in use. */
+export class PatchEmbed extends Module {
+  readonly weight: Parameter
+  readonly bias: Parameter
+
+  constructor(
+    readonly width: number,
+    readonly base: number,
+  ) {
+    super()
+    this.weight = parameter([width, 3, base, base], initFanIn())
+    this.bias = parameter([width], initZeros)
+  }
+
+  /** Pixels [b, h, w, 3] with sides that are multiples of p: [b, h / p * w / p, width], row by row. */
+  forward(pixels: Tensor, p: number): Tensor {
+    const [b, h, w, c] = pixels.shape as [number, number, number, number]
+    if (pixels.ndim !== 4 || c !== 3 || h % p !== 0 || w % p !== 0) {
+      throw new ShapeError('PatchEmbed', `pixels must be [batch, h, w, 3] with sides that ${p} divides, got ${pixels.describe()}.`, [pixels.shape])
+    }
+    const kernel =
+      p === this.base
+        ? this.weight.reshape([this.width, -1])
+        : this.weight.reshape([this.width * 3, -1]).matmul(kernelResize(this.base, p)).reshape([this.width, 3 * p * p])
+    const patches = pixels
+      .reshape([b, h / p, p, w / p, p, 3])
+      .permute([0, 1, 3, 5, 2, 4])
+      .reshape([b, (h / p) * (w / p), 3 * p * p])
+    return patches.linear(kernel, this.bias)
+  }
+}
+
+const lateScheme: Readonly<Record<VisionConfig['lateNorm'], NormScheme>> = { branch: 'branch', classic: 'classic', pre: 'pre-rms' }
+
+export class VisionEncoder extends Module {
+  static override names = { norm: 'post_layernorm' }
+  readonly embeddings: VisionEmbeddings
+  readonly encoder: VisionLayers
+  readonly norm: RMSNorm
+  activationCheckpointing = false
+
+  constructor(readonly config: VisionConfig) {
+    super()
+    this.embeddings = new VisionEmbeddings(config)
+    this.encoder = new VisionLayers(config)
+    this.norm = new RMSNorm(config.width, config.normEps)
+  }
+
+  /**
+   * @param pixels f32 [b, h, w, 3], normalised
+   * @param patch side of a patch, one of the config's sizes
+   * @returns [b, patches, width], patches row by row
+   */
+  forward(pixels: Tensor, patch: number): Tensor {
+    const { patchSizes, maxPatches, width, heads, ropeTheta } = this.config
+    if (!patchSizes.includes(patch)) {
+      throw new ShapeError('VisionEncoder', `patch size ${patch} is not one of ${patchSizes.join(', ')}.`)
+    }
+    const [rows, columns] = [pixels.shape[1]! / patch, pixels.shape[2]! / patch]
+    if (rows * columns > maxPatches) {
+      throw new ShapeError('VisionEncoder', `${rows} x ${columns} patches are more than the ${maxPatches} allowed. Use larger patches or a smaller image.`)
+    }
+    let x = this.embeddings.forward(pixels, patch, rows, columns)
+    const rotary = this.encoder.rotary(rows, columns, width / heads, ropeTheta)
+    for (const block of this.encoder.layers) {
+      x = this.activationCheckpointing && x.requiresGrad ? checkpoint((t) => block.forward(t!, { rotary }), x) : block.forward(x, { rotary })
+    }
+    return this.norm.forward(x)
+  }
+}
+
+class VisionEmbeddings extends Module {
+  readonly patchEmbedding: PatchEmbed
+  readonly positionBias: PositionBias2d
+
+  constructor({ width, basePatch, posGrid }: VisionConfig) {
+    super()
+    this.patchEmbedding = new PatchEmbed(width, basePatch)
+    this.positionBias = new PositionBias2d(posGrid, width)
+  }
+
+  forward(pixels: Tensor, patch: number, rows: number, columns: number): Tensor {
+    return this.patchEmbedding.forward(pixels, patch).add(this.positionBias.forward(rows, columns))
+  }
+}
+
+class VisionLayers extends Module {
+  readonly layers: ModuleList<TransformerBlock>
+  readonly #tables = new Map<string, RotaryTable>()
+
+  constructor(config: VisionConfig) {
+    super()
+    const { layers, preNormLayers, lateNorm, width, heads, mlp, qkNorm, normEps } = config
+    this.layers = new ModuleList(
+      Array.from(
+        { length: layers },
+        (_, i) =>
+          new TransformerBlock({
+            norm: i < preNormLayers ? 'pre-layer' : lateScheme[lateNorm],
+            eps: normEps,
+            attention: { width, heads, qkNorm, eps: normEps },
+            mlp: () => new MLP(width, mlp),
+          }),
+      ),
+    )
+  }
+
+  /** The table of a grid, made once. */
+  rotary(rows: number, columns: number, headDim: number, theta: number): RotaryTable {
+    const key = `${rows}x${columns}`
+    let t = this.#tables.get(key)
+    if (!t) this.#tables.set(key, (t = rotaryTable2d(rows, columns, headDim, theta)))
+    return t
+  }
+}
