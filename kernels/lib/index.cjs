@@ -16,7 +16,9 @@ for (const file of candidates) {
     addon = require(file)
     break
   } catch (error) {
-    problems.push(`  ${file}: ${error.code === 'MODULE_NOT_FOUND' ? 'not there' : error.message.split('\n')[0]}`)
+    problems.push(
+      `  ${file}: ${error.code === 'MODULE_NOT_FOUND' ? 'not there' : error.message.split('\n')[0]}`,
+    )
   }
 }
 if (!addon) {

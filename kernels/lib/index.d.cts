@@ -51,7 +51,12 @@ export interface NativeModule {
   adjustExternal(bytes: number): void
   upload(handle: number, byteOffset: number, view: ArrayBufferView): number
   readSync(handle: number, byteOffset: number, into: ArrayBufferLike): number
-  readAsync(handle: number, byteOffset: number, into: ArrayBufferLike, done: (code: number) => void): number
+  readAsync(
+    handle: number,
+    byteOffset: number,
+    into: ArrayBufferLike,
+    done: (code: number) => void,
+  ): number
   flush(done: (code: number) => void): void
   sync(): number
   mapFile(path: string, offset: number, bytes: number): number

@@ -7,15 +7,21 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const build = spawnSync(process.execPath, [join(root, 'scripts/build.mjs'), '--asan'], { stdio: 'inherit' })
+const build = spawnSync(process.execPath, [join(root, 'scripts/build.mjs'), '--asan'], {
+  stdio: 'inherit',
+})
 if (build.status !== 0) process.exit(1)
 
 const library = (name) =>
-  spawnSync(process.env.CXX ?? 'g++', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim()
+  spawnSync(process.env.CXX ?? 'g++', [`-print-file-name=${name}`], {
+    encoding: 'utf8',
+  }).stdout.trim()
 const named = process.argv.slice(2).map((f) => resolve(f))
 const files = named.length
   ? named
-  : readdirSync(join(root, 'test')).filter((f) => f.endsWith('.test.ts')).map((f) => join(root, 'test', f))
+  : readdirSync(join(root, 'test'))
+      .filter((f) => f.endsWith('.test.ts'))
+      .map((f) => join(root, 'test', f))
 
 let failed = 0
 for (const file of files) {

@@ -70,9 +70,20 @@ function wantTools() {
 function fingerprint(nodedir) {
   const hash = createHash('sha256')
   const { stdout } = spawnSync(compiler, ['--version'], { encoding: 'utf8' })
-  hash.update([process.version, process.arch, nodedir, stdout ?? '', process.env.CXXFLAGS ?? '', asan].join('\0'))
-  const files = readdirSync(join(root, 'src'), { recursive: true }).filter((f) => /\.(cc|h|inc)$/.test(f))
-  for (const file of ['binding.gyp', 'scripts/build.mjs', 'scripts/sources.mjs', ...files.sort().map((f) => `src/${f}`)]) {
+  hash.update(
+    [process.version, process.arch, nodedir, stdout ?? '', process.env.CXXFLAGS ?? '', asan].join(
+      '\0',
+    ),
+  )
+  const files = readdirSync(join(root, 'src'), { recursive: true }).filter((f) =>
+    /\.(cc|h|inc)$/.test(f),
+  )
+  for (const file of [
+    'binding.gyp',
+    'scripts/build.mjs',
+    'scripts/sources.mjs',
+    ...files.sort().map((f) => `src/${f}`),
+  ]) {
     hash.update(`${file}\0`).update(readFileSync(join(root, file)))
   }
   return hash.digest('hex')
@@ -80,8 +91,11 @@ function fingerprint(nodedir) {
 
 /** Two builds in one folder would tread on each other: the second waits. Returns a function that lets it go. */
 function lock() {
-  const file = join(tmpdir(), `shakti-build-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.lock`)
-  for (let said = false; ; ) {
+  const file = join(
+    tmpdir(),
+    `shakti-build-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.lock`,
+  )
+  for (let said = false; ;) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx' })
       break
@@ -115,7 +129,8 @@ function checkObjects(folder) {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
   })
-  if (error || status !== 0) fail(`nm, which comes with the compiler (binutils), could not read the objects.`)
+  if (error || status !== 0)
+    fail(`nm, which comes with the compiler (binutils), could not read the objects.`)
   const weak = stdout.split('\n').filter((line) => /\s[WVu]\s/.test(line))
   if (weak.length > 0) {
     fail(
@@ -131,7 +146,9 @@ const release = join(home, 'build/Release')
 const stamp = join(release, 'built.txt')
 // With the addon's own hash: turbo's cache can put another one in its place.
 const stampText = (sources) =>
-  `${sources} ${createHash('sha256').update(readFileSync(join(release, 'shakti.node'))).digest('hex')}`
+  `${sources} ${createHash('sha256')
+    .update(readFileSync(join(release, 'shakti.node')))
+    .digest('hex')}`
 const current = () =>
   existsSync(join(release, 'shakti.node')) &&
   existsSync(stamp) &&
@@ -157,7 +174,10 @@ function build() {
     env.CXXFLAGS = `${flags} -g -O1 -fno-omit-frame-pointer`
     env.LDFLAGS = flags
   }
-  const nodeGyp = join(dirname(createRequire(import.meta.url).resolve('node-gyp/package.json')), 'bin/node-gyp.js')
+  const nodeGyp = join(
+    dirname(createRequire(import.meta.url).resolve('node-gyp/package.json')),
+    'bin/node-gyp.js',
+  )
   const gyp = (...args) =>
     spawnSync(process.execPath, [nodeGyp, ...args, `--nodedir=${nodedir}`, '--loglevel=error'], {
       cwd: home,

@@ -24,7 +24,10 @@ function lines(file) {
 const shorthands = new Map()
 
 function parse(line) {
-  const define = /^#define (\w+)\(name, cost\) OP(?:_WS)?\(name, "([^"]*)", "([^"]*)", "([^"]*)", cost\)$/.exec(line)
+  const define =
+    /^#define (\w+)\(name, cost\) OP(?:_WS)?\(name, "([^"]*)", "([^"]*)", "([^"]*)", cost\)$/.exec(
+      line,
+    )
   if (define) shorthands.set(define[1], define.slice(2))
   const short = /^(\w+)\((\w+), [\d.]+\)/.exec(line)
   if (short && shorthands.has(short[1])) return [short[2], ...shorthands.get(short[1])]
@@ -34,19 +37,29 @@ function parse(line) {
   return undefined
 }
 
-const list = (text) => text.split(',').map((s) => s.trim()).filter(Boolean)
+const list = (text) =>
+  text
+    .split(',')
+    .map((s) => s.trim())
+    .filter(Boolean)
 
 const ops = lines(join(root, 'src/ops/ops.inc')).map(parse).filter(Boolean)
-const abi = createHash('sha256').update(JSON.stringify([borderVersion, ops])).digest('hex').slice(0, 16)
+const abi = createHash('sha256')
+  .update(JSON.stringify([borderVersion, ops]))
+  .digest('hex')
+  .slice(0, 16)
 
 const rows = ops.map(([name, inputs, outputs, attrs], code) => {
   const q = (items) => `[${items.map((s) => `'${s}'`).join(', ')}]`
-  const pairs = list(attrs).map((a) => q(a.split(':'))).join(', ')
+  const pairs = list(attrs)
+    .map((a) => q(a.split(':')))
+    .join(', ')
   return `  ${name}: { code: ${code}, inputs: ${q(list(inputs))}, outputs: ${q(list(outputs))}, attrs: [${pairs}] },`
 })
 
 const files = {
-  [join(root, '../packages/tensor/src/native/commands.gen.ts')]: `// Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
+  [join(root, '../packages/tensor/src/native/commands.gen.ts')]:
+    `// Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
 export const abi = '${abi}'
@@ -55,7 +68,8 @@ export const commands = {
 ${rows.join('\n')}
 } as const
 `,
-  [join(root, 'src/runtime/abi.gen.h')]: `// Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
+  [join(root, 'src/runtime/abi.gen.h')]:
+    `// Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
 #define SHAKTI_ABI "${abi}"
 `,

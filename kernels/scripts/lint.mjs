@@ -12,13 +12,21 @@ const files = readdirSync(join(root, 'src'), { recursive: true })
   .sort()
 
 const mode = process.argv.includes('--fix') ? ['-i'] : ['--dry-run', '-Werror']
-const { status, error } = spawnSync(clangFormatPath, [...mode, ...files], { cwd: root, stdio: 'inherit' })
-if (error) console.error(`clang-format did not run (${error.message}). Try 'npm install', or: apt install clang-format`)
+const { status, error } = spawnSync(clangFormatPath, [...mode, ...files], {
+  cwd: root,
+  stdio: 'inherit',
+})
+if (error)
+  console.error(
+    `clang-format did not run (${error.message}). Try 'npm install', or: apt install clang-format`,
+  )
 
 let bad = 0
 for (const file of files) {
   if (file.startsWith(join('src', 'addon'))) continue
-  const include = /^#include [<"](nan|v8|node|uv)[^>"]*[>"]/m.exec(readFileSync(join(root, file), 'utf8'))
+  const include = /^#include [<"](nan|v8|node|uv)[^>"]*[>"]/m.exec(
+    readFileSync(join(root, file), 'utf8'),
+  )
   if (!include) continue
   console.error(`${file}: ${include[0]}. Only src/addon may know V8 and Node.`)
   bad++

@@ -5,13 +5,24 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const families = readdirSync(join(root, 'src/ops'), { withFileTypes: true }).filter((e) => e.isDirectory())
-const each = (name) => families.map((f) => `src/ops/${f.name}/${name}`).filter((f) => existsSync(join(root, f)))
-const folder = (name) => readdirSync(join(root, name)).filter((f) => f.endsWith('.cc')).map((f) => `${name}/${f}`)
+const families = readdirSync(join(root, 'src/ops'), { withFileTypes: true }).filter((e) =>
+  e.isDirectory(),
+)
+const each = (name) =>
+  families.map((f) => `src/ops/${f.name}/${name}`).filter((f) => existsSync(join(root, f)))
+const folder = (name) =>
+  readdirSync(join(root, name))
+    .filter((f) => f.endsWith('.cc'))
+    .map((f) => `${name}/${f}`)
 
 const lists = {
   kernels: () => each('cpu.cc'),
-  addon: () => [...folder('src/addon'), ...folder('src/runtime'), 'src/ops/table.cc', ...each('op.cc')],
+  addon: () => [
+    ...folder('src/addon'),
+    ...folder('src/runtime'),
+    'src/ops/table.cc',
+    ...each('op.cc'),
+  ],
   nan: () => [dirname(createRequire(import.meta.url).resolve('nan/nan.h'))],
 }
 console.log(lists[process.argv[2]]().join('\n'))

@@ -4,9 +4,17 @@ import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
-const compiler = spawnSync((process.env.CXX ?? 'g++').split(' ')[0], ['-dumpfullversion'], { encoding: 'utf8' })
+const compiler = spawnSync((process.env.CXX ?? 'g++').split(' ')[0], ['-dumpfullversion'], {
+  encoding: 'utf8',
+})
 const libc = process.report?.getReport().header.glibcVersionRuntime ?? 'other'
-const abi = [process.versions.modules, process.platform, process.arch, libc, (compiler.stdout ?? 'none').trim()].join('-')
+const abi = [
+  process.versions.modules,
+  process.platform,
+  process.arch,
+  libc,
+  (compiler.stdout ?? 'none').trim(),
+].join('-')
 
 const require = createRequire(import.meta.url)
 const turbo = join(dirname(require.resolve('turbo/package.json')), 'bin/turbo')

@@ -3,7 +3,22 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { assert, disposed, floats, generator, native, outOfMemory, read, Refused, refused, release, run, shape, test, value } from './border.js'
+import {
+  assert,
+  disposed,
+  floats,
+  generator,
+  native,
+  outOfMemory,
+  read,
+  Refused,
+  refused,
+  release,
+  run,
+  shape,
+  test,
+  value,
+} from './border.js'
 
 const gc = (globalThis as { gc?: () => void }).gc!
 
@@ -73,7 +88,10 @@ test('a freed block is filled with a pattern when asked, so that a stale reader 
   const again = native.alloc(16)
   const bytes = new Uint8Array(16)
   native.readSync(again, 0, bytes.buffer)
-  assert.equal([...bytes], Array.from({ length: 16 }, () => 0xdb))
+  assert.equal(
+    [...bytes],
+    Array.from({ length: 16 }, () => 0xdb),
+  )
   release(again)
 })
 
@@ -89,11 +107,27 @@ test('beyond the limit a command is refused in the caller, saying what was asked
   // The first output fits, the second does not: neither stays.
   const x = { handle: a, shape: [500, 2], strides: [0, 1] }
   native.setMemoryLimit(native.stats().liveBytes + 3000)
-  refused(() => run('max_index', [x], [{ handle: 0, shape: [500, 1] }, { handle: 0, shape: [500, 1], dtype: 4 }]))
+  refused(() =>
+    run(
+      'max_index',
+      [x],
+      [
+        { handle: 0, shape: [500, 1] },
+        { handle: 0, shape: [500, 1], dtype: 4 },
+      ],
+    ),
+  )
   assert.is(native.stats().handles, before.handles)
   assert.is(native.stats().liveBytes, before.liveBytes)
   native.setMemoryLimit(0)
-  const [v, i] = run('max_index', [x], [{ handle: 0, shape: [500, 1] }, { handle: 0, shape: [500, 1], dtype: 4 }])
+  const [v, i] = run(
+    'max_index',
+    [x],
+    [
+      { handle: 0, shape: [500, 1] },
+      { handle: 0, shape: [500, 1], dtype: 4 },
+    ],
+  )
   assert.equal(read(v!, 2), [1, 1])
   release(a, v!, i!)
 })

@@ -23,7 +23,20 @@ import {
   write,
 } from './border.js'
 
-const nasty = [NaN, Infinity, -Infinity, -1, -0.5, 0.5, 2 ** 24, 2 ** 31, 2 ** 53, 2 ** 53 + 2, 2 ** 62, 1e308]
+const nasty = [
+  NaN,
+  Infinity,
+  -Infinity,
+  -1,
+  -0.5,
+  0.5,
+  2 ** 24,
+  2 ** 31,
+  2 ** 53,
+  2 ** 53 + 2,
+  2 ** 62,
+  1e308,
+]
 
 test('init tells what the machine can run', () => {
   assert.match(info.abi, /^[0-9a-f]{16}$/)
@@ -41,7 +54,11 @@ test('a forged or stale handle is refused as released memory', () => {
     assert.is(refused(() => run('neg', [{ handle, ...view }], [y])).code, disposed, String(handle))
   }
   for (const handle of [...nasty, a + 1, a + 2 ** 24]) {
-    assert.is(refused(() => run('neg', [{ handle: a, ...view }], [{ handle, ...view }])).code, disposed, String(handle))
+    assert.is(
+      refused(() => run('neg', [{ handle: a, ...view }], [{ handle, ...view }])).code,
+      disposed,
+      String(handle),
+    )
   }
   release(a)
   assert.is(refused(() => run('neg', [{ handle: a, ...view }], [y])).code, disposed)
@@ -86,7 +103,11 @@ test('counts of operands that do not fit the op are refused', () => {
     [[], [y], [0, 0]],
     [[x, x, x], [y], [0, 0]],
     [[x, x], [], [0, 0]],
-    [[x, x], [y, y], [0, 0]],
+    [
+      [x, x],
+      [y, y],
+      [0, 0],
+    ],
     [[x, x], [y], [0]],
     [[x, x], [y], [0, 0, 0]],
     [[absent, x], [y], [0, 0]],
@@ -109,7 +130,16 @@ test('counts of operands that do not fit the op are refused', () => {
 test('list attributes are bounded by the record', () => {
   const a = floats([1, 2])
   const x = { handle: a, shape: [2] }
-  for (const attrs of [[0, 1], [0, 2, 1], [0, 1e6, 1], [0, NaN, 1], [0, -1], [0, 1, 0.5], [0, 1, NaN], [0]]) {
+  for (const attrs of [
+    [0, 1],
+    [0, 2, 1],
+    [0, 1e6, 1],
+    [0, NaN, 1],
+    [0, -1],
+    [0, 1, 0.5],
+    [0, 1, NaN],
+    [0],
+  ]) {
     refused(() => run('pad', [x], [{ handle: 0, shape: [4] }], attrs))
   }
   const [y] = run('pad', [x], [{ handle: 0, shape: [4] }], [9, 1, 1])
@@ -148,11 +178,18 @@ test('a view outside its storage, however large its numbers, is refused', () => 
 
 test('new outputs of absurd size are refused before anything is reserved', () => {
   const before = native.stats()
-  for (const sizes of [[2 ** 45], [2 ** 50], [2 ** 52], [2 ** 26, 2 ** 26], [2 ** 30, 2 ** 30, 2 ** 30]]) {
+  for (const sizes of [
+    [2 ** 45],
+    [2 ** 50],
+    [2 ** 52],
+    [2 ** 26, 2 ** 26],
+    [2 ** 30, 2 ** 30, 2 ** 30],
+  ]) {
     refused(() => run('fill', [], [{ handle: 0, shape: sizes }], [0]))
   }
   assert.is(native.alloc(2 ** 60), -1)
-  for (const bytes of nasty.filter((n) => n > 2 ** 40 || n < 0 || n !== Math.floor(n))) assert.is(native.alloc(bytes), -1)
+  for (const bytes of nasty.filter((n) => n > 2 ** 40 || n < 0 || n !== Math.floor(n)))
+    assert.is(native.alloc(bytes), -1)
   assert.is(native.stats().reservedBytes, before.reservedBytes)
   assert.is(native.stats().handles, before.handles)
 })
@@ -171,8 +208,14 @@ test('an output may be the very view that an elementwise op reads, and no other 
   assert.is(refused(() => run('matmul', [square, square, absent], [square], [0])).code, shape)
   assert.is(refused(() => run('copy', [square], [{ ...square, strides: [1, 2] }])).code, shape)
   // The elements of an expanded output are one.
-  assert.is(refused(() => run('fill', [], [{ handle: a, shape: [3, 2], strides: [0, 1] }], [1])).code, shape)
-  assert.is(refused(() => run('fill', [], [{ handle: a, shape: [3, 2], strides: [1, 1] }], [1])).code, shape)
+  assert.is(
+    refused(() => run('fill', [], [{ handle: a, shape: [3, 2], strides: [0, 1] }], [1])).code,
+    shape,
+  )
+  assert.is(
+    refused(() => run('fill', [], [{ handle: a, shape: [3, 2], strides: [1, 1] }], [1])).code,
+    shape,
+  )
   // One column into the other: their bytes lie among each other, but none belongs to both.
   const column = { handle: a, shape: [3], strides: [2] }
   run('copy', [column], [{ ...column, offset: 1 }])
@@ -207,13 +250,28 @@ test('overlap is decided as a comparison of every address decides it', () => {
     const views = [0, 1].map(() => {
       const s = 1 + int(3)
       const strides = [s * sizes[1]! + int(3), s]
-      return { handle: a, shape: sizes, strides: int(2) ? strides : [strides[1]!, strides[1]! * sizes[0]! + int(2)], offset: int(12) }
+      return {
+        handle: a,
+        shape: sizes,
+        strides: int(2) ? strides : [strides[1]!, strides[1]! * sizes[0]! + int(2)],
+        offset: int(12),
+      }
     })
-    const [from, to] = views.map((v) => places(sizes, v.strides, v.offset)) as [Set<number>, Set<number>]
+    const [from, to] = views.map((v) => places(sizes, v.strides, v.offset)) as [
+      Set<number>,
+      Set<number>,
+    ]
     if ([...from, ...to].some((p) => p >= n)) continue
-    const same = views[0]!.offset === views[1]!.offset && views[0]!.strides.every((s, d) => sizes[d] === 1 || s === views[1]!.strides[d])
+    const same =
+      views[0]!.offset === views[1]!.offset &&
+      views[0]!.strides.every((s, d) => sizes[d] === 1 || s === views[1]!.strides[d])
     const meet = !same && [...from].some((p) => to.has(p))
-    if (meet) assert.is(refused(() => run('copy', [views[0]!], [views[1]!])).code, shape, JSON.stringify(views))
+    if (meet)
+      assert.is(
+        refused(() => run('copy', [views[0]!], [views[1]!])).code,
+        shape,
+        JSON.stringify(views),
+      )
     else {
       run('copy', [views[0]!], [views[1]!])
       apart++
@@ -232,7 +290,10 @@ test('200,000 damaged records neither crash nor leak', () => {
   native.upload(flag, 0, new Uint8Array([1, 0, 1, 0, 1, 0]))
   const m = { handle: a, shape: [2, 3] }
   const mt = { handle: a, shape: [3, 2], strides: [1, 3] }
-  const out = (...sizes: number[]): { handle: number; shape: number[] } => ({ handle: 0, shape: sizes })
+  const out = (...sizes: number[]): { handle: number; shape: number[] } => ({
+    handle: 0,
+    shape: sizes,
+  })
   const good = [
     () => write('add', [m, m], [out(2, 3)], [0, 0]),
     () => write('mul', [m, absent], [m], [1.0, 0]),
@@ -241,7 +302,13 @@ test('200,000 damaged records neither crash nor leak', () => {
     () => write('copy', [mt], [out(3, 2)]),
     () => write('cat', [m, m], [out(4, 3)], [0]),
     () => write('pad', [m], [out(4, 3)], [0, 2, 1, 0]),
-    () => write('where', [{ handle: flag, shape: [2, 3], dtype: bool }, m, absent], [out(2, 3)], [0, 7]),
+    () =>
+      write(
+        'where',
+        [{ handle: flag, shape: [2, 3], dtype: bool }, m, absent],
+        [out(2, 3)],
+        [0, 7],
+      ),
     () => write('max_index', [m], [out(2, 1), { handle: 0, shape: [2, 1], dtype: i32 }]),
     () => write('embedding', [m, { handle: ids, shape: [3], dtype: i32 }], [out(3, 3)]),
     () => write('arange', [], [out(5)], [0, 1]),
@@ -258,12 +325,15 @@ test('200,000 damaged records neither crash nor leak', () => {
   let taken = 0
   for (let k = 0; k < 200_000; k++) {
     const { length } = pick(good)()
-    for (let hits = 1 + Math.floor(random() * 2); hits > 0; hits--) b[Math.floor(random() * length)] = pick(other)
+    for (let hits = 1 + Math.floor(random() * 2); hits > 0; hits--)
+      b[Math.floor(random() * length)] = pick(other)
     // Where outputs stand can itself be damaged: what is new is found by comparison.
     const record = b.slice(0, length)
     if (native.submit(length) === 0) {
       taken++
-      const fresh = [...b.subarray(0, length)].filter((w, i) => w !== record[i] && !(Number.isNaN(w) && Number.isNaN(record[i])))
+      const fresh = [...b.subarray(0, length)].filter(
+        (w, i) => w !== record[i] && !(Number.isNaN(w) && Number.isNaN(record[i])),
+      )
       release(...fresh)
     } else if (native.lastError().late) native.resetError()
   }
@@ -279,11 +349,25 @@ test('buffers that are detached, resizable or no buffers are refused', () => {
   const a = floats([1, 2])
   const gone = new ArrayBuffer(8)
   structuredClone(gone, { transfer: [gone] })
-  const Resizable = ArrayBuffer as unknown as new (n: number, o: { maxByteLength: number }) => ArrayBuffer
-  const bad: unknown[] = [null, undefined, 3, 'text', {}, [], new Resizable(8, { maxByteLength: 64 })]
+  const Resizable = ArrayBuffer as unknown as new (
+    n: number,
+    o: { maxByteLength: number },
+  ) => ArrayBuffer
+  const bad: unknown[] = [
+    null,
+    undefined,
+    3,
+    'text',
+    {},
+    [],
+    new Resizable(8, { maxByteLength: 64 }),
+  ]
   for (const into of bad) {
     assert.is(native.readSync(a, 0, into as ArrayBuffer), -1)
-    assert.is(native.readAsync(a, 0, into as ArrayBuffer, () => undefined), -1)
+    assert.is(
+      native.readAsync(a, 0, into as ArrayBuffer, () => undefined),
+      -1,
+    )
     assert.is(native.upload(a, 0, into as ArrayBufferView), -1)
   }
   // A detached buffer has no bytes left, which is what is then copied.
@@ -301,7 +385,12 @@ test('buffers that are detached, resizable or no buffers are refused', () => {
     assert.is(native.readSync(handle, offset, new ArrayBuffer(bytes)), -1)
     assert.is(native.upload(handle, offset, new Uint8Array(bytes)), -1)
   }
-  for (const wrong of [null, 3, new ArrayBuffer(100), new Resizable(2 ** 20, { maxByteLength: 2 ** 21 })]) {
+  for (const wrong of [
+    null,
+    3,
+    new ArrayBuffer(100),
+    new Resizable(2 ** 20, { maxByteLength: 2 ** 21 }),
+  ]) {
     assert.throws(() => native.init(wrong as ArrayBuffer), /512 KiB/)
   }
   release(a)
@@ -309,8 +398,31 @@ test('buffers that are detached, resizable or no buffers are refused', () => {
 
 test('arguments of the wrong kind are refused everywhere', () => {
   const any = native as unknown as Record<string, (...args: unknown[]) => unknown>
-  const junk: unknown[] = [undefined, null, NaN, -1, 'x', {}, [], Symbol('s'), () => 1, 10n, 2 ** 60]
-  for (const name of ['submit', 'alloc', 'release', 'guard', 'adjustExternal', 'upload', 'readSync', 'readAsync', 'mapFile', 'configure']) {
+  const junk: unknown[] = [
+    undefined,
+    null,
+    NaN,
+    -1,
+    'x',
+    {},
+    [],
+    Symbol('s'),
+    () => 1,
+    10n,
+    2 ** 60,
+  ]
+  for (const name of [
+    'submit',
+    'alloc',
+    'release',
+    'guard',
+    'adjustExternal',
+    'upload',
+    'readSync',
+    'readAsync',
+    'mapFile',
+    'configure',
+  ]) {
     for (const x of junk) {
       for (const args of [[], [x], [x, x], [x, x, x], [x, x, x, x]]) {
         try {

@@ -50,7 +50,14 @@ export function write(
   const places: number[] = []
   for (const [i, v] of [...inputs, ...outputs].entries()) {
     if (i >= inputs.length) places.push(words.length)
-    words.push(v.handle, v.dtype ?? f32, v.offset ?? 0, v.shape.length, ...v.shape, ...(v.strides ?? rowMajor(v.shape)))
+    words.push(
+      v.handle,
+      v.dtype ?? f32,
+      v.offset ?? 0,
+      v.shape.length,
+      ...v.shape,
+      ...(v.strides ?? rowMajor(v.shape)),
+    )
   }
   words.push(...attrs)
   b.set(words)

@@ -4,7 +4,20 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { assert, floats, i32, info, internal, ints, native, read, refused, release, run, test } from './border.js'
+import {
+  assert,
+  floats,
+  i32,
+  info,
+  internal,
+  ints,
+  native,
+  read,
+  refused,
+  release,
+  run,
+  test,
+} from './border.js'
 
 const addon = createRequire(import.meta.url).resolve('@shakti/kernels')
 const flush = (): Promise<number> => new Promise((resolve) => native.flush(resolve))
@@ -12,7 +25,14 @@ const flush = (): Promise<number> => new Promise((resolve) => native.flush(resol
 /** Submits an embedding lookup of a row that is not there; found only when the stream gets to it. */
 function lookUpMissingRow(weight: number): number {
   const ids = ints([0, 99])
-  const [y] = run('embedding', [{ handle: weight, shape: [2, 2] }, { handle: ids, shape: [2], dtype: i32 }], [{ handle: 0, shape: [2, 2] }])
+  const [y] = run(
+    'embedding',
+    [
+      { handle: weight, shape: [2, 2] },
+      { handle: ids, shape: [2], dtype: i32 },
+    ],
+    [{ handle: 0, shape: [2, 2] }],
+  )
   release(ids)
   return y!
 }
@@ -25,7 +45,9 @@ test('an index out of range is reported by the next read, with the op, its place
   assert.is(error.late, true)
   assert.is(error.op, 'embedding')
   assert.match(error.message, /99/)
-  const later = refused(() => run('neg', [{ handle: weight, shape: [4] }], [{ handle: 0, shape: [4] }]))
+  const later = refused(() =>
+    run('neg', [{ handle: weight, shape: [4] }], [{ handle: 0, shape: [4] }]),
+  )
   assert.match(later.message, /99.*neg/)
   assert.is(native.upload(weight, 0, new Float32Array(1)), -1)
   assert.is(native.sync(), -1)
@@ -137,7 +159,15 @@ test('results are the same inlined, queued and delayed, on every instruction set
       native.configure({ inline, isa: level as 'portable' })
       let h = floats(data)
       for (let i = 0; i < 10; i++) {
-        const [y] = run('add', [{ handle: h, shape: [n] }, { handle: h, shape: [n] }], [{ handle: 0, shape: [n] }], [0, 0])
+        const [y] = run(
+          'add',
+          [
+            { handle: h, shape: [n] },
+            { handle: h, shape: [n] },
+          ],
+          [{ handle: 0, shape: [n] }],
+          [0, 0],
+        )
         release(h)
         h = y!
       }
@@ -235,7 +265,10 @@ test('a process whose workers alone used the addon ends well, with threads of th
     const next = () => new Worker(code, { eval: true, workerData: { addon: ${JSON.stringify(addon)} } })
       .on('exit', (c) => { if (c) process.exit(4); if (--left) next(); else { global.gc && gc(); setTimeout(() => {}, 20) } })
     next()`
-  execFileSync(process.execPath, ['--expose-gc', '-e', script], { env: { ...process.env, SHAKTI_NUM_THREADS: '3' }, timeout: 60_000 })
+  execFileSync(process.execPath, ['--expose-gc', '-e', script], {
+    env: { ...process.env, SHAKTI_NUM_THREADS: '3' },
+    timeout: 60_000,
+  })
 })
 
 test('the command buffer may be transferred away and collected', () => {
@@ -254,10 +287,20 @@ test('the command buffer may be transferred away and collected', () => {
 
 test('exit in the middle of queued work is clean, and reads on their way keep the process alive', () => {
   const head = `const native = require(${JSON.stringify(addon)}); native.init(new ArrayBuffer(2 ** 19)); native.configure({ slowMicroseconds: 1000 }); const h = native.alloc(64);`
-  execFileSync(process.execPath, ['-e', `${head} for (let i = 0; i < 50; i++) native.readAsync(h, 0, new ArrayBuffer(64), () => {}); process.exit(0)`], { timeout: 60_000 })
+  execFileSync(
+    process.execPath,
+    [
+      '-e',
+      `${head} for (let i = 0; i < 50; i++) native.readAsync(h, 0, new ArrayBuffer(64), () => {}); process.exit(0)`,
+    ],
+    { timeout: 60_000 },
+  )
   const text = execFileSync(
     process.execPath,
-    ['-e', `${head} for (let i = 0; i < 20; i++) native.readAsync(h, 0, new ArrayBuffer(64), (c) => process.stdout.write(String(c)))`],
+    [
+      '-e',
+      `${head} for (let i = 0; i < 20; i++) native.readAsync(h, 0, new ArrayBuffer(64), (c) => process.stdout.write(String(c)))`,
+    ],
     { timeout: 60_000, encoding: 'utf8' },
   )
   assert.is(text, '0'.repeat(20))
@@ -266,7 +309,11 @@ test('exit in the middle of queued work is clean, and reads on their way keep th
 test('SHAKTI_CPU chooses the instruction set, and one that is not to be had is an error', () => {
   const script = `process.stdout.write(require(${JSON.stringify(addon)}).init(new ArrayBuffer(2 ** 19)).isa)`
   const start = (SHAKTI_CPU: string): string =>
-    execFileSync(process.execPath, ['-e', script], { env: { ...process.env, SHAKTI_CPU }, encoding: 'utf8', stdio: 'pipe' })
+    execFileSync(process.execPath, ['-e', script], {
+      env: { ...process.env, SHAKTI_CPU },
+      encoding: 'utf8',
+      stdio: 'pipe',
+    })
   assert.is(start('portable'), 'portable')
   assert.throws(() => start('mmx'), /SHAKTI_CPU/)
 })

@@ -1,2 +1,43 @@
-export * from './config.js'
-export * from './vlm.js'
+// @shakti/vlm: Shakti-VLM (arXiv 2502.17092), vision-language models of 1B and 4B parameters.
+export {
+  configSchema,
+  countParameters,
+  derive,
+  nano,
+  parseConfig,
+  shaktiVlm1B,
+  shaktiVlm4B,
+  tiny1B,
+  tiny4B,
+  type DecoderConfig,
+  type Derived,
+  type ParameterCount,
+  type ShaktiVlmConfig,
+  type ShaktiVlmConfigInput,
+  type VisionConfig,
+} from './config.js'
+export { ShaktiVlm, visualTokens, type EncodedImage, type VlmInputs } from './vlm.js'
+export { PatchEmbed, VisionEncoder } from './vision/encoder.js'
+export { kernelResize, pseudoInverse, resizeMatrix } from './vision/flexiPatch.js'
+export { Projector } from './projector.js'
+export { Decoder, type DecoderInputs } from './decoder.js'
+export {
+  generate,
+  generateBatch,
+  type BatchOptions,
+  type GeneratedToken,
+  type GenerateOptions,
+  type Prompt,
+  type TextDecoder,
+} from './generate.js'
+export { sample, seededRandom, type SamplingOptions } from './sampling.js'
+export {
+  chooseSize,
+  ImageError,
+  ImageProcessor,
+  normalizePixels,
+  type ImageLimits,
+  type ImageSource,
+  type ProcessorConfig,
+} from './processor/image.js'
+export { fromHfConfig, fromPretrained, savePretrained, toHfConfig, type SaveOptions } from './hf/files.js'

@@ -55,10 +55,23 @@ test('reads come in the order of the stream, whatever the order of awaiting', as
   assert.equal([...(await first)], [1, 1, 1, 1])
 })
 
+/** The worker's first message; an error when it ends without one. */
+async function firstMessage(worker: Worker): Promise<unknown> {
+  const ended = once(worker, 'exit').then(([code]) => {
+    throw new Error(`the worker ended with ${String(code)} before it said anything`)
+  })
+  const [message] = await Promise.race([once(worker, 'message'), ended])
+  ended.catch(() => undefined)
+  return message
+}
+
 function start(name: string, workerData: unknown): Worker {
-  // Node 20 does not pass --import's hooks on to workers; tsx's own import does.
+  // Node 20 does not pass --import's hooks on to workers; tsx's own import does. The timer keeps the worker's loop alive
+  // while tsx compiles in another thread.
   const path = JSON.stringify(new URL(`workers/${name}.ts`, import.meta.url).href)
-  const code = `import('tsx/esm/api').then(({ tsImport }) => tsImport(${path}, ${path}))`
+  const code = `
+    const alive = setInterval(() => undefined, 1000)
+    import('tsx/esm/api').then(({ tsImport }) => tsImport(${path}, ${path})).finally(() => clearInterval(alive))`
   return new Worker(code, { eval: true, workerData })
 }
 
@@ -73,8 +86,9 @@ test('four workers compute what the main thread computes, each with its own memo
   const got = await Promise.all(
     [1, 2, 3, 4].map(async (seed) => {
       const worker = start('product', seed)
-      const [message] = (await once(worker, 'message')) as [{ sum: number; tensors: number }]
-      await once(worker, 'exit')
+      const ended = once(worker, 'exit')
+      const message = (await firstMessage(worker)) as { sum: number; tensors: number }
+      await ended
       return message
     }),
   )
@@ -91,7 +105,7 @@ test('four workers compute what the main thread computes, each with its own memo
 test('workers that are terminated in the middle of a loop of commands leave the process whole', async () => {
   for (let i = 0; i < 4; i++) {
     const worker = start('endless', 0)
-    await once(worker, 'message')
+    await firstMessage(worker)
     await worker.terminate()
   }
   assert.is(ones([3]).sum().itemSync(), 3)
