@@ -39,7 +39,11 @@ export interface NativeConfiguration {
   slowMicroseconds?: number
   /** Fill freed memory with a pattern, for tests. */
   poison?: boolean
+  /** Measure every op; `true` starts from zero. */
+  profile?: boolean
 }
+
+export type NativeProfile = Record<string, { calls: number; milliseconds: number }>
 
 /** All functions that return a number give a negative one on failure; `lastError` then says why. */
 export interface NativeModule {
@@ -63,6 +67,7 @@ export interface NativeModule {
   lastError(): NativeErrorInfo
   resetError(): void
   stats(): NativeStats
+  profile(): NativeProfile
   clearCache(): void
   setMemoryLimit(bytes: number): void
   configure(options: NativeConfiguration): number

@@ -36,7 +36,7 @@ for (const file of files) {
         LD_PRELOAD: `${library('libasan.so')} ${library('libubsan.so')}`,
         // V8 keeps memory until the process ends, and reserves far more than it uses.
         ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=0:allocator_may_return_null=1',
-        UBSAN_OPTIONS: 'print_stacktrace=1',
+        UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
         SHAKTI_KERNELS: join(root, 'build/asan/build/Release/shakti.node'),
       },
     },

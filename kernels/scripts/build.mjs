@@ -93,7 +93,7 @@ function fingerprint(nodedir) {
 function lock() {
   const file = join(
     tmpdir(),
-    `shakti-build-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.lock`,
+    `shakti-build-${createHash('sha256').update(home).digest('hex').slice(0, 16)}.lock`,
   )
   for (let said = false; ;) {
     try {
@@ -170,7 +170,7 @@ function build() {
       if (!existsSync(join(home, name))) symlinkSync(join(root, name), join(home, name))
     }
     // vptr needs the type information of Node's own classes, which it is built without.
-    const flags = '-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined'
+    const flags = '-fsanitize=address,undefined -fno-sanitize=vptr'
     env.CXXFLAGS = `${flags} -g -O1 -fno-omit-frame-pointer`
     env.LDFLAGS = flags
   }

@@ -104,6 +104,11 @@ bool bytes_of(Local<Value> value, std::shared_ptr<BackingStore>* store, char** d
   return offset + *size <= (*store)->ByteLength();
 }
 
+// memcpy, but with nothing to copy the addresses may be null.
+void copy_bytes(void* to, const void* from, size_t size) {
+  if (size > 0) std::memcpy(to, from, size);
+}
+
 bool refuse(Info info, int code, const char* op, const char* message) {
   self(info)->env->last_error = {code, message, op, false};
   number(info, -1);
@@ -239,7 +244,7 @@ NAN_METHOD(Upload) {
   char* to = env.resolve("upload", arg(info, 0), arg(info, 1), size);
   if (to == nullptr) return number(info, -1);
   if (env.stream.idle()) {
-    std::memcpy(to, data, size);
+    copy_bytes(to, data, size);
   } else {  // the executor is there
     // A queued command may still read what lies there: the copy takes its place in the order.
     std::shared_ptr<char> staging(static_cast<char*>(std::malloc(size ? size : 1)), std::free);
@@ -247,8 +252,8 @@ NAN_METHOD(Upload) {
       refuse(info, shakti::Status::out_of_memory, "upload", "no memory for the staging copy");
       return;
     }
-    std::memcpy(staging.get(), data, size);
-    env.stream.enqueue([staging, to, size] { std::memcpy(to, staging.get(), size); });
+    copy_bytes(staging.get(), data, size);
+    env.stream.enqueue([staging, to, size] { copy_bytes(to, staging.get(), size); });
   }
   number(info, 0);
 }
@@ -269,7 +274,7 @@ NAN_METHOD(ReadSync) {
     env.set_late_error();
     return number(info, -1);
   }
-  std::memcpy(data, from, size);
+  copy_bytes(data, from, size);
   number(info, 0);
 }
 
@@ -311,7 +316,7 @@ NAN_METHOD(ReadAsync) {
   }
   const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
   if (from == nullptr) return number(info, -1);
-  finish_later(info, 3, store, [from, data, size] { std::memcpy(data, from, size); });
+  finish_later(info, 3, store, [from, data, size] { copy_bytes(data, from, size); });
 }
 
 NAN_METHOD(Flush) {
@@ -371,6 +376,21 @@ NAN_METHOD(GetStats) {
   info.GetReturnValue().Set(out);
 }
 
+NAN_METHOD(GetProfile) {
+  Env& env = *self(info)->env;
+  env.stream.sync();
+  Local<Object> out = Nan::New<Object>();
+  for (size_t i = 0; i < env.stream.profile.size(); ++i) {
+    const auto& p = env.stream.profile[i];
+    if (p.calls == 0) continue;
+    Local<Object> row = Nan::New<Object>();
+    set(row, "calls", static_cast<double>(p.calls));
+    set(row, "milliseconds", static_cast<double>(p.nanoseconds) * 1e-6);
+    Nan::Set(out, Nan::New(shakti::kOps[i].name).ToLocalChecked(), row);
+  }
+  info.GetReturnValue().Set(out);
+}
+
 NAN_METHOD(ClearCache) { self(info)->env->clear_cache(); }
 
 NAN_METHOD(SetMemoryLimit) {
@@ -418,6 +438,11 @@ NAN_METHOD(Configure) {
   }
   v = get("slowMicroseconds");
   if (v->IsNumber()) env.stream.slow_microseconds = bounded(v, 0, 1000000);
+  v = get("profile");
+  if (v->IsBoolean()) {
+    if (v->IsTrue()) env.stream.profile.assign(static_cast<size_t>(shakti::kOpCount), {});
+    env.stream.profiling = v->IsTrue();
+  }
   v = get("poison");
   if (v->IsBoolean()) env.poison = v->IsTrue();
   number(info, 0);
@@ -496,6 +521,7 @@ NAN_MODULE_INIT(Load) {
   method("lastError", guarded<GetLastError>);
   method("resetError", guarded<ResetError>);
   method("stats", guarded<GetStats>);
+  method("profile", guarded<GetProfile>);
   method("clearCache", guarded<ClearCache>);
   method("setMemoryLimit", guarded<SetMemoryLimit>);
   method("configure", guarded<Configure>);

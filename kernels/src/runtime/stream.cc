@@ -83,8 +83,7 @@ void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
                      (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
   if (small && idle()) {
     ++inlined;
-    RunContext context(this, op.name);
-    op.run[static_cast<int>(isa)](args, context);
+    call(op, args);
     return;
   }
   const size_t operands = static_cast<size_t>(args.n_in + args.n_out);
@@ -159,9 +158,21 @@ void Stream::execute(Command& c) {
     c.task();
     return;
   }
-  if (failed()) return;
-  RunContext context(this, c.op->name);
-  c.op->run[static_cast<int>(isa)](c.args, context);
+  if (!failed()) call(*c.op, c.args);
+}
+
+void Stream::call(const Op& op, const Args& args) {
+  RunContext context(this, op.name);
+  if (!profiling.load(std::memory_order_relaxed)) {
+    op.run[static_cast<int>(isa)](args, context);
+    return;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  op.run[static_cast<int>(isa)](args, context);
+  const auto taken = std::chrono::steady_clock::now() - start;
+  Profile& p = profile[static_cast<size_t>(&op - kOps)];
+  ++p.calls;
+  p.nanoseconds += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
 }
 
 void Stream::execute_all(std::deque<CommandPtr>& batch) {

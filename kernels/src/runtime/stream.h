@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "op.h"
 
@@ -54,6 +55,12 @@ class Stream {
   Isa isa = Isa::portable;
   InlineMode inline_mode = InlineMode::automatic;
   std::atomic<int> slow_microseconds{0};
+  // Time and calls of every op while profiling is on; read when the stream is idle.
+  struct Profile {
+    uint64_t calls = 0, nanoseconds = 0;
+  };
+  std::atomic<bool> profiling{false};
+  std::vector<Profile> profile;
   uint64_t commands = 0, inlined = 0, wakes = 0;
 
  private:
@@ -69,6 +76,7 @@ class Stream {
   // The executor's part of the work; also done by sync() on its own thread while the executor sleeps.
   void execute_all(std::deque<CommandPtr>& batch);
   void execute(Command& command);
+  void call(const Op& op, const Args& args);
 
   std::deque<CommandPtr> queue_;
   std::mutex mutex_;

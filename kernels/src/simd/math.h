@@ -41,8 +41,8 @@ SHAKTI_INLINE vf vlog(vf x) {
   const vi tiny = x < splat(1.17549435e-38f);
   const vf scaled = select(tiny, x * 33554432.0f, x);
   const vi bits = (vi)scaled;
-  // Mantissa in [sqrt(1/2), sqrt(2)).
-  vi e = (bits - 0x3f3504f3) >> 23;
+  // Mantissa in [sqrt(1/2), sqrt(2)). Unsigned, because the patterns of negative x wrap around.
+  vi e = (vi)((vu)bits - 0x3f3504f3u) >> 23;
   const vf m = (vf)(bits - (e << 23));
   e = e - (tiny & 25);
   const vf f = m - 1.0f;

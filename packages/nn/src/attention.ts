@@ -1,5 +1,5 @@
 // Multi-head attention: grouped queries, QK-norm, rotary positions, packed sequences, KV cache.
-import { rmsNorm, rope, scaledDotProductAttention, ShapeError, ShaktiError, type DType, type Tensor } from '@shakti/tensor'
+import { rmsNorm, rope, scaledDotProductAttention, ShapeError, ShaktiError, type Tensor } from '@shakti/tensor'
 import { initOnes, type Initializer } from './init.js'
 import type { KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
@@ -53,7 +53,7 @@ class HeadNorm extends Module {
     this.weight = parameter([width], initOnes)
   }
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight, this.eps)
+    return rmsNorm(x, this.weight.ready(x.device), this.eps)
   }
 }
 
@@ -88,10 +88,6 @@ export class Attention extends Module {
     this.kNorm = norm(kvHeads)
   }
 
-  set compute(dtype: DType | undefined) {
-    for (const l of [this.qProj, this.kProj, this.vProj, this.outProj]) l.compute = dtype
-  }
-
   #heads(x: Tensor, projection: Linear, n: number, norm: HeadNorm | undefined, rotary: RotaryTable | undefined): Tensor {
     const [b, l] = x.shape as [number, number]
     let y = projection.forward(x)
@@ -105,7 +101,16 @@ export class Attention extends Module {
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
     const { rotary, mask, cuSeqlens, cache, layer = 0 } = inputs
     const { causal = false, window } = this.config
-    if (x.ndim !== 3) throw new ShapeError('Attention', `x must be [batch, length, width], got ${x.describe()}.`, [x.shape])
+    if (x.ndim !== 3 || x.shape[2] !== this.config.width) {
+      throw new ShapeError('Attention', `x must be [batch, length, width ${this.config.width}], got ${x.describe()}.`, [x.shape])
+    }
+    if (rotary && (rotary.cos.shape[1] !== x.shape[1] || rotary.cos.shape[2] !== this.headDim / 2)) {
+      throw new ShapeError(
+        'Attention',
+        `rotary must be [1 or batch, length ${x.shape[1]}, head dim / 2 = ${this.headDim / 2}], got ${rotary.cos.describe()}.`,
+        [x.shape, rotary.cos.shape],
+      )
+    }
     const [b, l] = x.shape as [number, number]
     const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
     let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)

@@ -1,6 +1,6 @@
 // @shakti/nn: layers on @shakti/tensor.
 export { Module, ModuleList, Sequential, StateDictError, type Layer, type StateDict } from './module.js'
-export { Parameter, parameter } from './parameter.js'
+export { Parameter, parameter, UninitialisedError, type ParameterOptions } from './parameter.js'
 export { meta } from './meta.js'
 export { matchesPattern, snakeCase } from './names.js'
 export { initFanIn, initNormal, initOnes, initZeros, type Initializer } from './init.js'
@@ -22,4 +22,4 @@ export { interpolationMatrix, PositionBias2d } from './positionBias.js'
 export { KVCache } from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
 export { TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
-export { LoRALinear } from './lora.js'
+export { addLora, LoRALinear } from './lora.js'

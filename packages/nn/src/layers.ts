@@ -6,6 +6,7 @@ import {
   embedding,
   layerNorm,
   rmsNorm,
+  ShaktiError,
   ShapeError,
   swiglu,
   type Conv2dOptions,
@@ -49,8 +50,15 @@ export class Linear extends Module {
     if (x.shape.at(-1) !== this.weight.shape[1]) {
       throw new ShapeError('Linear', `weight is (out ${this.weight.shape[0]}, in ${this.weight.shape[1]}) but x is ${x.describe()}.`, [x.shape, this.weight.shape])
     }
-    const dtype = this.compute ?? this.weight.dtype
-    return x.to(dtype).linear(this.weight.to(dtype), this.bias?.to(dtype))
+    const weight = this.weight.ready(x.device)
+    const dtype = this.compute ?? weight.dtype
+    if (dtype === weight.dtype && dtype === x.dtype) return x.linear(weight, this.bias)
+    return x.to(dtype).linear(weight.as(dtype), this.bias?.as(dtype))
+  }
+
+  override setCompute(dtype: DType): void {
+    this.compute = dtype === this.weight.dtype ? undefined : dtype
+    this.weight.setWorkingCopy(this.compute)
   }
 }
 
@@ -64,7 +72,8 @@ export class Embedding extends Module {
   }
 
   forward(ids: Tensor): Tensor {
-    return embedding(ids, this.weight)
+    if (ids.dtype !== 'i32' && ids.dtype !== 'i64') throw new DTypeError('Embedding', `ids must be i32 or i64, got ${ids.describe()}.`)
+    return embedding(ids, this.weight.ready(ids.device))
   }
 }
 
@@ -83,7 +92,7 @@ export class LayerNorm extends Module {
 
   forward(x: Tensor): Tensor {
     checkWidth('LayerNorm', x, this.width)
-    return layerNorm(x, this.weight, this.bias, this.eps)
+    return layerNorm(x, this.weight.ready(x.device), this.bias, this.eps)
   }
 }
 
@@ -100,13 +109,15 @@ export class RMSNorm extends Module {
 
   forward(x: Tensor): Tensor {
     checkWidth('RMSNorm', x, this.width)
-    return rmsNorm(x, this.weight, this.eps)
+    return rmsNorm(x, this.weight.ready(x.device), this.eps)
   }
 }
 
 export class Dropout extends Module {
+  /** @param p probability of 0, from 0 to below 1 */
   constructor(readonly p: number) {
     super()
+    if (!(p >= 0 && p < 1)) throw new ShaktiError('Dropout', `p must lie in [0, 1), got ${p}.`)
   }
 
   forward(x: Tensor): Tensor {
@@ -133,7 +144,7 @@ export class Conv2d extends Module {
   /** [n, in, h, w] to [n, out, h', w']. */
   forward(x: Tensor): Tensor {
     if (x.dtype !== this.weight.dtype) throw new DTypeError('Conv2d', `weight is ${this.weight.dtype}, x ${x.describe()}.`)
-    return conv2d(x, this.weight, this.bias, this.options)
+    return conv2d(x, this.weight.ready(x.device), this.bias, this.options)
   }
 }
 

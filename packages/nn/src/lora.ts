@@ -3,6 +3,7 @@ import { noGrad, ShaktiError, type Tensor } from '@shakti/tensor'
 import { initFanIn, initZeros } from './init.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
+import { matchesPattern } from './names.js'
 import { parameter, type Parameter } from './parameter.js'
 
 export class LoRALinear extends Module {
@@ -30,7 +31,7 @@ export class LoRALinear extends Module {
 
   forward(x: Tensor): Tensor {
     const y = this.base.forward(x)
-    return this.#merged ? y : y.add(x.linear(this.loraA).linear(this.loraB).mul(this.scale))
+    return this.#merged ? y : y.add(x.linear(this.loraA.ready(x.device)).linear(this.loraB).mul(this.scale))
   }
 
   #addUpdate(sign: number): void {
@@ -49,4 +50,26 @@ export class LoRALinear extends Module {
     this.#addUpdate(-1)
     this.#merged = false
   }
+}
+
+/**
+ * Puts LoRA layers in the place of all Linears whose path fits a pattern (`decoder.*.qProj`). Freeze the model first:
+ * the new matrices are then all that trains.
+ * @returns the new layers, by path
+ */
+export function addLora(model: Module, patterns: readonly string[], rank: number, options: { alpha?: number } = {}): Map<string, LoRALinear> {
+  const added = new Map<string, LoRALinear>()
+  const inside = [...model.namedModules()]
+  for (const [path, parent] of inside) {
+    if (parent instanceof LoRALinear) continue
+    for (const [key, child] of parent.children()) {
+      const name = path ? `${path}.${key}` : key
+      if (!(child instanceof Linear) || !patterns.some((p) => matchesPattern(name, p))) continue
+      const lora = new LoRALinear(child, rank, options)
+      ;(parent as unknown as Record<string, Module>)[key] = lora
+      added.set(name, lora)
+    }
+  }
+  if (added.size === 0) throw new ShaktiError('addLora', `no Linear fits ${patterns.map((p) => `'${p}'`).join(', ')}.`)
+  return added
 }

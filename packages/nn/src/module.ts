@@ -1,6 +1,6 @@
 // A module is a class with typed fields. Parameters and modules in its own fields (and in lists of modules) are found by
 // walking them in the order of declaration; nothing is registered.
-import { noGrad, ShaktiError, Tensor } from '@shakti/tensor'
+import { isFloating, noGrad, ShaktiError, type DType, type Tensor } from '@shakti/tensor'
 import { matchesPattern, snakeCase } from './names.js'
 import { Parameter } from './parameter.js'
 
@@ -27,7 +27,7 @@ export abstract class Module {
   /** State-dict names of fields whose English differs from Hugging Face's. */
   static names: Readonly<Record<string, string>> = {}
   /** False in evaluation: dropout does nothing. */
-  training: boolean = true;
+  training = true;
 
   /** Own fields that are parameters or modules: [field, value]. */
   *#fields(): Generator<readonly [string, Parameter | Module]> {
@@ -110,9 +110,60 @@ export abstract class Module {
     if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0)) {
       throw new StateDictError(strict ? missing : [], strict ? unexpected : [], mismatched)
     }
+    const fresh = new Map<Parameter, Parameter>()
     noGrad(() => {
-      for (const [name, p] of own) if (state[name]) p.copy_(state[name])
+      for (const [name, p] of own) {
+        const value = state[name]
+        if (!value) continue
+        if (p.device !== 'meta') p.copy_(value)
+        else if (!fresh.has(p)) fresh.set(p, p.with(value.dtype === p.dtype ? value.clone() : value.to(p.dtype)))
+      }
     })
+    this.#replace(fresh)
+  }
+
+  /** Puts other parameters in the place of some, wherever they stand. */
+  #replace(fresh: ReadonlyMap<Parameter, Parameter>): void {
+    if (fresh.size === 0) return
+    for (const [, module] of this.namedModules()) {
+      for (const [key, value] of module.#fields()) {
+        const other = value instanceof Parameter && fresh.get(value)
+        if (other) (module as unknown as Record<string, Parameter>)[key] = other
+      }
+    }
+  }
+
+  /**
+   * Changes how the module holds and computes its numbers; takes effect at once, so call it before an optimiser is made.
+   * @param options.dtype of every floating parameter. Replaces the Parameter objects.
+   * @param options.compute dtype of the matrix products: each matrix gets a working copy of that dtype beside its f32
+   * master, and gradients reach the master. 'f32' drops the copies. Norms, embeddings and the residual stream stay f32.
+   */
+  to(options: { dtype?: DType; compute?: DType }): this {
+    const { dtype, compute } = options
+    if (dtype !== undefined) {
+      if (!isFloating(dtype)) throw new ShaktiError('Module.to', `parameters need a floating dtype, got ${dtype}.`)
+      const fresh = new Map<Parameter, Parameter>()
+      for (const p of this.parameters()) {
+        if (p.dtype !== dtype && isFloating(p.dtype)) fresh.set(p, p.with(noGrad(() => p.detach().to(dtype))))
+      }
+      this.#replace(fresh)
+      for (const p of fresh.keys()) p.dispose()
+    }
+    if (compute !== undefined) {
+      if (!isFloating(compute)) throw new ShaktiError('Module.to', `products need a floating dtype, got ${compute}.`)
+      for (const [, m] of this.namedModules()) m.setCompute(compute)
+    }
+    return this
+  }
+
+  /** What `to({ compute })` means for this module alone; matrix layers override it. */
+  setCompute(_dtype: DType): void {}
+
+  /** The low-precision copy of a parameter that forward reads, if there is one. An optimiser must write it too. */
+  workingCopy(path: string): Tensor | undefined {
+    for (const [name, p] of this.namedParameters()) if (name === path) return p.workingCopy
+    return undefined
   }
 
   #setTraining(on: boolean): this {

@@ -44,8 +44,8 @@ export class PositionBias2d extends Module {
 
   /** [rows * columns, width] */
   forward(rows: number, columns: number): Tensor {
-    const r = this.#matrix(rows).matmul(this.posRow).unsqueeze(1)
-    const c = this.#matrix(columns).matmul(this.posCol).unsqueeze(0)
+    const r = this.#matrix(rows).matmul(this.posRow.ready('cpu')).unsqueeze(1)
+    const c = this.#matrix(columns).matmul(this.posCol.ready('cpu')).unsqueeze(0)
     return r.add(c).reshape([rows * columns, this.width])
   }
 }

@@ -10,6 +10,8 @@ export interface RotaryTable {
 export type RopeScaling =
   /** Positions divided by `factor`. */
   | { readonly type: 'linear'; readonly factor: number }
+  /** The base raised so that the slowest wave is `factor` times as long: theta * factor^(d / (d - 2)) ("NTK-aware"). */
+  | { readonly type: 'ntk'; readonly factor: number }
   /** YaRN (arXiv 2309.00071): high frequencies kept, low ones interpolated. `original` is the context trained on. */
   | { readonly type: 'yarn'; readonly factor: number; readonly original: number; readonly betaFast?: number; readonly betaSlow?: number }
 
@@ -50,6 +52,10 @@ export class RotaryEmbedding {
   #length = 0
 
   constructor(headDim: number, theta: number, scaling?: RopeScaling) {
+    if (!(theta > 0)) throw new ShaktiError('rope', `theta must be above 0, got ${theta}.`)
+    if (scaling && !(scaling.factor >= 1)) throw new ShaktiError('rope', `the factor of the scaling must be at least 1, got ${scaling.factor}.`)
+    if (headDim < 4 && scaling?.type === 'ntk') throw new ShaktiError('rope', `ntk scaling needs a head dim of at least 4, got ${headDim}.`)
+    frequencies(headDim, theta)
     this.headDim = headDim
     this.theta = theta
     this.scaling = scaling
@@ -59,7 +65,8 @@ export class RotaryEmbedding {
     if (this.#table && this.#length >= length) return this.#table
     const n = Math.max(length, 2 * this.#length, 64)
     const { headDim, theta, scaling } = this
-    let f = frequencies(headDim, theta)
+    const base = scaling?.type === 'ntk' ? theta * scaling.factor ** (headDim / (headDim - 2)) : theta
+    let f = frequencies(headDim, base)
     let gain = 1
     if (scaling?.type === 'linear') f = f.map((v) => v / scaling.factor)
     if (scaling?.type === 'yarn') {

@@ -47,3 +47,23 @@ export function synchronize(): Promise<void> {
 export function resetDevice(): void {
   native().resetError()
 }
+
+export interface OpProfile {
+  readonly op: string
+  readonly calls: number
+  readonly milliseconds: number
+}
+
+/** Measures every op that runs during `fn`; the slowest first. Waits for the stream. */
+export async function profile(fn: () => void | Promise<void>): Promise<OpProfile[]> {
+  native().configure({ profile: true })
+  try {
+    await fn()
+    await synchronize()
+    return Object.entries(native().profile())
+      .map(([op, p]) => ({ op, ...p }))
+      .sort((a, b) => b.milliseconds - a.milliseconds)
+  } finally {
+    native().configure({ profile: false })
+  }
+}

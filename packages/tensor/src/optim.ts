@@ -27,7 +27,7 @@ const perCommand = 200
 
 /**
  * AdamW with decoupled weight decay (arXiv 1711.05101, algorithm 2), in place, over lists of equal length.
- * @param params, expAvgs, expAvgSqs f32, contiguous
+ * @param params f32, contiguous, as are expAvgs and expAvgSqs
  * @param grads f32 or bf16, of the parameters' shapes
  */
 export function adamw_(

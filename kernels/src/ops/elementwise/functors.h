@@ -51,10 +51,9 @@ struct Abs {
 };
 struct Sign {
   SHAKTI_INLINE static vf run(vf x) {
-    const vf s = select(x > splat(0), splat(1), select(x < splat(0), splat(-1), splat(0)));
-    return select(x != x, x, s);
+    return select(x > splat(0), splat(1), select(x < splat(0), splat(-1), splat(0)));  // NaN gives 0, as in PyTorch
   }
-  SHAKTI_INLINE static double run(double x) { return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x; }
+  SHAKTI_INLINE static double run(double x) { return (x > 0) - (x < 0); }
   SHAKTI_INLINE static int64_t run(int64_t x) { return (x > 0) - (x < 0); }
 };
 struct Relu {

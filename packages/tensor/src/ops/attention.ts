@@ -84,7 +84,7 @@ function fail(message: string, ...shapes: Shape[]): never {
 /**
  * softmax(q kᵀ * scale + mask) v.
  * @param q [batch, heads, queries, head dim] (see `layout`)
- * @param k, v [batch, kv heads, keys, head dim]; heads must be a multiple of kv heads (grouped-query attention, arXiv 2305.13245)
+ * @param k [batch, kv heads, keys, head dim]; heads must be a multiple of kv heads (grouped-query attention, arXiv 2305.13245)
  * @returns the shape of q. A query that may look at nothing gives 0.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
@@ -114,10 +114,11 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   }
   if (cuSeqlensQ && b !== 1) fail(`packed sequences (cuSeqlensQ) come as batch 1, got ${q.describe()}.`, q.shape)
   const attrs: Attrs = { scale: options.scale ?? 1 / Math.sqrt(d), causal: isCausal, window }
-  const full = mask && broadcastMask(mask, [b, h, lq, lk])
-  if (full && mask.requiresGrad) return composed(q, k, v, full, attrs)
+  const wide = q.dtype === 'f64' && mask && isFloating(mask.dtype) ? mask.to('f64') : mask
+  const full = wide && broadcastMask(wide, [b, h, lq, lk])
+  if (full?.requiresGrad) return composed(q, k, v, full, attrs)
   return attention(
-    { q: lastContiguous(q), k: lastContiguous(k), v: lastContiguous(v), mask: full, cuQ: cuSeqlensQ, cuK: cuSeqlensK },
+    { q: lastContiguous(q), k: lastContiguous(k), v: lastContiguous(v), mask: full, cuQ: cuSeqlensQ?.contiguous(), cuK: cuSeqlensK?.contiguous() },
     attrs,
   ).out
 }

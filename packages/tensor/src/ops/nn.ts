@@ -36,14 +36,15 @@ const dense = (t: Tensor): Tensor => (t.strides[t.ndim - 1] === 1 ? t : t.contig
  * Rotary position embedding (arXiv 2104.09864, equation 34) in the half-split form of Llama: dimension i is rotated with
  * i + d/2 by the angle whose cosine and sine are given.
  * @param x [batch, length, heads, d]
- * @param cos, sin f32 [batch or 1, length, d / 2]
+ * @param cos f32 [batch or 1, length, d / 2]
+ * @param sin as cos
  */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
   return rotate(x, cos, sin, false)
 }
 
 function rotate(x: Tensor, cos: Tensor, sin: Tensor, inverse: boolean): Tensor {
-  return ropeRow({ x: dense(x), cos, sin }, { inverse }).out
+  return ropeRow({ x: dense(x), cos: cos.contiguous(), sin: sin.contiguous() }, { inverse }).out
 }
 
 const swigluRow = op({

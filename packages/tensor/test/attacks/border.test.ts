@@ -223,20 +223,27 @@ test('random records never crash, half of them nearly right', () => {
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!
   const wild = (): number => pick([0, 1, 2, 3, 4, 8, -1, a, 0.5, 2 ** 31, 2 ** 32, 2 ** 53, NaN])
   const b = native.alloc(4096)
-  const signatures = Object.values(commands).map((c) => ({ ...c, inputs: c.inputs as readonly string[] }))
+  const signatures = Object.values(commands).map((c) => ({
+    ...c,
+    inputs: c.inputs as readonly string[],
+  }))
   const record = (): number[] => {
     const op = pick(signatures)
     const right = random() < 0.8
     const [nIn, nOut] = right ? [op.inputs.length, op.outputs.length] : [below(4), below(3)]
-    const attrs = right ? op.attrs.map(() => pick([0, 1, 1, 2, 3])) : Array.from({ length: below(4) }, wild)
+    const attrs = right
+      ? op.attrs.map(() => pick([0, 1, 1, 2, 3]))
+      : Array.from({ length: below(4) }, wild)
     const dtype = pick([0, 0, 1, 3, 4, 7])
     const shape = Array.from({ length: below(5) }, () => pick([0, 1, 2, 2, 3, 4]))
     const out = [op.code, nIn, nOut, attrs.length]
     for (let k = 0; k < nIn + nOut; k++) {
       const s = random() < 0.8 ? shape : shape.slice(0, -1)
       const d = random() < 0.85 ? dtype : pick([0, 4, 7])
-      const strides = random() < 0.8 ? fresh(d, s).slice(4 + s.length) : s.map(() => pick([0, 1, 2, 4, -1]))
-      if (k < nIn) out.push(...(random() < 0.1 ? [0, -1, 0, 0] : operand(b, d, pick([0, 0, 1]), s, strides)))
+      const strides =
+        random() < 0.8 ? fresh(d, s).slice(4 + s.length) : s.map(() => pick([0, 1, 2, 4, -1]))
+      if (k < nIn)
+        out.push(...(random() < 0.1 ? [0, -1, 0, 0] : operand(b, d, pick([0, 0, 1]), s, strides)))
       else out.push(...(random() < 0.7 ? fresh(d, s) : operand(b, d, 0, s, strides)))
     }
     out.push(...attrs)

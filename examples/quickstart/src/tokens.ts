@@ -1,0 +1,102 @@
+// Dialogues as token ids, in the tokenizer's chat format. The pieces are encoded once and put together here, which is the
+// chat template's work done a hundred times faster; a test holds both to the same ids.
+import type { Tokenizer } from '@shakti/tokenizer'
+import type { Sample } from '@shakti/trainer'
+import type { EncodedImage } from '@shakti/vlm'
+
+export interface Turn {
+  readonly user: string
+  readonly assistant: string
+}
+
+export class ChatEncoder {
+  readonly #pieces = new Map<string, number[]>()
+  readonly #id: Readonly<Record<'bos' | 'user' | 'assistant' | 'end' | 'imageStart' | 'image' | 'imageEnd' | 'pad', number>>
+
+  constructor(readonly tokenizer: Tokenizer) {
+    const id = (token: string): number => {
+      const found = tokenizer.tokenToId(token)
+      if (found === undefined) throw new Error(`ChatEncoder: the tokenizer has no ${token}.`)
+      return found
+    }
+    this.#id = {
+      bos: id('<|begin_of_text|>'),
+      user: id('<|user|>'),
+      assistant: id('<|assistant|>'),
+      end: id('<|end_of_turn|>'),
+      imageStart: id('<|image_start|>'),
+      image: id('<|image|>'),
+      imageEnd: id('<|image_end|>'),
+      pad: id('<|pad|>'),
+    }
+  }
+
+  get end(): number {
+    return this.#id.end
+  }
+  get pad(): number {
+    return this.#id.pad
+  }
+  get image(): number {
+    return this.#id.image
+  }
+
+  #text(text: string): number[] {
+    let ids = this.#pieces.get(text)
+    if (!ids) {
+      ids = this.tokenizer.encode(text)
+      // Captions hardly repeat; what does is short.
+      if (text.length < 60) this.#pieces.set(text, ids)
+    }
+    return ids
+  }
+
+  /** The question alone, ready for an answer. */
+  prompt(user: string, image?: { image: EncodedImage; tokens: number }): { ids: number[]; images: EncodedImage[] } {
+    const { ids } = this.#encode([{ user, assistant: '' }], undefined, image, true)
+    return { ids, images: image ? [image.image] : [] }
+  }
+
+  /** A dialogue; answers are marked for the loss. `context` and the image stand before the first question. */
+  dialogue(turns: readonly Turn[], options: { context?: string; image?: { image: EncodedImage; tokens: number } } = {}): Sample<EncodedImage> {
+    const { ids, mask, span } = this.#encode(turns, options.context, options.image, false)
+    return { ids, mask, ...(options.image ? { spans: [span!], images: [options.image.image] } : {}) }
+  }
+
+  /** Plain text, every token to be learned. */
+  plain(text: string): Sample<EncodedImage> {
+    return { ids: [this.#id.bos, ...this.tokenizer.encode(text)] }
+  }
+
+  #encode(turns: readonly Turn[], context: string | undefined, image: { tokens: number } | undefined, open: boolean): {
+    ids: number[]
+    mask: number[]
+    span: { start: number; end: number } | undefined
+  } {
+    const id = this.#id
+    const ids = [id.bos]
+    const mask = [0]
+    let span: { start: number; end: number } | undefined
+    const push = (tokens: readonly number[], learn: number): void => {
+      for (const t of tokens) {
+        ids.push(t)
+        mask.push(learn)
+      }
+    }
+    turns.forEach((turn, i) => {
+      push([id.user], 0)
+      if (i === 0 && image) {
+        push([id.imageStart], 0)
+        span = { start: ids.length, end: ids.length + image.tokens }
+        push(new Array<number>(image.tokens).fill(id.image), 0)
+        push([id.imageEnd], 0)
+      }
+      push(this.#text(i === 0 && context ? `${context}\n${turn.user}` : turn.user), 0)
+      push([id.end, id.assistant], 0)
+      if (open) return
+      push(this.#text(turn.assistant), 1)
+      push([id.end], 1)
+    })
+    return { ids, mask, span }
+  }
+}
