@@ -3,11 +3,13 @@
 const { join } = require('node:path')
 
 const tag = `${process.platform}-${process.arch}-${process.versions.modules}`
-const candidates = [
-  process.env.SHAKTI_KERNELS,
-  join(__dirname, '..', 'build', 'Release', 'shakti.node'),
-  join(__dirname, '..', 'prebuilt', tag, 'shakti.node'),
-].filter(Boolean)
+// A file that is named is the one that is meant.
+const candidates = process.env.SHAKTI_KERNELS
+  ? [process.env.SHAKTI_KERNELS]
+  : [
+      join(__dirname, '..', 'build', 'Release', 'shakti.node'),
+      join(__dirname, '..', 'prebuilt', tag, 'shakti.node'),
+    ]
 
 const problems = []
 let addon

@@ -72,6 +72,27 @@ test('a loop that repeats finds its blocks again', () => {
   assert.is(native.stats().cachedBytes, cachedBytes)
 })
 
+test('clearCache gives back to the system what nothing uses, small blocks too', () => {
+  const many = Array.from({ length: 20_000 }, () => native.alloc(2000))
+  const kept = many.filter((_, i) => i % 9000 === 0)
+  for (const handle of kept) native.upload(handle, 0, new Uint8Array(2000).fill(7))
+  const full = native.stats().reservedBytes
+  release(...many.filter((_, i) => i % 9000 !== 0))
+  native.clearCache()
+  const { reservedBytes, cachedBytes } = native.stats()
+  assert.ok(reservedBytes < full - 10_000_000, `${full} to ${reservedBytes}`)
+  assert.ok(cachedBytes < 40_000_000)
+  const again = Array.from({ length: 20_000 }, () => native.alloc(2000))
+  for (const handle of again) native.upload(handle, 0, new Uint8Array(2000))
+  const bytes = new Uint8Array(2000)
+  for (const handle of kept) {
+    native.readSync(handle, 0, bytes.buffer)
+    assert.ok(bytes.every((x) => x === 7))
+  }
+  release(...kept, ...again)
+  native.clearCache()
+})
+
 test('clearCache gives large blocks back to the system', () => {
   const before = native.stats().reservedBytes
   release(native.alloc(50_000_000))

@@ -19,20 +19,20 @@ export interface Recipe {
 
 export const recipe: Recipe = {
   seed: 1,
-  vocabulary: 1024,
+  vocabulary: 640,
   vision: {
-    layers: 6, preNormLayers: 2, width: 64, heads: 4, mlp: 128,
-    patchSizes: [4, 6, 8], basePatch: 6, posGrid: 12, maxPatches: 144,
+    layers: 6, preNormLayers: 2, width: 64, heads: 4, mlp: 64,
+    patchSizes: [4, 6], basePatch: 6, posGrid: 12, maxPatches: 144,
   },
   decoder: {
-    layers: 4, width: 96, heads: 4, kvHeads: [4, 2, 2, 1], ffn: 192, tied: true,
-    ropeTheta: 10_000, context: 128,
+    layers: 3, width: 96, heads: 3, kvHeads: [3, 3, 1], ffn: 192, tied: true,
+    ropeTheta: 100, context: 192,
   },
-  extended: { context: 512, ropeTheta: 50_000 },
-  language: { steps: 600, batch: 32, lr: 3e-3 },
-  extension: { steps: 40, batch: 8, lr: 6e-4 },
-  alignment: { steps: 1000, batch: 32, vision: 2e-3, projector: 2e-3 },
-  instruction: { steps: 400, batch: 32, textShare: 0.15, lr: 1e-3, vision: 5e-4 },
-  preference: { steps: 20, pairs: 160, batch: 8, lr: 2e-5, beta: 0.1 },
+  extended: { context: 512, ropeTheta: 1000 },
+  language: { steps: 1300, batch: 16, lr: 3e-3 },
+  extension: { steps: 15, batch: 4, lr: 3e-4 },
+  alignment: { steps: 800, batch: 32, vision: 3e-3, projector: 3e-3 },
+  instruction: { steps: 280, batch: 24, textShare: 0.15, lr: 2e-3, vision: 2e-3 },
+  preference: { steps: 16, pairs: 128, batch: 8, lr: 1e-5, beta: 0.1 },
   evaluation: { scenes: 150 },
 }

@@ -57,9 +57,15 @@ export class ChatEncoder {
     return { ids, images: image ? [image.image] : [] }
   }
 
-  /** A dialogue; answers are marked for the loss. `context` and the image stand before the first question. */
-  dialogue(turns: readonly Turn[], options: { context?: string; image?: { image: EncodedImage; tokens: number } } = {}): Sample<EncodedImage> {
-    const { ids, mask, span } = this.#encode(turns, options.context, options.image, false)
+  /**
+   * A dialogue; answers are marked for the loss. Before the first question stands an image, a picture in words in the
+   * image's place (`grid`), or a description (`context`).
+   */
+  dialogue(
+    turns: readonly Turn[],
+    options: { context?: string; grid?: readonly string[]; image?: { image: EncodedImage; tokens: number } } = {},
+  ): Sample<EncodedImage> {
+    const { ids, mask, span } = this.#encode(turns, options.context, options.image ?? options.grid, false)
     return { ids, mask, ...(options.image ? { spans: [span!], images: [options.image.image] } : {}) }
   }
 
@@ -68,7 +74,7 @@ export class ChatEncoder {
     return { ids: [this.#id.bos, ...this.tokenizer.encode(text)] }
   }
 
-  #encode(turns: readonly Turn[], context: string | undefined, image: { tokens: number } | undefined, open: boolean): {
+  #encode(turns: readonly Turn[], context: string | undefined, image: { tokens: number } | readonly string[] | undefined, open: boolean): {
     ids: number[]
     mask: number[]
     span: { start: number; end: number } | undefined
@@ -87,8 +93,10 @@ export class ChatEncoder {
       push([id.user], 0)
       if (i === 0 && image) {
         push([id.imageStart], 0)
-        span = { start: ids.length, end: ids.length + image.tokens }
-        push(new Array<number>(image.tokens).fill(id.image), 0)
+        const start = ids.length
+        if ('tokens' in image) push(new Array<number>(image.tokens).fill(id.image), 0)
+        else for (const word of image) push(this.#text(` ${word}`), 0)
+        span = { start, end: ids.length }
         push([id.imageEnd], 0)
       }
       push(this.#text(i === 0 && context ? `${context}\n${turn.user}` : turn.user), 0)

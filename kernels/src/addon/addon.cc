@@ -166,7 +166,8 @@ NAN_METHOD(Init) {
   }
   shakti::Isa isa;
   if (!shakti::choose_isa(&isa)) {
-    return Nan::ThrowError("SHAKTI_CPU names an instruction set that this machine cannot run (portable, avx2, avx512 are known)");
+    return Nan::ThrowError(
+        "SHAKTI_CPU names an instruction set that this machine cannot run (portable, avx2, avx512 are known)");
   }
   b->buffer = store;
   Local<Object> out = Nan::New<Object>();
@@ -217,7 +218,8 @@ NAN_METHOD(Release) {
 NAN_METHOD(MakeGuard) {
   Binding* b = self(info);
   const double bytes = arg(info, 2);
-  if (!info[0]->IsObject() || !(bytes >= 0 && bytes < 1e15)) return Nan::ThrowTypeError("guard: needs an object, a handle and bytes");
+  if (!info[0]->IsObject() || !(bytes >= 0 && bytes < 1e15))
+    return Nan::ThrowTypeError("guard: needs an object, a handle and bytes");
   auto* guard = new Guard{b, {}, arg(info, 1), static_cast<int64_t>(bytes)};
   guard->owner.Reset(b->isolate, info[0].As<Object>());
   guard->owner.SetWeak(guard, on_weak, v8::WeakCallbackType::kParameter);
@@ -406,7 +408,9 @@ NAN_METHOD(Configure) {
     return;
   }
   Local<Object> o = info[0].As<Object>();
-  const auto get = [&](const char* key) { return Nan::Get(o, Nan::New(key).ToLocalChecked()).FromMaybe(Local<Value>(Nan::Undefined())); };
+  const auto get = [&](const char* key) {
+    return Nan::Get(o, Nan::New(key).ToLocalChecked()).FromMaybe(Local<Value>(Nan::Undefined()));
+  };
   env.stream.sync();
   Local<Value> v = get("threads");
   const auto bounded = [](Local<Value> n, int low, int high) {
@@ -450,7 +454,8 @@ NAN_METHOD(Configure) {
 
 NAN_METHOD(OpNames) {
   Local<v8::Array> out = Nan::New<v8::Array>(shakti::kOpCount);
-  for (int i = 0; i < shakti::kOpCount; ++i) Nan::Set(out, static_cast<uint32_t>(i), Nan::New(shakti::kOps[i].name).ToLocalChecked());
+  for (int i = 0; i < shakti::kOpCount; ++i)
+    Nan::Set(out, static_cast<uint32_t>(i), Nan::New(shakti::kOps[i].name).ToLocalChecked());
   info.GetReturnValue().Set(out);
 }
 

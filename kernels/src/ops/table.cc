@@ -3,6 +3,7 @@
 
 namespace shakti {
 
+// clang-format off
 #define DECLARE(name) \
   Status check_##name(const Args&); \
   namespace portable { void run_##name(const Args&, Context&); } \
@@ -33,5 +34,6 @@ const int kOpCount = sizeof(kOps) / sizeof(kOps[0]);
 const int kElementwiseCount = 0
 #include "elementwise/ops.inc"
     ;
+// clang-format on
 
 }  // namespace shakti

@@ -6,8 +6,24 @@
 
 #include "limits.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace shakti {
 namespace {
+
+// Under AddressSanitizer what lies behind the bytes asked for is forbidden ground, and a block is reused for the very
+// same number of bytes alone: a queued command may still be reading it by its old length.
+#ifdef __SANITIZE_ADDRESS__
+constexpr uint64_t kRedZone = 256;
+#define FORBID(start, bytes) ASAN_POISON_MEMORY_REGION(start, bytes)
+#define PERMIT(start, bytes) ASAN_UNPOISON_MEMORY_REGION(start, bytes)
+#else
+constexpr uint64_t kRedZone = 0;
+#define FORBID(start, bytes)
+#define PERMIT(start, bytes)
+#endif
 
 constexpr uint64_t kAlign = 64;
 constexpr uint64_t kSlab = 8u << 20;
@@ -19,12 +35,13 @@ constexpr uint64_t kHugePage = 2u << 20;
 Allocator::Allocator() : limit_(system_memory() / 10 * 9) {}
 
 Allocator::~Allocator() {
-  for (auto& [block, m] : large_) munmap(m.base, m.bytes);
-  for (auto& m : slabs_) munmap(m.base, m.bytes);
+  for (auto& [block, mapping] : large_) unmap(mapping);
+  for (auto& slab : slabs_) unmap(slab.mapping);
 }
 
 // Powers of two split in four: at most a quarter is wasted, and sizes that differ a little share blocks.
 uint64_t Allocator::size_class(uint64_t bytes) {
+  if (kRedZone > 0) return (bytes + kRedZone + kAlign - 1) / kAlign * kAlign;
   if (bytes <= 4 * kAlign) return bytes == 0 ? kAlign : (bytes + kAlign - 1) / kAlign * kAlign;
   const int top = 63 - __builtin_clzll(bytes - 1);
   const uint64_t step = uint64_t{1} << (top - 2);
@@ -47,18 +64,22 @@ char* Allocator::map(uint64_t size, Mapping* mapping) {
   return start;
 }
 
+void Allocator::unmap(const Mapping& mapping) {
+  PERMIT(mapping.base, mapping.bytes);
+  munmap(mapping.base, mapping.bytes);
+  stats_.reserved -= mapping.bytes;
+}
+
 void* Allocator::from_slab(uint64_t size) {
-  if (slab_left_ < size) {
+  if (slabs_.empty() || kSlab - slabs_.back().used < size) {
     Mapping mapping;
     char* start = map(kSlab, &mapping);
     if (start == nullptr) return nullptr;
-    slabs_.push_back(mapping);
-    slab_at_ = start;
-    slab_left_ = kSlab;
+    slabs_.push_back({mapping, start, 0});
   }
-  void* block = slab_at_;
-  slab_at_ += size;
-  slab_left_ -= size;
+  Slab& slab = slabs_.back();
+  void* block = slab.start + slab.used;
+  slab.used += size;
   return block;
 }
 
@@ -74,16 +95,18 @@ void* Allocator::allocate(uint64_t bytes) {
   const uint64_t size = size_class(bytes);
   if (limit_ != 0 && stats_.live + size > limit_) return nullptr;
   void* block = nullptr;
-  auto it = free_.find(size);
+  auto it = free_.find(kRedZone > 0 ? bytes : size);
   if (it != free_.end() && !it->second.empty()) {
     block = it->second.back();
     it->second.pop_back();
     stats_.cached -= size;
   } else {
-    if (limit_ != 0 && stats_.live + stats_.cached + size > limit_) return nullptr;  // the caller clears the cache and asks again
+    if (limit_ != 0 && stats_.live + stats_.cached + size > limit_)
+      return nullptr;  // the caller clears the cache and asks again
     block = size < kLarge ? from_slab(size) : from_system(size);
   }
   if (block == nullptr) return nullptr;
+  FORBID(static_cast<char*>(block) + bytes, size - bytes);
   stats_.live += size;
   stats_.peak = std::max(stats_.peak, stats_.live);
   return block;
@@ -91,23 +114,61 @@ void* Allocator::allocate(uint64_t bytes) {
 
 void Allocator::free(void* ptr, uint64_t bytes) {
   const uint64_t size = size_class(bytes);
-  free_[size].push_back(ptr);
+  free_[kRedZone > 0 ? bytes : size].push_back(ptr);
   stats_.live -= size;
   stats_.cached += size;
 }
 
 void Allocator::clear_cache() {
-  for (auto& [size, blocks] : free_) {
+  for (auto& [key, blocks] : free_) {
+    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
     if (size < kLarge) continue;
     for (void* block : blocks) {
       auto it = large_.find(block);
-      munmap(it->second.base, it->second.bytes);
-      stats_.reserved -= it->second.bytes;
+      unmap(it->second);
       stats_.cached -= size;
       large_.erase(it);
     }
     blocks.clear();
   }
+  clear_slabs();
+}
+
+// A slab can go when its free blocks add up to all that was ever handed out of it.
+void Allocator::clear_slabs() {
+  if (slabs_.empty()) return;
+  const Slab filling = slabs_.back();
+  std::sort(slabs_.begin(), slabs_.end(), [](const Slab& a, const Slab& b) { return a.start < b.start; });
+  const auto slab_of = [&](void* block) {
+    const auto after = std::upper_bound(slabs_.begin(), slabs_.end(), block,
+                                        [](void* b, const Slab& slab) { return static_cast<char*>(b) < slab.start; });
+    return static_cast<size_t>(after - slabs_.begin()) - 1;
+  };
+  std::vector<uint64_t> idle(slabs_.size(), 0);
+  for (auto& [key, blocks] : free_) {
+    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
+    for (void* block : blocks) idle[slab_of(block)] += size;
+  }
+  const auto whole = [&](size_t i) { return idle[i] == slabs_[i].used; };
+  for (auto& [key, blocks] : free_) {
+    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
+    const auto kept = std::remove_if(blocks.begin(), blocks.end(), [&](void* b) { return whole(slab_of(b)); });
+    stats_.cached -= size * static_cast<uint64_t>(blocks.end() - kept);
+    blocks.erase(kept, blocks.end());
+  }
+  std::vector<Slab> left;
+  bool filling_left = false;
+  for (size_t i = 0; i < slabs_.size(); ++i) {
+    if (whole(i)) {
+      unmap(slabs_[i].mapping);
+    } else if (slabs_[i].start == filling.start) {
+      filling_left = true;
+    } else {
+      left.push_back(slabs_[i]);
+    }
+  }
+  if (filling_left) left.push_back(filling);
+  slabs_ = std::move(left);
 }
 
 }  // namespace shakti

@@ -27,7 +27,8 @@ class Allocator {
   void* allocate(uint64_t bytes);
   // `bytes` as asked for.
   void free(void* ptr, uint64_t bytes);
-  // Gives free large blocks back to the system. The caller has seen to it that no queued command uses them.
+  // Gives large blocks and slabs of which nothing is in use back to the system. The caller has seen to it that no
+  // queued command uses them.
   void clear_cache();
   void set_limit(uint64_t bytes) { limit_ = bytes; }
   uint64_t limit() const { return limit_; }
@@ -43,13 +44,18 @@ class Allocator {
     void* base;
     uint64_t bytes;
   };
+  struct Slab {
+    Mapping mapping;
+    char* start;
+    uint64_t used;  // handed out at some time, in blocks that lie one behind the other
+  };
   // At least `size` bytes that start on a huge page when they fill one; counted as reserved. base null: none left.
   char* map(uint64_t size, Mapping* mapping);
+  void unmap(const Mapping& mapping);
+  void clear_slabs();
   std::map<uint64_t, std::vector<void*>> free_;  // class -> blocks
   std::map<void*, Mapping> large_;               // block -> its own mapping
-  std::vector<Mapping> slabs_;
-  char* slab_at_ = nullptr;
-  uint64_t slab_left_ = 0;
+  std::vector<Slab> slabs_;                      // the last one is being filled
   uint64_t limit_;
   Stats stats_;
 };

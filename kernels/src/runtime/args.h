@@ -18,7 +18,10 @@ struct Operand {
   DType dtype;
 
   SHAKTI_INLINE bool present() const { return data != nullptr; }
-  template <class T> SHAKTI_INLINE T* ptr() const { return static_cast<T*>(data); }
+  template <class T>
+  SHAKTI_INLINE T* ptr() const {
+    return static_cast<T*>(data);
+  }
   SHAKTI_INLINE int64_t size(int d) const { return shape[d < 0 ? d + ndim : d]; }
   SHAKTI_INLINE int64_t stride(int d) const { return strides[d < 0 ? d + ndim : d]; }
   SHAKTI_INLINE int64_t numel() const {
@@ -39,13 +42,13 @@ struct Operand {
 };
 
 struct Args {
-  const Operand* in;   // n_in operands in the order of the OP line
-  const Operand* out;  // n_out operands
-  const double* attrs; // in the order of the OP line; a list is stored as its length, then its elements
+  const Operand* in;    // n_in operands in the order of the OP line
+  const Operand* out;   // n_out operands
+  const double* attrs;  // in the order of the OP line; a list is stored as its length, then its elements
   int32_t n_in;
   int32_t n_out;
   int32_t n_attrs;
-  void* workspace;     // workspace_<op>(args) bytes, 64-byte aligned; null while checking
+  void* workspace;  // workspace_<op>(args) bytes, 64-byte aligned; null while checking
 
   // For attributes before the first list.
   SHAKTI_INLINE int64_t attr_int(int i) const { return static_cast<int64_t>(attrs[i]); }

@@ -14,8 +14,8 @@ inline Status want_same_shape(const Operand& a, const char* an, const Operand& b
   if (!a.present() || !b.present()) return {};
   SHAKTI_CHECK(a.ndim == b.ndim, shape, "%s has %d dimensions, %s %d", an, a.ndim, bn, b.ndim);
   for (int d = 0; d < a.ndim; ++d) {
-    SHAKTI_CHECK(a.shape[d] == b.shape[d], shape, "%s has size %lld at dim %d, %s %lld", an, static_cast<long long>(a.shape[d]), d,
-                 bn, static_cast<long long>(b.shape[d]));
+    SHAKTI_CHECK(a.shape[d] == b.shape[d], shape, "%s has size %lld at dim %d, %s %lld", an,
+                 static_cast<long long>(a.shape[d]), d, bn, static_cast<long long>(b.shape[d]));
   }
   return {};
 }
@@ -27,7 +27,8 @@ inline Status want_same_dtype(const Operand& a, const char* an, const Operand& b
 }
 
 inline Status want_float(const Operand& o, const char* name) {
-  SHAKTI_CHECK(!o.present() || dtype_is_float(o.dtype), dtype, "%s must be floating, got %s", name, dtype_name(o.dtype));
+  SHAKTI_CHECK(!o.present() || dtype_is_float(o.dtype), dtype, "%s must be floating, got %s", name,
+               dtype_name(o.dtype));
   return {};
 }
 
@@ -37,7 +38,8 @@ inline Status want_dtype(const Operand& o, const char* name, DType t) {
 }
 
 inline Status want_index(const Operand& o, const char* name) {
-  SHAKTI_CHECK(o.dtype == DType::i32 || o.dtype == DType::i64, dtype, "%s must be i32 or i64, got %s", name, dtype_name(o.dtype));
+  SHAKTI_CHECK(o.dtype == DType::i32 || o.dtype == DType::i64, dtype, "%s must be i32 or i64, got %s", name,
+               dtype_name(o.dtype));
   return {};
 }
 

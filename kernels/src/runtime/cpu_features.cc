@@ -60,12 +60,9 @@ bool isa_available(Isa isa) {
   const Features& f = features();
   const bool avx2 = f.avx2 && f.fma && f.f16c && f.bmi2;
   switch (isa) {
-    case Isa::avx512:
-      return avx2 && f.avx512;
-    case Isa::avx2:
-      return avx2;
-    default:
-      return true;
+    case Isa::avx512: return avx2 && f.avx512;
+    case Isa::avx2: return avx2;
+    default: return true;
   }
 }
 

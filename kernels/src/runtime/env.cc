@@ -148,7 +148,8 @@ void Env::set_late_error() {
 bool Env::refuse_if_failed(const char* op) {
   if (!stream.failed()) return false;
   set_late_error();
-  last_error.message += std::string(". Issued before '") + op + "'; the stream takes no more commands until resetDevice()";
+  last_error.message +=
+      std::string(". Issued before '") + op + "'; the stream takes no more commands until resetDevice()";
   return true;
 }
 
@@ -170,7 +171,8 @@ double Env::add(Storage storage) {
     storage.generation = storages_[index].generation;
   } else {
     index = static_cast<uint32_t>(storages_.size());
-    if (index >= kIndexSpan) return refuse(Status::out_of_memory, "alloc", "2^24 tensors are alive; free some (tidy, dispose)");
+    if (index >= kIndexSpan)
+      return refuse(Status::out_of_memory, "alloc", "2^24 tensors are alive; free some (tidy, dispose)");
     storages_.emplace_back();
   }
   storage.live = true;
@@ -189,7 +191,8 @@ void* Env::allocate(const char* op, uint64_t bytes) {
     fail(Status::out_of_memory, op,
          "asked for " + format_bytes(bytes) + "; live " + format_bytes(allocator.stats().live) + " in " +
              std::to_string(live_) + " storages, cached " + format_bytes(allocator.stats().cached) + ", limit " +
-             format_bytes(allocator.limit()) + ". Free tensors (tidy, dispose), use smaller batches, or setMemoryLimit()");
+             format_bytes(allocator.limit()) +
+             ". Free tensors (tidy, dispose), use smaller batches, or setMemoryLimit()");
   }
   return p;
 }
@@ -224,8 +227,8 @@ double Env::map_file(const char* path, double offset, double bytes) {
   if (!S_ISREG(info.st_mode) || info.st_size < at + n) {
     close(fd);
     return refuse(Status::value, "mapFile",
-                std::string(path) + " has " + std::to_string(info.st_size) + " bytes, wanted " + std::to_string(n) +
-                    " from " + std::to_string(at));
+                  std::string(path) + " has " + std::to_string(info.st_size) + " bytes, wanted " + std::to_string(n) +
+                      " from " + std::to_string(at));
   }
   const int64_t page = sysconf(_SC_PAGESIZE);
   const int64_t lead = at % page;
@@ -272,9 +275,11 @@ char* Env::resolve(const char* op, double handle, double offset, uint64_t bytes)
     return nullptr;
   }
   int64_t at;
-  if (!to_int(offset, 0, kMaxInt, &at) || static_cast<uint64_t>(at) > s->bytes || bytes > s->bytes - static_cast<uint64_t>(at)) {
+  if (!to_int(offset, 0, kMaxInt, &at) || static_cast<uint64_t>(at) > s->bytes ||
+      bytes > s->bytes - static_cast<uint64_t>(at)) {
     fail(Status::shape, op,
-         "bytes " + std::to_string(offset) + " .. +" + std::to_string(bytes) + " lie outside a storage of " + std::to_string(s->bytes));
+         "bytes " + std::to_string(offset) + " .. +" + std::to_string(bytes) + " lie outside a storage of " +
+             std::to_string(s->bytes));
     return nullptr;
   }
   return s->data + at;
@@ -313,7 +318,8 @@ bool Env::refuse_overlap(const Op& op, bool pointwise, int64_t n_in) {
 }
 
 bool Env::submit(const double* source, int64_t length, double* reply) {
-  if (length < 4 || length > static_cast<int64_t>(record_.size())) return fail(Status::value, "submit", "bad record length");
+  if (length < 4 || length > static_cast<int64_t>(record_.size()))
+    return fail(Status::value, "submit", "bad record length");
   std::memcpy(record_.data(), source, static_cast<size_t>(length) * sizeof(double));
   const double* r = record_.data();
   int64_t code, n_in, n_out, n_attrs;
@@ -322,8 +328,8 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
   const OpSignature& signature = signatures()[static_cast<size_t>(code)];
   if (refuse_if_failed(op.name)) return false;
   if (!stream.start()) return fail(Status::internal, op.name, "the system gives no thread to run commands on");
-  if (!to_int(r[1], 0, kMaxOperands, &n_in) || !to_int(r[2], 0, kMaxOperands, &n_out) || !to_int(r[3], 0, length, &n_attrs) ||
-      !signature.in.accepts(n_in) || !signature.out.accepts(n_out)) {
+  if (!to_int(r[1], 0, kMaxOperands, &n_in) || !to_int(r[2], 0, kMaxOperands, &n_out) ||
+      !to_int(r[3], 0, length, &n_attrs) || !signature.in.accepts(n_in) || !signature.out.accepts(n_out)) {
     return fail(Status::value, op.name, "wrong number of operands or attributes");
   }
 
@@ -365,7 +371,8 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
       }
     }
     const int64_t size = static_cast<int64_t>(dtype_size(o.dtype));
-    if (last >= kMaxInt / size || numel >= kMaxInt / size) return fail(Status::shape, op.name, "the size of an operand overflows");
+    if (last >= kMaxInt / size || numel >= kMaxInt / size)
+      return fail(Status::shape, op.name, "the size of an operand overflows");
     largest = std::max(largest, numel);
     writes |= output && numel > 0;
     if (output && r[at] == 0) {

@@ -26,8 +26,9 @@ class Env {
   Env();
   ~Env();
 
-  // Checks and issues the record in `buffer` (runtime/op.h and packages/tensor/src/native/encode.ts describe it); handles
-  // of new outputs are written into `reply`, which is the buffer that JavaScript reads. False: see last_error().
+  // Checks and issues the record in `buffer` (runtime/op.h and packages/tensor/src/native/encode.ts describe it);
+  // handles of new outputs are written into `reply`, which is the buffer that JavaScript reads. False: see
+  // last_error().
   bool submit(const double* record, int64_t length, double* reply);
 
   // A handle, or -1.
@@ -74,8 +75,8 @@ class Env {
   std::vector<uint32_t> free_;
   std::vector<double> record_;  // the record is copied out before it is checked: JavaScript could change it meanwhile
   std::vector<Operand> operands_;
-  std::vector<int64_t> fresh_;    // places in the record of outputs to allocate
-  std::vector<double> handles_;   // of those outputs
+  std::vector<int64_t> fresh_;   // places in the record of outputs to allocate
+  std::vector<double> handles_;  // of those outputs
   std::vector<int32_t> by_address_;
   int64_t live_ = 0;
 };

@@ -3,13 +3,15 @@
 //   OP(name, "inputs", "outputs", "attrs", cost)
 //     inputs, outputs: comma-separated names; `bias?` may be absent; `xs*` (last) takes any number of tensors
 //     attrs: comma-separated `name:int|float|bool|ints|floats`; a list is stored as its length, then its elements
-//     cost: estimated nanoseconds per element of the largest operand on one thread (decides what may run on the caller's thread)
+//     cost: estimated nanoseconds per element of the largest operand on one thread (decides what may run on the
+//     caller's thread)
 //   OP_WS(...): the same, and the op has a workspace
 //
 // For each line there must be, with these exact names:
-//   namespace shakti        Status check_<name>(const Args&)          ops/<family>/op.cc   pure; shapes, dtypes, attributes
-//   namespace shakti        size_t workspace_<name>(const Args&)      ops/<family>/op.cc   OP_WS only
-//   namespace SHAKTI_ISA_NS void run_<name>(const Args&, Context&)    ops/<family>/cpu.cc  compiled once per instruction set
+//   namespace shakti        Status check_<name>(const Args&)          ops/<family>/op.cc   pure; shapes, dtypes,
+//   attributes namespace shakti        size_t workspace_<name>(const Args&)      ops/<family>/op.cc   OP_WS only
+//   namespace SHAKTI_ISA_NS void run_<name>(const Args&, Context&)    ops/<family>/cpu.cc  compiled once per
+//   instruction set
 // A check must establish everything that its kernel relies on: TypeScript is not trusted. Operands arrive with
 // their bounds already checked against their storage, attrs with the right count and finite.
 #pragma once

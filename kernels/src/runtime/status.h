@@ -26,7 +26,7 @@ struct Status {
 }  // namespace shakti
 
 // In a check: SHAKTI_CHECK(a.ndim == 2, shape, "a must be 2-D, has %d dimensions", a.ndim)
-#define SHAKTI_CHECK(condition, code, ...) \
-  do { \
+#define SHAKTI_CHECK(condition, code, ...)                                                 \
+  do {                                                                                     \
     if (!(condition)) return ::shakti::Status::error(::shakti::Status::code, __VA_ARGS__); \
   } while (0)

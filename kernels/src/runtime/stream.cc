@@ -79,15 +79,16 @@ void Stream::CommandDeleter::operator()(Command* c) const {
 
 void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
   ++commands;
-  const bool small = inline_mode == InlineMode::always ||
-                     (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
+  const bool small =
+      inline_mode == InlineMode::always || (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
   if (small && idle()) {
     ++inlined;
     call(op, args);
     return;
   }
   const size_t operands = static_cast<size_t>(args.n_in + args.n_out);
-  const size_t bytes = sizeof(Command) + operands * sizeof(Operand) + static_cast<size_t>(args.n_attrs) * sizeof(double);
+  const size_t bytes =
+      sizeof(Command) + operands * sizeof(Operand) + static_cast<size_t>(args.n_attrs) * sizeof(double);
   void* memory = std::malloc(bytes);
   if (memory == nullptr) {
     fail(op.name, "out of memory for the command itself");

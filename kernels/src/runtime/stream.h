@@ -31,8 +31,8 @@ class Stream {
 
   // Starts the executor if it is not there yet. False when the system gives no thread.
   bool start();
-  // Runs an op: at once on this thread when the stream is idle and the op is tiny (`nanoseconds` estimated), else queued.
-  // `args` points into memory that this call copies. After start().
+  // Runs an op: at once on this thread when the stream is idle and the op is tiny (`nanoseconds` estimated), else
+  // queued. `args` points into memory that this call copies. After start().
   void submit(const Op& op, const Args& args, double nanoseconds);
   // Queues something that is not an op (a copy in, a copy out, an unmapping), in order with the ops. After start().
   void enqueue(std::function<void()> task);
@@ -81,11 +81,11 @@ class Stream {
   std::deque<CommandPtr> queue_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::atomic<int64_t> pending_{0};   // issued and not yet finished
-  std::atomic<int64_t> queued_{0};    // what the executor has not taken
-  bool sleeping_ = false;             // the executor; who wakes it sets this back
+  std::atomic<int64_t> pending_{0};  // issued and not yet finished
+  std::atomic<int64_t> queued_{0};   // what the executor has not taken
+  bool sleeping_ = false;            // the executor; who wakes it sets this back
   bool syncing_ = false;
-  double waiting_nanoseconds_ = 0;    // estimated work behind a sleeping executor; the issuing thread's own
+  double waiting_nanoseconds_ = 0;  // estimated work behind a sleeping executor; the issuing thread's own
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
   StreamError error_;

@@ -1,5 +1,6 @@
-// exp, log, tanh, erf and their kin on f32 lanes. Polynomials fitted for this project (least squares on Chebyshev nodes);
-// worst errors against libm in f64 (kernels/test/cc/math_test.cc): exp and log 1 ulp, tanh and erf 1.4 ulp, sigmoid 2 ulp.
+// exp, log, tanh, erf and their kin on f32 lanes. Polynomials fitted for this project (least squares on Chebyshev
+// nodes); worst errors against libm in f64 (kernels/test/cc/math_test.cc): exp and log 1 ulp, tanh and erf 1.4 ulp,
+// sigmoid 2 ulp.
 #pragma once
 #include <cmath>
 
@@ -35,15 +36,15 @@ SHAKTI_INLINE vf vexp(vf x) {
 }
 
 SHAKTI_INLINE vf vlog(vf x) {
-  constexpr float c[] = {3.333333119e-01f, -2.499998905e-01f, 2.000070748e-01f, -1.666848024e-01f, 1.424993647e-01f,
-                         -1.241105066e-01f, 1.166151156e-01f, -1.157120099e-01f, 7.149753014e-02f};
+  constexpr float c[] = {3.333333119e-01f,  -2.499998905e-01f, 2.000070748e-01f,  -1.666848024e-01f, 1.424993647e-01f,
+                         -1.241105066e-01f, 1.166151156e-01f,  -1.157120099e-01f, 7.149753014e-02f};
   // Subnormals are brought into range first.
   const vi tiny = x < splat(1.17549435e-38f);
   const vf scaled = select(tiny, x * 33554432.0f, x);
   const vi bits = (vi)scaled;
   // Mantissa in [sqrt(1/2), sqrt(2)). Unsigned, because the patterns of negative x wrap around.
   vi e = (vi)((vu)bits - 0x3f3504f3u) >> 23;
-  const vf m = (vf)(bits - (e << 23));
+  const vf m = (vf)((vu)bits - ((vu)e << 23));
   e = e - (tiny & 25);
   const vf f = m - 1.0f;
   const vf k = __builtin_convertvector(e, vf);
@@ -72,8 +73,9 @@ SHAKTI_INLINE vf vtanh(vf x) {
 SHAKTI_INLINE vf verf(vf x) {
   constexpr float inner[] = {1.283791666e-01f, -3.761263361e-01f, 1.128369274e-01f, -2.685921135e-02f,
                              5.200501744e-03f, -8.136074855e-04f, 8.339971991e-05f};
-  constexpr float outer[] = {2.878470754e-04f, -1.130101164e+00f, -6.320545992e-01f, -1.098623549e-01f, 2.629588765e-02f,
-                             -4.714967859e-03f, 5.871673612e-04f, -4.490214175e-05f, 1.578091528e-06f};
+  constexpr float outer[] = {2.878470754e-04f,  -1.130101164e+00f, -6.320545992e-01f,
+                             -1.098623549e-01f, 2.629588765e-02f,  -4.714967859e-03f,
+                             5.871673612e-04f,  -4.490214175e-05f, 1.578091528e-06f};
   const vf a = vabs(x);
   const vf small = vfma(polynomial(x * x, inner), x, x);
   // 1 - erfc, erfc by its logarithm.

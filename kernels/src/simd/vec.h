@@ -1,7 +1,7 @@
-// f32 lanes as compiler vectors: 4 (portable), 8 (AVX2) or 16 (AVX-512), chosen by the flags that a kernel file is compiled
-// with. Arithmetic is written with plain operators, which are never fused (-ffp-contract=off): what is to be one instruction
-// says vfma. Tails go through the same vector code by partial loads and stores, so that an element's value never depends on
-// where in a row it stands.
+// f32 lanes as compiler vectors: 4 (portable), 8 (AVX2) or 16 (AVX-512), chosen by the flags that a kernel file is
+// compiled with. Arithmetic is written with plain operators, which are never fused (-ffp-contract=off): what is to be
+// one instruction says vfma. Tails go through the same vector code by partial loads and stores, so that an element's
+// value never depends on where in a row it stands.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -186,6 +186,10 @@ SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t s
     const float* p = o.ptr<float>() + at;
     if (stride == 1) {
       std::memcpy(to, p, static_cast<size_t>(n) * 4);
+    } else if (stride == 0) {
+      // With nothing to gather there may be nothing at p.
+      const float v = n > 0 ? p[0] : 0;
+      for (int64_t i = 0; i < n; ++i) to[i] = v;
     } else {
       for (int64_t i = 0; i < n; ++i) to[i] = p[i * stride];
     }
@@ -201,8 +205,10 @@ SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t s
       for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
     }
     const vf v = o.dtype == DType::bf16 ? from_bf16(h) : from_f16(h);
-    if (m == W) store(to + i, v);
-    else store_part(to + i, v, m);
+    if (m == W)
+      store(to + i, v);
+    else
+      store_part(to + i, v, m);
   }
 }
 
@@ -237,8 +243,10 @@ SHAKTI_INLINE void lanes(int64_t n, const F& f) {
 }
 SHAKTI_INLINE vf load_n(const float* p, int64_t n, bool part) { return part ? load_part(p, n) : load(p); }
 SHAKTI_INLINE void store_n(float* p, vf v, int64_t n, bool part) {
-  if (part) store_part(p, v, n);
-  else store(p, v);
+  if (part)
+    store_part(p, v, n);
+  else
+    store(p, v);
 }
 
 // Offset in elements of the row-major place `i` of `shape` seen through `strides`.

@@ -1,5 +1,12 @@
 // Multi-head attention: grouped queries, QK-norm, rotary positions, packed sequences, KV cache.
-import { rmsNorm, rope, scaledDotProductAttention, ShapeError, ShaktiError, type Tensor } from '@shakti/tensor'
+import {
+  rmsNorm,
+  rope,
+  scaledDotProductAttention,
+  ShapeError,
+  ShaktiError,
+  type Tensor,
+} from '@shakti/tensor'
 import { initOnes, type Initializer } from './init.js'
 import type { KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
@@ -71,9 +78,21 @@ export class Attention extends Module {
 
   constructor(readonly config: AttentionConfig) {
     super()
-    const { width, heads, kvHeads = heads, headDim = width / heads, bias = true, qkNorm = 'none', eps = 1e-6, outInit } = config
+    const {
+      width,
+      heads,
+      kvHeads = heads,
+      headDim = width / heads,
+      bias = true,
+      qkNorm = 'none',
+      eps = 1e-6,
+      outInit,
+    } = config
     if (!Number.isInteger(headDim) || heads % kvHeads !== 0) {
-      throw new ShaktiError('Attention', `width ${width}, heads ${heads} and kvHeads ${kvHeads} do not divide evenly.`)
+      throw new ShaktiError(
+        'Attention',
+        `width ${width}, heads ${heads} and kvHeads ${kvHeads} do not divide evenly.`,
+      )
     }
     this.heads = heads
     this.kvHeads = kvHeads
@@ -81,14 +100,23 @@ export class Attention extends Module {
     this.qProj = new Linear(width, heads * headDim, { bias })
     this.kProj = new Linear(width, kvHeads * headDim, { bias })
     this.vProj = new Linear(width, kvHeads * headDim, { bias })
-    this.outProj = new Linear(heads * headDim, width, { bias, ...(outInit ? { init: outInit } : {}) })
+    this.outProj = new Linear(heads * headDim, width, {
+      bias,
+      ...(outInit ? { init: outInit } : {}),
+    })
     const norm = (n: number): HeadNorm | undefined =>
       qkNorm === 'none' ? undefined : new HeadNorm(qkNorm === 'head' ? headDim : n * headDim, eps)
     this.qNorm = norm(heads)
     this.kNorm = norm(kvHeads)
   }
 
-  #heads(x: Tensor, projection: Linear, n: number, norm: HeadNorm | undefined, rotary: RotaryTable | undefined): Tensor {
+  #heads(
+    x: Tensor,
+    projection: Linear,
+    n: number,
+    norm: HeadNorm | undefined,
+    rotary: RotaryTable | undefined,
+  ): Tensor {
     const [b, l] = x.shape as [number, number]
     let y = projection.forward(x)
     if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
@@ -102,9 +130,16 @@ export class Attention extends Module {
     const { rotary, mask, cuSeqlens, cache, layer = 0 } = inputs
     const { causal = false, window } = this.config
     if (x.ndim !== 3 || x.shape[2] !== this.config.width) {
-      throw new ShapeError('Attention', `x must be [batch, length, width ${this.config.width}], got ${x.describe()}.`, [x.shape])
+      throw new ShapeError(
+        'Attention',
+        `x must be [batch, length, width ${this.config.width}], got ${x.describe()}.`,
+        [x.shape],
+      )
     }
-    if (rotary && (rotary.cos.shape[1] !== x.shape[1] || rotary.cos.shape[2] !== this.headDim / 2)) {
+    if (
+      rotary &&
+      (rotary.cos.shape[1] !== x.shape[1] || rotary.cos.shape[2] !== this.headDim / 2)
+    ) {
       throw new ShapeError(
         'Attention',
         `rotary must be [1 or batch, length ${x.shape[1]}, head dim / 2 = ${this.headDim / 2}], got ${rotary.cos.describe()}.`,

@@ -22,7 +22,11 @@ export interface BlockConfig {
 }
 
 export class TransformerBlock extends Module {
-  static override names = { attn: 'self_attn', norm1: 'input_layernorm', norm2: 'post_attention_layernorm' }
+  static override names = {
+    attn: 'self_attn',
+    norm1: 'input_layernorm',
+    norm2: 'post_attention_layernorm',
+  }
   readonly norm1: LayerNorm | RMSNorm
   readonly attn: Attention
   readonly norm2: LayerNorm | RMSNorm

@@ -1,5 +1,12 @@
 // @shakti/nn: layers on @shakti/tensor.
-export { Module, ModuleList, Sequential, StateDictError, type Layer, type StateDict } from './module.js'
+export {
+  Module,
+  ModuleList,
+  Sequential,
+  StateDictError,
+  type Layer,
+  type StateDict,
+} from './module.js'
 export { Parameter, parameter, UninitialisedError, type ParameterOptions } from './parameter.js'
 export { meta } from './meta.js'
 export { matchesPattern, snakeCase } from './names.js'
@@ -17,7 +24,14 @@ export {
   SwiGLU,
   type LinearOptions,
 } from './layers.js'
-export { angles2d, frequencies, RotaryEmbedding, rotaryTable2d, type RopeScaling, type RotaryTable } from './rope.js'
+export {
+  angles2d,
+  frequencies,
+  RotaryEmbedding,
+  rotaryTable2d,
+  type RopeScaling,
+  type RotaryTable,
+} from './rope.js'
 export { interpolationMatrix, PositionBias2d } from './positionBias.js'
 export { KVCache } from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'

@@ -1,5 +1,5 @@
-// Initial values. PAPER.md 6.1 and 6.3: matrices and tables from a normal distribution with deviation 0.02, cut at two
-// deviations; biases 0; norms 1.
+// Initial values: matrices from a normal distribution with deviation 1 / sqrt(fan in), which is the usual 0.02 at the paper's
+// widths and keeps narrow models alive; tables 0.02 (PAPER.md 6.3), all cut at two deviations; biases 0; norms 1.
 import { ones, truncatedNormal, zeros, type DeviceName, type Tensor } from '@shakti/tensor'
 
 export type Initializer = (shape: readonly number[], device: DeviceName) => Tensor
@@ -14,4 +14,5 @@ export const initNormal =
     truncatedNormal(shape, { std, low: -2 * std, high: 2 * std }, { device })
 
 /** Deviation 1 / sqrt(fan in), of a matrix [out, in]: keeps the size of activations in narrow models. */
-export const initFanIn = (): Initializer => (shape, device) => initNormal(1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)))(shape, device)
+export const initFanIn = (): Initializer => (shape, device) =>
+  initNormal(1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)))(shape, device)

@@ -25,8 +25,15 @@ export class KVCache {
     const [batch, n, heads, dim] = k.shape as [number, number, number, number]
     const end = this.#length + n
     let cache = this.#layers[layer]
-    if (cache && (cache.k.shape[0] !== batch || cache.k.shape[2] !== heads || cache.k.shape[3] !== dim)) {
-      throw new ShapeError('KVCache', `layer ${layer} holds ${cache.k.describe()}, got ${k.describe()}.`, [cache.k.shape, k.shape])
+    if (
+      cache &&
+      (cache.k.shape[0] !== batch || cache.k.shape[2] !== heads || cache.k.shape[3] !== dim)
+    ) {
+      throw new ShapeError(
+        'KVCache',
+        `layer ${layer} holds ${cache.k.describe()}, got ${k.describe()}.`,
+        [cache.k.shape, k.shape],
+      )
     }
     if (!cache || cache.k.shape[1]! < end) {
       const room = Math.max(this.capacity, end, 2 * (cache?.k.shape[1] ?? 0))

@@ -20,7 +20,10 @@ export class LoRALinear extends Module {
     super()
     const [out, width] = base.weight.shape as [number, number]
     if (!Number.isInteger(rank) || rank < 1 || rank > Math.min(out, width)) {
-      throw new ShaktiError('LoRA', `rank must be an integer from 1 to ${Math.min(out, width)}, got ${rank}.`)
+      throw new ShaktiError(
+        'LoRA',
+        `rank must be an integer from 1 to ${Math.min(out, width)}, got ${rank}.`,
+      )
     }
     this.base = base
     base.freeze()
@@ -31,7 +34,9 @@ export class LoRALinear extends Module {
 
   forward(x: Tensor): Tensor {
     const y = this.base.forward(x)
-    return this.#merged ? y : y.add(x.linear(this.loraA.ready(x.device)).linear(this.loraB).mul(this.scale))
+    return this.#merged
+      ? y
+      : y.add(x.linear(this.loraA.ready(x.device)).linear(this.loraB).mul(this.scale))
   }
 
   #addUpdate(sign: number): void {
@@ -57,7 +62,12 @@ export class LoRALinear extends Module {
  * the new matrices are then all that trains.
  * @returns the new layers, by path
  */
-export function addLora(model: Module, patterns: readonly string[], rank: number, options: { alpha?: number } = {}): Map<string, LoRALinear> {
+export function addLora(
+  model: Module,
+  patterns: readonly string[],
+  rank: number,
+  options: { alpha?: number } = {},
+): Map<string, LoRALinear> {
   const added = new Map<string, LoRALinear>()
   const inside = [...model.namedModules()]
   for (const [path, parent] of inside) {
@@ -70,6 +80,7 @@ export function addLora(model: Module, patterns: readonly string[], rank: number
       added.set(name, lora)
     }
   }
-  if (added.size === 0) throw new ShaktiError('addLora', `no Linear fits ${patterns.map((p) => `'${p}'`).join(', ')}.`)
+  if (added.size === 0)
+    throw new ShaktiError('addLora', `no Linear fits ${patterns.map((p) => `'${p}'`).join(', ')}.`)
   return added
 }

@@ -23,7 +23,11 @@ export function meta<T>(build: () => T): T {
   try {
     const made = build()
     const named = made as T & Partial<Named>
-    if (typeof named === 'object' && named !== null && typeof named.namedParameters === 'function') {
+    if (
+      typeof named === 'object' &&
+      named !== null &&
+      typeof named.namedParameters === 'function'
+    ) {
       for (const [path, p] of named.namedParameters()) p.path = path
     }
     return made

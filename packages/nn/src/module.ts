@@ -13,10 +13,19 @@ export class StateDictError extends ShaktiError {
   readonly unexpected: readonly string[]
   readonly mismatched: readonly string[]
 
-  constructor(missing: readonly string[], unexpected: readonly string[], mismatched: readonly string[]) {
+  constructor(
+    missing: readonly string[],
+    unexpected: readonly string[],
+    mismatched: readonly string[],
+  ) {
     const part = (title: string, names: readonly string[]): string =>
-      names.length === 0 ? '' : `\n  ${title} (${names.length}): ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', ...' : ''}`
-    super('loadStateDict', `the names or shapes do not fit; nothing was loaded.${part('missing', missing)}${part('unexpected', unexpected)}${part('wrong shape', mismatched)}`)
+      names.length === 0
+        ? ''
+        : `\n  ${title} (${names.length}): ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', ...' : ''}`
+    super(
+      'loadStateDict',
+      `the names or shapes do not fit; nothing was loaded.${part('missing', missing)}${part('unexpected', unexpected)}${part('wrong shape', mismatched)}`,
+    )
     this.missing = missing
     this.unexpected = unexpected
     this.mismatched = mismatched
@@ -44,10 +53,14 @@ export abstract class Module {
   /** This module and all below it, by path (`vision.blocks.3.attn`). */
   *namedModules(prefix = ''): Generator<readonly [string, Module]> {
     yield [prefix, this]
-    for (const [key, child] of this.children()) yield* child.namedModules(prefix ? `${prefix}.${key}` : key)
+    for (const [key, child] of this.children())
+      yield* child.namedModules(prefix ? `${prefix}.${key}` : key)
   }
 
-  *#walk(prefix: string, name: (module: Module, key: string) => string): Generator<readonly [string, Parameter]> {
+  *#walk(
+    prefix: string,
+    name: (module: Module, key: string) => string,
+  ): Generator<readonly [string, Parameter]> {
     for (const [key, value] of this.#fields()) {
       const part = name(this, key)
       const path = part === '' ? prefix : prefix ? `${prefix}.${part}` : part
@@ -76,7 +89,12 @@ export abstract class Module {
   }
 
   #stateEntries(): (readonly [string, Parameter])[] {
-    return [...this.#walk('', (module, key) => (module.constructor as typeof Module).names[key] ?? snakeCase(key))]
+    return [
+      ...this.#walk(
+        '',
+        (module, key) => (module.constructor as typeof Module).names[key] ?? snakeCase(key),
+      ),
+    ]
   }
 
   /** Parameters by their Hugging Face names, sharing memory with the module; tied ones under the first name. */
@@ -116,7 +134,8 @@ export abstract class Module {
         const value = state[name]
         if (!value) continue
         if (p.device !== 'meta') p.copy_(value)
-        else if (!fresh.has(p)) fresh.set(p, p.with(value.dtype === p.dtype ? value.clone() : value.to(p.dtype)))
+        else if (!fresh.has(p))
+          fresh.set(p, p.with(value.dtype === p.dtype ? value.clone() : value.to(p.dtype)))
       }
     })
     this.#replace(fresh)
@@ -142,16 +161,19 @@ export abstract class Module {
   to(options: { dtype?: DType; compute?: DType }): this {
     const { dtype, compute } = options
     if (dtype !== undefined) {
-      if (!isFloating(dtype)) throw new ShaktiError('Module.to', `parameters need a floating dtype, got ${dtype}.`)
+      if (!isFloating(dtype))
+        throw new ShaktiError('Module.to', `parameters need a floating dtype, got ${dtype}.`)
       const fresh = new Map<Parameter, Parameter>()
       for (const p of this.parameters()) {
-        if (p.dtype !== dtype && isFloating(p.dtype)) fresh.set(p, p.with(noGrad(() => p.detach().to(dtype))))
+        if (p.dtype !== dtype && isFloating(p.dtype))
+          fresh.set(p, p.with(noGrad(() => p.detach().to(dtype))))
       }
       this.#replace(fresh)
       for (const p of fresh.keys()) p.dispose()
     }
     if (compute !== undefined) {
-      if (!isFloating(compute)) throw new ShaktiError('Module.to', `products need a floating dtype, got ${compute}.`)
+      if (!isFloating(compute))
+        throw new ShaktiError('Module.to', `products need a floating dtype, got ${compute}.`)
       for (const [, m] of this.namedModules()) m.setCompute(compute)
     }
     return this
@@ -187,7 +209,8 @@ export abstract class Module {
         p.requiresGrad = on
         found = true
       }
-      if (!found) throw new ShaktiError(on ? 'unfreeze' : 'freeze', `no parameter fits '${pattern}'.`)
+      if (!found)
+        throw new ShaktiError(on ? 'unfreeze' : 'freeze', `no parameter fits '${pattern}'.`)
     }
     return this
   }

@@ -1,5 +1,13 @@
 // A tensor that a module trains. Its identity is what ties weights: two fields that hold the same Parameter share it.
-import { customFunction, isFloating, noGrad, ShaktiError, Tensor, type DeviceName, type DType } from '@shakti/tensor'
+import {
+  customFunction,
+  isFloating,
+  noGrad,
+  ShaktiError,
+  Tensor,
+  type DeviceName,
+  type DType,
+} from '@shakti/tensor'
 import type { Initializer } from './init.js'
 import { creationDevice } from './meta.js'
 
@@ -32,7 +40,10 @@ export class Parameter extends Tensor {
 
   /** A parameter like this one with other data, owned by no scope. */
   with(data: Tensor): Parameter {
-    const p = new Parameter(data, { requiresGrad: this.requiresGrad, ...(this.dims ? { dims: this.dims } : {}) })
+    const p = new Parameter(data, {
+      requiresGrad: this.requiresGrad,
+      ...(this.dims ? { dims: this.dims } : {}),
+    })
     data.dispose()
     return p
   }
@@ -86,7 +97,11 @@ export class Parameter extends Tensor {
 }
 
 /** A parameter of `shape` with the values of `init`. Inside `meta()` it has a shape and no values. */
-export function parameter(shape: readonly number[], init: Initializer, dims?: readonly string[]): Parameter {
+export function parameter(
+  shape: readonly number[],
+  init: Initializer,
+  dims?: readonly string[],
+): Parameter {
   const data = init(shape, creationDevice())
   return new Parameter(data, dims ? { dims } : {})
 }

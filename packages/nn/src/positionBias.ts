@@ -37,6 +37,8 @@ export class PositionBias2d extends Module {
     if (!m) {
       m = tensor(interpolationMatrix(n, this.grid), { shape: [n, this.grid] })
       m.kept = true
+      // Images of ever new shapes must not fill the memory: the oldest matrix goes, to the collector.
+      if (this.#matrices.size >= 64) this.#matrices.delete(this.#matrices.keys().next().value!)
       this.#matrices.set(n, m)
     }
     return m

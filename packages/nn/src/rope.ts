@@ -13,7 +13,13 @@ export type RopeScaling =
   /** The base raised so that the slowest wave is `factor` times as long: theta * factor^(d / (d - 2)) ("NTK-aware"). */
   | { readonly type: 'ntk'; readonly factor: number }
   /** YaRN (arXiv 2309.00071): high frequencies kept, low ones interpolated. `original` is the context trained on. */
-  | { readonly type: 'yarn'; readonly factor: number; readonly original: number; readonly betaFast?: number; readonly betaSlow?: number }
+  | {
+      readonly type: 'yarn'
+      readonly factor: number
+      readonly original: number
+      readonly betaFast?: number
+      readonly betaSlow?: number
+    }
 
 /** theta^(-2i / dim) for i = 0 .. dim / 2 - 1 (arXiv 2104.09864, equation 15). */
 export function frequencies(dim: number, theta: number): Float64Array {
@@ -21,10 +27,16 @@ export function frequencies(dim: number, theta: number): Float64Array {
   return Float64Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim))
 }
 
-function yarn(f: Float64Array, dim: number, theta: number, s: RopeScaling & { type: 'yarn' }): Float64Array {
+function yarn(
+  f: Float64Array,
+  dim: number,
+  theta: number,
+  s: RopeScaling & { type: 'yarn' },
+): Float64Array {
   const { factor, original, betaFast = 32, betaSlow = 1 } = s
   // The dimension whose wave turns `beta` times over the original context.
-  const turning = (beta: number): number => (dim * Math.log(original / (beta * 2 * Math.PI))) / (2 * Math.log(theta))
+  const turning = (beta: number): number =>
+    (dim * Math.log(original / (beta * 2 * Math.PI))) / (2 * Math.log(theta))
   const low = Math.max(Math.floor(turning(betaFast)), 0)
   const high = Math.min(Math.ceil(turning(betaSlow)), dim - 1)
   return f.map((v, i) => {
@@ -36,7 +48,10 @@ function yarn(f: Float64Array, dim: number, theta: number, s: RopeScaling & { ty
 function table(angles: Float64Array, positions: number, half: number, gain: number): RotaryTable {
   const shape = [1, positions, half]
   const of = (f: (a: number) => number): Tensor => {
-    const t = tensor(Float32Array.from(angles, (a) => gain * f(a)), { shape })
+    const t = tensor(
+      Float32Array.from(angles, (a) => gain * f(a)),
+      { shape },
+    )
     t.kept = true
     return t
   }
@@ -53,8 +68,13 @@ export class RotaryEmbedding {
 
   constructor(headDim: number, theta: number, scaling?: RopeScaling) {
     if (!(theta > 0)) throw new ShaktiError('rope', `theta must be above 0, got ${theta}.`)
-    if (scaling && !(scaling.factor >= 1)) throw new ShaktiError('rope', `the factor of the scaling must be at least 1, got ${scaling.factor}.`)
-    if (headDim < 4 && scaling?.type === 'ntk') throw new ShaktiError('rope', `ntk scaling needs a head dim of at least 4, got ${headDim}.`)
+    if (scaling && !(scaling.factor >= 1))
+      throw new ShaktiError(
+        'rope',
+        `the factor of the scaling must be at least 1, got ${scaling.factor}.`,
+      )
+    if (headDim < 4 && scaling?.type === 'ntk')
+      throw new ShaktiError('rope', `ntk scaling needs a head dim of at least 4, got ${headDim}.`)
     frequencies(headDim, theta)
     this.headDim = headDim
     this.theta = theta
@@ -65,7 +85,8 @@ export class RotaryEmbedding {
     if (this.#table && this.#length >= length) return this.#table
     const n = Math.max(length, 2 * this.#length, 64)
     const { headDim, theta, scaling } = this
-    const base = scaling?.type === 'ntk' ? theta * scaling.factor ** (headDim / (headDim - 2)) : theta
+    const base =
+      scaling?.type === 'ntk' ? theta * scaling.factor ** (headDim / (headDim - 2)) : theta
     let f = frequencies(headDim, base)
     let gain = 1
     if (scaling?.type === 'linear') f = f.map((v) => v / scaling.factor)
@@ -74,7 +95,10 @@ export class RotaryEmbedding {
       gain = 0.1 * Math.log(scaling.factor) + 1
     }
     const half = headDim / 2
-    const angles = Float64Array.from({ length: n * half }, (_, i) => Math.floor(i / half) * f[i % half]!)
+    const angles = Float64Array.from(
+      { length: n * half },
+      (_, i) => Math.floor(i / half) * f[i % half]!,
+    )
     this.#table?.cos.dispose()
     this.#table?.sin.dispose()
     this.#table = table(angles, n, half, gain)
@@ -85,7 +109,10 @@ export class RotaryEmbedding {
   /** Positions start .. start + length - 1. */
   range(start: number, length: number): RotaryTable {
     const { cos, sin } = this.#upTo(start + length)
-    return { cos: cos.narrow(1, start, length).contiguous(), sin: sin.narrow(1, start, length).contiguous() }
+    return {
+      cos: cos.narrow(1, start, length).contiguous(),
+      sin: sin.narrow(1, start, length).contiguous(),
+    }
   }
 
   /**
@@ -97,7 +124,11 @@ export class RotaryEmbedding {
     const { cos, sin } = this.#upTo(limit)
     const half = this.headDim / 2
     const flat = positions.reshape([-1])
-    const pick = (t: Tensor): Tensor => t.reshape([-1, half]).indexSelect(0, flat).reshape([...positions.shape, half])
+    const pick = (t: Tensor): Tensor =>
+      t
+        .reshape([-1, half])
+        .indexSelect(0, flat)
+        .reshape([...positions.shape, half])
     return { cos: pick(cos), sin: pick(sin) }
   }
 }
@@ -106,14 +137,25 @@ export class RotaryEmbedding {
  * Angles of a grid of patches, row by row (PAPER.md 6.3, after Qwen2-VL): the first half of the angles turns with the row,
  * the second with the column, each over headDim / 4 frequencies theta^(-2i / (headDim / 2)).
  */
-export function rotaryTable2d(rows: number, columns: number, headDim: number, theta: number): RotaryTable {
+export function rotaryTable2d(
+  rows: number,
+  columns: number,
+  headDim: number,
+  theta: number,
+): RotaryTable {
   const { angles, half } = angles2d(rows, columns, headDim, theta)
   return table(angles, rows * columns, half, 1)
 }
 
 /** The angles alone: [rows * columns][headDim / 2]. */
-export function angles2d(rows: number, columns: number, headDim: number, theta: number): { angles: Float64Array; half: number } {
-  if (headDim % 4 !== 0) throw new ShaktiError('rope2d', `the head dim must be a multiple of 4, got ${headDim}.`)
+export function angles2d(
+  rows: number,
+  columns: number,
+  headDim: number,
+  theta: number,
+): { angles: Float64Array; half: number } {
+  if (headDim % 4 !== 0)
+    throw new ShaktiError('rope2d', `the head dim must be a multiple of 4, got ${headDim}.`)
   const f = frequencies(headDim / 2, theta)
   const half = headDim / 2
   const angles = new Float64Array(rows * columns * half)

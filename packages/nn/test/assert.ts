@@ -5,7 +5,12 @@ export { test } from 'uvu'
 export { assert }
 
 /** Every element within atol + rtol * |want|; a failure names the worst one. */
-export function assertClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-4, what = 'values'): void {
+export function assertClose(
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  tolerance = 1e-4,
+  what = 'values',
+): void {
   assert.is(got.length, want.length, `${what}: number of elements`)
   let worst = -1
   let by = 0
@@ -13,11 +18,18 @@ export function assertClose(got: ArrayLike<number>, want: ArrayLike<number>, tol
     const off = Math.abs(got[i]! - want[i]!) / (tolerance * (1 + Math.abs(want[i]!)))
     if (!(off <= 1) && !(off <= by)) [worst, by] = [i, off]
   }
-  if (worst >= 0) assert.unreachable(`${what}: worst at ${worst}: got ${got[worst]}, wanted ${want[worst]} (tolerance ${tolerance})`)
+  if (worst >= 0)
+    assert.unreachable(
+      `${what}: worst at ${worst}: got ${got[worst]}, wanted ${want[worst]} (tolerance ${tolerance})`,
+    )
 }
 
 /** `fn` throws an error of class `type` whose text holds every part. */
-export function assertThrows<E extends Error>(fn: () => unknown, type: abstract new (...args: never[]) => E, ...parts: string[]): E {
+export function assertThrows<E extends Error>(
+  fn: () => unknown,
+  type: abstract new (...args: never[]) => E,
+  ...parts: string[]
+): E {
   let error: unknown
   try {
     fn()
@@ -26,7 +38,8 @@ export function assertThrows<E extends Error>(fn: () => unknown, type: abstract 
   }
   if (error === undefined) assert.unreachable(`expected ${type.name}, nothing was thrown`)
   if (!(error instanceof type)) throw error
-  for (const part of parts) assert.ok(error.message.includes(part), `'${error.message}' does not name '${part}'`)
+  for (const part of parts)
+    assert.ok(error.message.includes(part), `'${error.message}' does not name '${part}'`)
   return error
 }
 

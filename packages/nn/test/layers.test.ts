@@ -1,16 +1,36 @@
 import { readFileSync } from 'node:fs'
 import { noGrad, tensor, ShapeError, type Tensor } from '@shakti/tensor'
 import {
-  Attention, Conv2d, Embedding, LayerNorm, Linear, MLP, Module, RMSNorm, RotaryEmbedding, rotaryTable2d, SwiGLU, TransformerBlock,
-  type NormScheme, type QkNorm,
+  Attention,
+  Conv2d,
+  Embedding,
+  LayerNorm,
+  Linear,
+  MLP,
+  Module,
+  RMSNorm,
+  RotaryEmbedding,
+  rotaryTable2d,
+  SwiGLU,
+  TransformerBlock,
+  type NormScheme,
+  type QkNorm,
 } from '../src/index.js'
 import { assert, assertClose, assertThrows, fill, test } from './assert.js'
 
 interface Case {
   name: string
   config: {
-    heads?: number; kvHeads?: number; headDim?: number; causal?: boolean; qkNorm?: QkNorm; rotary?: 'text' | 'grid'
-    window?: number; borders?: number[]; bias?: boolean; scheme?: NormScheme
+    heads?: number
+    kvHeads?: number
+    headDim?: number
+    causal?: boolean
+    qkNorm?: QkNorm
+    rotary?: 'text' | 'grid'
+    window?: number
+    borders?: number[]
+    bias?: boolean
+    scheme?: NormScheme
   }
   input: { shape: number[]; k: number }
   out: { shape: number[]; data: number[] }
@@ -18,7 +38,9 @@ interface Case {
   grads: Record<string, number[]>
 }
 
-const { cases } = JSON.parse(readFileSync(new URL('./fixtures/layers.json', import.meta.url), 'utf8')) as { cases: Case[] }
+const { cases } = JSON.parse(
+  readFileSync(new URL('./fixtures/layers.json', import.meta.url), 'utf8'),
+) as { cases: Case[] }
 const width = 12
 
 class Holder extends Module {
@@ -32,7 +54,10 @@ class Holder extends Module {
 
 /** The module of a case, and how to call it. */
 function build({ name, config: c }: Case): { module: Module; run: (x: Tensor) => Tensor } {
-  const of = <M extends Module & { forward(x: Tensor): Tensor }>(module: M) => ({ module, run: (x: Tensor) => module.forward(x) })
+  const of = <M extends Module & { forward(x: Tensor): Tensor }>(module: M) => ({
+    module,
+    run: (x: Tensor) => module.forward(x),
+  })
   if (name === 'linear') return of(new Linear(width, 5))
   if (name === 'mlp') return of(new MLP(width, 7))
   if (name === 'swiglu') return of(new SwiGLU(width, 7))
@@ -40,15 +65,29 @@ function build({ name, config: c }: Case): { module: Module; run: (x: Tensor) =>
   if (name === 'rmsNorm') return of(new Holder(new RMSNorm(width)))
   if (name === 'conv2d') return of(new Conv2d(2, 4, 3, { stride: 2, padding: 1, groups: 2 }))
   if (c.scheme) {
-    return of(new TransformerBlock({ norm: c.scheme, attention: { width, heads: 3, qkNorm: 'head' }, mlp: () => new MLP(width, 7) }))
+    return of(
+      new TransformerBlock({
+        norm: c.scheme,
+        attention: { width, heads: 3, qkNorm: 'head' },
+        mlp: () => new MLP(width, 7),
+      }),
+    )
   }
   const { rotary, borders, ...rest } = c
   const module = new Attention({ width, heads: 3, ...rest })
-  const table = rotary === 'grid' ? rotaryTable2d(2, 3, 4, 10_000) : rotary ? new RotaryEmbedding(4, 10_000).range(0, 6) : undefined
+  const table =
+    rotary === 'grid'
+      ? rotaryTable2d(2, 3, 4, 10_000)
+      : rotary
+        ? new RotaryEmbedding(4, 10_000).range(0, 6)
+        : undefined
   return {
     module,
     run: (x) =>
-      module.forward(x, { ...(table ? { rotary: table } : {}), ...(borders ? { cuSeqlens: tensor(Int32Array.from(borders)) } : {}) }),
+      module.forward(x, {
+        ...(table ? { rotary: table } : {}),
+        ...(borders ? { cuSeqlens: tensor(Int32Array.from(borders)) } : {}),
+      }),
   }
 }
 
@@ -58,19 +97,28 @@ for (const c of cases) {
     const state = module.stateDict()
     assert.equal(Object.keys(state).sort(), Object.keys(c.grads).sort())
     noGrad(() =>
-      Object.keys(state).sort().forEach((name, k) => {
-        const p = state[name]!
-        p.copy_(tensor(fill(k, p.numel, name.includes('norm') && name.endsWith('weight') ? 1 : 0), { shape: p.shape }))
-      }),
+      Object.keys(state)
+        .sort()
+        .forEach((name, k) => {
+          const p = state[name]!
+          p.copy_(
+            tensor(fill(k, p.numel, name.includes('norm') && name.endsWith('weight') ? 1 : 0), {
+              shape: p.shape,
+            }),
+          )
+        }),
     )
     const n = c.input.shape.reduce((a, b) => a * b, 1)
     const x = tensor(fill(c.input.k, n), { shape: c.input.shape, requiresGrad: true })
     const y = run(x)
     assert.equal(y.shape, c.out.shape)
     assertClose(y.dataSync(), c.out.data, 2e-5, 'output')
-    y.mul(tensor(fill(77, y.numel), { shape: y.shape })).sum().backward()
+    y.mul(tensor(fill(77, y.numel), { shape: y.shape }))
+      .sum()
+      .backward()
     assertClose(x.grad!.dataSync(), c.gradInput, 1e-4, 'gradient of x')
-    for (const [name, want] of Object.entries(c.grads)) assertClose(state[name]!.grad!.dataSync(), want, 1e-4, `gradient of ${name}`)
+    for (const [name, want] of Object.entries(c.grads))
+      assertClose(state[name]!.grad!.dataSync(), want, 1e-4, `gradient of ${name}`)
   })
 }
 
@@ -86,18 +134,29 @@ test('layers refuse a width of 1 that broadcasting would let through', () => {
   assertThrows(() => new Linear(4, 2).forward(tensor([[1]])), ShapeError, 'in 4', 'f32[1, 1]')
   assertThrows(() => new LayerNorm(4).forward(tensor([[1]])), ShapeError, '4', 'f32[1, 1]')
   assertThrows(() => new RMSNorm(4).forward(tensor([[1]])), ShapeError, '4', 'f32[1, 1]')
-  assertThrows(() => new Attention({ width: 4, heads: 2 }).forward(tensor([[[1]]])), ShapeError, 'width 4', 'f32[1, 1, 1]')
+  assertThrows(
+    () => new Attention({ width: 4, heads: 2 }).forward(tensor([[[1]]])),
+    ShapeError,
+    'width 4',
+    'f32[1, 1, 1]',
+  )
 })
 
 test('with QK-norm of weight 1 no score exceeds the square root of the head dim, however large the input', () => {
   const headDim = 16
   const a = new Attention({ width: 32, heads: 2, qkNorm: 'head' })
-  const x = tensor(fill(3, 5 * 32).map((v) => v * 1e4), { shape: [1, 5, 32] })
+  const x = tensor(
+    fill(3, 5 * 32).map((v) => v * 1e4),
+    { shape: [1, 5, 32] },
+  )
   const { cos, sin } = rotaryTable2d(1, 5, headDim, 10_000)
   assert.equal(cos.shape, sin.shape)
   const q = a.qNorm!.forward(a.qProj.forward(x).reshape([5, 2, headDim]))
   const k = a.kNorm!.forward(a.kProj.forward(x).reshape([5, 2, headDim]))
-  const scores = q.transpose(0, 1).matmul(k.transpose(0, 1).mT()).mul(1 / Math.sqrt(headDim))
+  const scores = q
+    .transpose(0, 1)
+    .matmul(k.transpose(0, 1).mT())
+    .mul(1 / Math.sqrt(headDim))
   const largest = Math.max(...scores.abs().dataSync())
   assert.ok(largest <= Math.sqrt(headDim) * (1 + 1e-5), `${largest}`)
   assert.ok(largest > 1, 'the scores are not trivially small')

@@ -12,7 +12,7 @@ import {
   type KVCache,
   type RopeScaling,
 } from '@shakti/nn'
-import type { DecoderConfig } from './config.js'
+import { ropeScalingSchema, type DecoderConfig } from './config.js'
 
 export interface DecoderInputs {
   /** i32 [rows, length]; default: 0, 1, 2, ... behind what the cache holds. */
@@ -31,17 +31,23 @@ class DecoderModel extends Module {
 
   constructor(config: DecoderConfig, kvHeads: readonly number[]) {
     super()
-    const { width, heads, ffn, normEps, slidingWindow } = config
+    const { width, heads, ffn, normEps, slidingWindow, globalEvery } = config
     this.embedTokens = new Embedding(config.vocab, width)
     this.layers = new ModuleList(
       kvHeads.map(
-        (kv) =>
+        (kv, i) =>
           new TransformerBlock({
             norm: 'pre-rms',
             eps: normEps,
             attention: {
-              width, heads, kvHeads: kv, bias: false, causal: true,
-              ...(slidingWindow === null ? {} : { window: slidingWindow }),
+              width,
+              heads,
+              kvHeads: kv,
+              bias: false,
+              causal: true,
+              ...(slidingWindow === null || (globalEvery !== null && (i + 1) % globalEvery === 0)
+                ? {}
+                : { window: slidingWindow }),
             },
             mlp: () => new SwiGLU(width, ffn),
           }),
@@ -66,13 +72,19 @@ export class Decoder extends Module {
     super()
     this.model = new DecoderModel(config, kvHeads)
     this.lmHead = config.tied ? undefined : new Linear(config.width, config.vocab, { bias: false })
-    this.rope = new RotaryEmbedding(config.width / config.heads, config.ropeTheta)
+    this.rope = new RotaryEmbedding(
+      config.width / config.heads,
+      config.ropeTheta,
+      config.ropeScaling ?? undefined,
+    )
   }
 
-  /** Changes the rotary base or its scaling: context extension. */
+  /** Changes the rotary base or its scaling: context extension. The config follows, and is saved with the model. */
   setRope(theta: number, scaling?: RopeScaling): void {
+    const rope = new RotaryEmbedding(this.rope.headDim, theta, scaling)
     this.config.ropeTheta = theta
-    this.rope = new RotaryEmbedding(this.rope.headDim, theta, scaling)
+    this.config.ropeScaling = scaling ? ropeScalingSchema.parse(scaling) : null
+    this.rope = rope
   }
 
   /** ids i32 [rows, length] to [rows, length, width]. */
@@ -86,9 +98,14 @@ export class Decoder extends Module {
     const past = cache?.length ?? 0
     const length = x.shape[1]!
     if (past + length > this.config.context && !cuSeqlens) {
-      throw new ShapeError('Decoder', `${past + length} positions exceed the context of ${this.config.context}. Shorten the prompt, or extend the context.`)
+      throw new ShapeError(
+        'Decoder',
+        `${past + length} positions exceed the context of ${this.config.context}. Shorten the prompt, or extend the context.`,
+      )
     }
-    const rotary = positions ? this.rope.gather(positions, this.config.context) : this.rope.range(past, length)
+    const rotary = positions
+      ? this.rope.gather(positions, this.config.context)
+      : this.rope.range(past, length)
     let y = x
     let i = 0
     for (const block of this.model.layers) {
@@ -99,7 +116,10 @@ export class Decoder extends Module {
         ...(cuSeqlens ? { cuSeqlens } : {}),
         ...(cache ? { cache } : {}),
       }
-      y = this.activationCheckpointing && y.requiresGrad ? checkpoint((t) => block.forward(t!, given), y) : block.forward(y, given)
+      y =
+        this.activationCheckpointing && y.requiresGrad
+          ? checkpoint((t) => block.forward(t!, given), y)
+          : block.forward(y, given)
     }
     cache?.advance(length)
     return this.model.norm.forward(y)
@@ -107,6 +127,8 @@ export class Decoder extends Module {
 
   /** Hidden states [..., width] to logits [..., vocab]. */
   logits(hidden: Tensor): Tensor {
-    return this.lmHead ? this.lmHead.forward(hidden) : hidden.linear(this.model.embedTokens.weight)
+    return this.lmHead
+      ? this.lmHead.forward(hidden)
+      : hidden.linear(this.model.embedTokens.weight.ready(hidden.device))
   }
 }

@@ -1,5 +1,5 @@
 // Writing text: one token after the other over a KV cache, for one prompt as a stream or for many prompts at once.
-import { noGrad, ShaktiError, tensor, tidy, type Tensor } from '@shakti/tensor'
+import { keep, noGrad, ShaktiError, tensor, tidy, type Tensor } from '@shakti/tensor'
 import { KVCache } from '@shakti/nn'
 import { checkSampling, sample, seededRandom, type SamplingOptions } from './sampling.js'
 import type { EncodedImage, ShaktiVlm } from './vlm.js'
@@ -7,7 +7,10 @@ import type { EncodedImage, ShaktiVlm } from './vlm.js'
 /** What generation asks of a tokenizer. */
 export interface TextDecoder {
   /** Text of the tokens given one by one; never half a character. */
-  decodeStream(options?: { skipSpecialTokens?: boolean }): { step(id: number): string; flush(): string }
+  decodeStream(options?: { skipSpecialTokens?: boolean }): {
+    step(id: number): string
+    flush(): string
+  }
 }
 
 export interface Prompt {
@@ -70,17 +73,27 @@ class StopFilter {
  * Continues a prompt, token by token.
  * @example for await (const { text } of generate(model, { ids, images }, { tokenizer, stopTokens: [eot] })) process.stdout.write(text)
  */
-export async function* generate(model: ShaktiVlm, prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, void> {
+export async function* generate(
+  model: ShaktiVlm,
+  prompt: Prompt,
+  options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken, void> {
   checkSampling(options)
   const { maxTokens = 256, stopTokens = [], stop = [], tokenizer, seed = 0, signal } = options
   if (prompt.ids.length === 0) throw new ShaktiError('generate', 'the prompt is empty.')
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) throw new ShaktiError('generate', `maxTokens is ${maxTokens}. It must be an integer from 1.`)
-  if (stop.length > 0 && !tokenizer) throw new ShaktiError('generate', 'stop texts need a tokenizer.')
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    throw new ShaktiError('generate', `maxTokens is ${maxTokens}. It must be an integer from 1.`)
+  if (stop.length > 0 && !tokenizer)
+    throw new ShaktiError('generate', 'stop texts need a tokenizer.')
   if (stop.includes('')) throw new ShaktiError('generate', 'an empty stop text would stop at once.')
   const limit = Math.min(maxTokens, model.config.decoder.context - prompt.ids.length)
   if (limit < 1) {
-    throw new ShaktiError('generate', `the prompt of ${prompt.ids.length} tokens leaves no room in a context of ${model.config.decoder.context}.`)
+    throw new ShaktiError(
+      'generate',
+      `the prompt of ${prompt.ids.length} tokens leaves no room in a context of ${model.config.decoder.context}.`,
+    )
   }
+  const { imageToken } = model.config
   const random = seededRandom(seed)
   const stream = tokenizer?.decodeStream({ skipSpecialTokens: true })
   const filter = new StopFilter(stop)
@@ -95,11 +108,22 @@ export async function* generate(model: ShaktiVlm, prompt: Prompt, options: Gener
       signal?.throwIfAborted()
       const logits = tidy(() =>
         noGrad(() =>
-          lastLogits(model, model.forward({ ids, rows: 1, length: ids.length, cache, ...(images ? { images } : {}) })).float(),
+          lastLogits(
+            model,
+            model.forward({
+              ids,
+              rows: 1,
+              length: ids.length,
+              cache,
+              ...(images ? { images } : {}),
+            }),
+          ).float(),
         ),
       )
       const scores = await logits.data()
       logits.dispose()
+      // A placeholder without an image means nothing: the model may not write one.
+      if (imageToken !== undefined) scores[imageToken] = -Infinity
       const id = sample(scores, seen, random, options)
       const ended = stopTokens.includes(id)
       const last = ended || n >= limit
@@ -133,16 +157,31 @@ export interface BatchOptions {
  * The likeliest continuation of many prompts at once. Prompts are padded on the left.
  * @returns the new tokens of each, without the stop token
  */
-export async function generateBatch(model: ShaktiVlm, prompts: readonly Prompt[], options: BatchOptions): Promise<number[][]> {
+export async function generateBatch(
+  model: ShaktiVlm,
+  prompts: readonly Prompt[],
+  options: BatchOptions,
+): Promise<number[][]> {
   const { maxTokens = 32, stopTokens, padId = 0 } = options
   const rows = prompts.length
   if (rows === 0) return []
+  if (prompts.some((p) => p.ids.length === 0))
+    throw new ShaktiError('generateBatch', 'a prompt is empty.')
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    throw new ShaktiError(
+      'generateBatch',
+      `maxTokens is ${maxTokens}. It must be an integer from 1.`,
+    )
   const longest = Math.max(...prompts.map((p) => p.ids.length))
   const context = model.config.decoder.context
   if (longest + maxTokens > context) {
-    throw new ShaktiError('generateBatch', `${longest} + ${maxTokens} tokens exceed the context of ${context}.`)
+    throw new ShaktiError(
+      'generateBatch',
+      `${longest} + ${maxTokens} tokens exceed the context of ${context}.`,
+    )
   }
-  if (padId === model.config.imageToken) throw new ShaktiError('generateBatch', 'the padding must not be the image token.')
+  if (padId === model.config.imageToken)
+    throw new ShaktiError('generateBatch', 'the padding must not be the image token.')
   const pads = prompts.map((p) => longest - p.ids.length)
   const total = longest + maxTokens
   const visible = new Uint8Array(rows * total)
@@ -155,8 +194,12 @@ export async function generateBatch(model: ShaktiVlm, prompts: readonly Prompt[]
     }
     visible.fill(1, r * total + pads[r]!, (r + 1) * total)
   })
-  const mask = tensor(visible, { shape: [rows, 1, 1, total] }).to('bool')
-  mask.kept = true
+  const flags = (data: Uint8Array, shape: number[]): Tensor =>
+    keep(tidy(() => tensor(data, { shape }).to('bool')))
+  const mask = flags(visible, [rows, 1, 1, total])
+  const { imageToken, decoder } = model.config
+  const isImage = Uint8Array.from({ length: decoder.vocab }, (_, i) => (i === imageToken ? 1 : 0))
+  const forbidden = imageToken === undefined ? undefined : flags(isImage, [decoder.vocab])
   const cache = new KVCache(total)
   const out: number[][] = prompts.map(() => [])
   const done = prompts.map(() => false)
@@ -169,8 +212,17 @@ export async function generateBatch(model: ShaktiVlm, prompts: readonly Prompt[]
       const next = tidy(() =>
         noGrad(() => {
           const seen = mask.narrow(3, 0, cache.length + length)
-          const hidden = model.forward({ ids, rows, length, positions, mask: seen, cache, ...(images?.length ? { images } : {}) })
-          return lastLogits(model, hidden).argmax(1)
+          const hidden = model.forward({
+            ids,
+            rows,
+            length,
+            positions,
+            mask: seen,
+            cache,
+            ...(images?.length ? { images } : {}),
+          })
+          const logits = lastLogits(model, hidden)
+          return (forbidden ? logits.maskedFill(forbidden, -Infinity) : logits).argmax(1)
         }),
       )
       const chosen = await next.data()
@@ -187,6 +239,7 @@ export async function generateBatch(model: ShaktiVlm, prompts: readonly Prompt[]
     return out
   } finally {
     mask.dispose()
+    forbidden?.dispose()
     cache.dispose()
     model.train(wasTraining)
   }

@@ -12,6 +12,7 @@ export {
   type DecoderConfig,
   type Derived,
   type ParameterCount,
+  type RopeScalingConfig,
   type ShaktiVlmConfig,
   type ShaktiVlmConfigInput,
   type VisionConfig,
@@ -33,6 +34,7 @@ export {
 export { sample, seededRandom, type SamplingOptions } from './sampling.js'
 export {
   chooseSize,
+  fittingPatchSizes,
   ImageError,
   ImageProcessor,
   normalizePixels,
@@ -40,4 +42,22 @@ export {
   type ImageSource,
   type ProcessorConfig,
 } from './processor/image.js'
-export { fromHfConfig, fromPretrained, savePretrained, toHfConfig, type SaveOptions } from './hf/files.js'
+export {
+  fromHfConfig,
+  fromPretrained,
+  savePretrained,
+  toHfConfig,
+  type SaveOptions,
+} from './hf/files.js'
+export {
+  chunkLength,
+  chunks,
+  imageChunk,
+  PromptError,
+  splice,
+  truncateChunks,
+  type Chunk,
+  type ImageChunk,
+  type Spliced,
+  type TextChunk,
+} from './processor/splice.js'

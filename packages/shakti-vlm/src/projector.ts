@@ -26,7 +26,11 @@ export class Projector extends Module {
     const { merge: m, visionWidth: d } = this
     const b = x.shape[0]!
     if (rows % m !== 0 || columns % m !== 0 || x.shape[1] !== rows * columns) {
-      throw new ShapeError('Projector', `a grid of ${rows} x ${columns} patches must have sides that ${m} divides and fit x ${x.describe()}.`, [x.shape])
+      throw new ShapeError(
+        'Projector',
+        `a grid of ${rows} x ${columns} patches must have sides that ${m} divides and fit x ${x.describe()}.`,
+        [x.shape],
+      )
     }
     const merged = x
       .reshape([b, rows / m, m, columns / m, m, d])

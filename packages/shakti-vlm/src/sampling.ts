@@ -12,14 +12,22 @@ export interface SamplingOptions {
   repetitionPenalty?: number
 }
 
-export function checkSampling({ temperature = 0, topK, topP = 1, repetitionPenalty = 1 }: SamplingOptions): void {
+export function checkSampling({
+  temperature = 0,
+  topK,
+  topP = 1,
+  repetitionPenalty = 1,
+}: SamplingOptions): void {
   const refuse = (field: string, value: number, range: string): never => {
     throw new ShaktiError('generate', `${field} is ${value}. It must be ${range}.`)
   }
-  if (!(temperature >= 0 && temperature < Infinity)) refuse('temperature', temperature, 'a number from 0')
-  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) refuse('topK', topK, 'an integer from 1')
+  if (!(temperature >= 0 && temperature < Infinity))
+    refuse('temperature', temperature, 'a number from 0')
+  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1))
+    refuse('topK', topK, 'an integer from 1')
   if (!(topP > 0 && topP <= 1)) refuse('topP', topP, 'above 0 and at most 1')
-  if (!(repetitionPenalty > 0 && repetitionPenalty < Infinity)) refuse('repetitionPenalty', repetitionPenalty, 'above 0')
+  if (!(repetitionPenalty > 0 && repetitionPenalty < Infinity))
+    refuse('repetitionPenalty', repetitionPenalty, 'above 0')
 }
 
 /** A generator of numbers in [0, 1) from a seed (splitmix32's mixing). */
@@ -47,16 +55,33 @@ function likeliest(logits: ArrayLike<number>): number {
  * @param previous tokens that the repetition penalty applies to
  * @param random numbers in [0, 1)
  */
-export function sample(logits: ArrayLike<number>, previous: Iterable<number>, random: () => number, options: SamplingOptions): number {
+export function sample(
+  logits: ArrayLike<number>,
+  previous: Iterable<number>,
+  random: () => number,
+  options: SamplingOptions,
+): number {
   const { temperature = 0, topK = Infinity, topP = 1, repetitionPenalty = 1 } = options
   let scores: ArrayLike<number> = logits
   if (repetitionPenalty !== 1) {
     const changed = Float64Array.from(logits)
-    for (const id of new Set(previous)) changed[id]! *= changed[id]! > 0 ? 1 / repetitionPenalty : repetitionPenalty
+    for (const id of new Set(previous))
+      changed[id]! *= changed[id]! > 0 ? 1 / repetitionPenalty : repetitionPenalty
     scores = changed
   }
+  const bad = Array.prototype.findIndex.call(
+    scores,
+    (v: number) => Number.isNaN(v) || v === Infinity,
+  )
+  if (bad >= 0)
+    throw new ShaktiError(
+      'generate',
+      `the logit of token ${bad} is ${scores[bad]}, not a finite number: the weights are broken.`,
+    )
   if (temperature === 0) return likeliest(scores)
-  const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]! || a - b)
+  const order = Array.from({ length: scores.length }, (_, i) => i).sort(
+    (a, b) => scores[b]! - scores[a]! || a - b,
+  )
   const top = scores[order[0]!]!
   const kept = order.slice(0, Math.min(topK, order.length))
   const weights = kept.map((id) => Math.exp((scores[id]! - top) / temperature))

@@ -17,7 +17,10 @@ export interface EncodedImage {
 }
 
 /** How many tokens an image takes in the text. */
-export function visualTokens(image: Pick<EncodedImage, 'height' | 'width' | 'patch'>, merge: number): number {
+export function visualTokens(
+  image: Pick<EncodedImage, 'height' | 'width' | 'patch'>,
+  merge: number,
+): number {
   return (image.height / image.patch / merge) * (image.width / image.patch / merge)
 }
 
@@ -36,7 +39,11 @@ export interface VlmInputs extends Omit<DecoderInputs, 'positions' | 'cuSeqlens'
 }
 
 export class ShaktiVlm extends Module {
-  static override names = { vision: 'vision_tower', projector: 'multi_modal_projector', decoder: 'language_model' }
+  static override names = {
+    vision: 'vision_tower',
+    projector: 'multi_modal_projector',
+    decoder: 'language_model',
+  }
   readonly vision: VisionEncoder
   readonly projector: Projector
   readonly decoder: Decoder
@@ -60,8 +67,13 @@ export class ShaktiVlm extends Module {
     this.vision.activationCheckpointing = on
   }
 
-  /** Visual tokens of all images, one after the other: [tokens, decoder width]. Images of one size go through together. */
+  /**
+   * Visual tokens of all images, one after the other: [tokens, decoder width]. Images of one size go through as a batch,
+   * those of several sizes packed into one sequence.
+   */
   encodeImages(images: readonly EncodedImage[]): Tensor {
+    if (images.length === 0)
+      throw new ShaktiError('ShaktiVlm', 'encodeImages needs at least one image.')
     const groups = new Map<string, number[]>()
     images.forEach((image, i) => {
       const key = `${image.height}x${image.width}/${image.patch}`
@@ -69,34 +81,55 @@ export class ShaktiVlm extends Module {
       if (group) group.push(i)
       else groups.set(key, [i])
     })
+    const members = [...groups.values()]
+    const batches = members.map((m) => this.#pixels(m, images))
+    const patches =
+      batches.length === 1
+        ? [this.vision.forward(batches[0]!.pixels, batches[0]!.patch)]
+        : this.vision.forwardPacked(batches)
     const parts = new Array<Tensor>(images.length)
-    for (const members of groups.values()) {
-      const { height, width, patch } = images[members[0]!]!
-      const size = height * width * 3
-      const pixels = new Float32Array(members.length * size)
-      members.forEach((m, i) => {
-        if (images[m]!.pixels.length !== size) {
-          throw new ShapeError('ShaktiVlm', `image ${m} says ${height} x ${width} x 3 and has ${images[m]!.pixels.length} numbers.`)
-        }
-        pixels.set(images[m]!.pixels, i * size)
-      })
-      const patches = this.vision.forward(tensor(pixels, { shape: [members.length, height, width, 3] }), patch)
-      const tokens = this.projector.forward(patches, height / patch, width / patch)
-      if (groups.size === 1) return tokens.reshape([-1, tokens.shape[2]!])
-      members.forEach((m, i) => (parts[m] = tokens.select(0, i)))
+    for (const [g, { pixels, patch }] of batches.entries()) {
+      const tokens = this.projector.forward(
+        patches[g]!,
+        pixels.shape[1]! / patch,
+        pixels.shape[2]! / patch,
+      )
+      if (batches.length === 1) return tokens.reshape([-1, tokens.shape[2]!])
+      members[g]!.forEach((m, i) => (parts[m] = tokens.select(0, i)))
     }
-    if (parts.length === 0) throw new ShaktiError('ShaktiVlm', 'encodeImages needs at least one image.')
     return cat(parts, 0)
+  }
+
+  /** Images of one size as one tensor. */
+  #pixels(
+    members: readonly number[],
+    images: readonly EncodedImage[],
+  ): { pixels: Tensor; patch: number } {
+    const { height, width, patch } = images[members[0]!]!
+    const size = height * width * 3
+    const all = new Float32Array(members.length * size)
+    members.forEach((m, i) => {
+      const { pixels } = images[m]!
+      if (pixels.length !== size)
+        throw new ShapeError(
+          'ShaktiVlm',
+          `image ${m} says ${height} x ${width} x 3 and has ${pixels.length} numbers.`,
+        )
+      all.set(pixels, i * size)
+    })
+    return { pixels: tensor(all, { shape: [members.length, height, width, 3] }), patch }
   }
 
   /** Embeddings [rows, length, width] in which the placeholders are replaced by the images' tokens. */
   embed(inputs: VlmInputs): Tensor {
     const { ids, rows, length, images = [] } = inputs
-    if (ids.length !== rows * length) throw new ShapeError('ShaktiVlm', `${ids.length} ids are not ${rows} x ${length}.`)
+    if (ids.length !== rows * length)
+      throw new ShapeError('ShaktiVlm', `${ids.length} ids are not ${rows} x ${length}.`)
     const text = this.decoder.embed(tensor(ids, { shape: [rows, length] }))
     const { imageToken } = this.config
     const places: number[] = []
-    if (imageToken !== undefined) for (let i = 0; i < ids.length; i++) if (ids[i] === imageToken) places.push(i)
+    if (imageToken !== undefined)
+      for (let i = 0; i < ids.length; i++) if (ids[i] === imageToken) places.push(i)
     const { merge } = this.config.projector
     const expected = images.reduce((n, image) => n + visualTokens(image, merge), 0)
     if (places.length !== expected) {
@@ -111,18 +144,44 @@ export class ShaktiVlm extends Module {
     // Each position reads either its own row of the text or one of the visual tokens, which stand behind it.
     const index = Int32Array.from({ length: ids.length }, (_, i) => i)
     places.forEach((place, i) => (index[place] = ids.length + i))
-    return cat([flat, this.encodeImages(images)], 0).indexSelect(0, tensor(index)).reshape([rows, length, width])
+    return cat([flat, this.encodeImages(images)], 0)
+      .indexSelect(0, tensor(index))
+      .reshape([rows, length, width])
   }
 
-  /** Hidden states [rows, length, width]; `logits` turns those that matter into logits. */
+  /**
+   * Hidden states [rows, length, width]; `logits` turns those that matter into logits.
+   * @throws ShaktiError when placeholders and images do not agree; ShapeError for positions beyond the context
+   */
   forward(inputs: VlmInputs): Tensor {
     const { rows, length, positions, cuSeqlens, mask, cache } = inputs
+    const plain = positions === undefined || this.#plainPositions(positions, inputs)
     return this.decoder.forward(this.embed(inputs), {
-      ...(positions ? { positions: tensor(positions, { shape: [rows, length] }) } : {}),
+      ...(!plain ? { positions: tensor(positions, { shape: [rows, length] }) } : {}),
       ...(cuSeqlens ? { cuSeqlens: tensor(cuSeqlens) } : {}),
       ...(mask ? { mask } : {}),
       ...(cache ? { cache } : {}),
     })
+  }
+
+  /** Whether positions are what the decoder would count by itself: then its table is read as it lies. */
+  #plainPositions(positions: Int32Array, { rows, length, cache }: VlmInputs): boolean {
+    const { context } = this.config.decoder
+    if (positions.length !== rows * length) {
+      throw new ShapeError(
+        'ShaktiVlm',
+        `${positions.length} positions are not ${rows} x ${length}.`,
+      )
+    }
+    const past = cache?.length ?? 0
+    let plain = true
+    for (let i = 0; i < positions.length; i++) {
+      const p = positions[i]!
+      if (p < 0 || p >= context)
+        throw new ShapeError('ShaktiVlm', `position ${p} lies outside the context of ${context}.`)
+      if (p !== past + (i % length)) plain = false
+    }
+    return plain
   }
 
   /** Hidden states [..., width] to logits [..., vocab]. */

@@ -12,6 +12,8 @@ import { composeScene, type Scene } from './scenes.js'
 export interface Dialogue {
   /** What precedes the first question: a description in words, or nothing. */
   readonly context?: string
+  /** A picture in words, row by row, where an image would stand: see `pictureInWords`. */
+  readonly grid?: readonly string[]
   readonly turns: readonly { readonly user: string; readonly assistant: string }[]
 }
 
@@ -51,14 +53,37 @@ export function questionsAbout(scene: Scene, n: number, random: Random): Questio
   return out
 }
 
+const corners = ['northwest', 'northeast', 'southwest', 'southeast'] as const
+
+/**
+ * A picture as a grid of words, row by row: each quarter says where it is and what stands there, the rest is the paper's
+ * colour. The decoder learns from these to read a picture; stage 2 then has to find the words.
+ */
+export function pictureInWords(scene: Scene, side: number): string[] {
+  const half = side / 2
+  const words = new Array<string>(side * side).fill(scene.paper)
+  scene.cells.forEach((thing, i) => {
+    const at = (i < 2 ? 0 : half) * side + (i % 2 === 0 ? 0 : half)
+    words[at] = corners[i]!
+    words[at + 1] = thing?.name ?? 'nothing'
+  })
+  return words
+}
+
 /** The i-th dialogue in words alone. */
 export function textDialogue(seed: number, i: number): Dialogue {
   const random = new Random(seed, 1, i)
-  if (random.next() < 0.2) {
+  const form = random.next()
+  if (form < 0.1) {
     return { turns: [0, 1, 2].map(() => kindQuestion(random.pick([...concepts, ...heldOutConcepts]), random)) }
   }
   const scene = composeScene(random)
   const context = caption(scene)
+  if (form < 0.8) {
+    const grid = pictureInWords(scene, random.next() < 0.85 ? 4 : 6)
+    if (random.next() < 0.25) return { grid, turns: [{ user: describeRequest, assistant: context }] }
+    return { grid, turns: questionsAbout(scene, 6, random).map((q) => ({ user: q.text, assistant: q.answer })) }
+  }
   if (random.next() < 0.2) return { context, turns: [{ user: describeRequest, assistant: context }] }
   return { context, turns: questionsAbout(scene, 4, random).map((q) => ({ user: q.text, assistant: q.answer })) }
 }
@@ -68,6 +93,6 @@ export function* corpusText(seed: number, dialogues: number): Generator<string> 
   yield* definitions(3000)
   for (let i = 0; i < dialogues; i++) {
     const d = textDialogue(seed, i)
-    yield [d.context ?? '', ...d.turns.flatMap((t) => [t.user, t.assistant])].join('\n')
+    yield [d.context ?? '', (d.grid ?? []).map((w) => ` ${w}`).join(''), ...d.turns.flatMap((t) => [t.user, t.assistant])].join('\n')
   }
 }

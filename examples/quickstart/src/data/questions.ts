@@ -20,10 +20,10 @@ export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
   kind: [
     'what kind of thing is in the {place}?',
     'the thing in the {place} is of what kind?',
-    'what kind of thing stands in the {place}?',
+    'of what kind is the thing in the {place}?',
   ],
   count: ['how many things are there?', 'how many things do you see?', 'how many things are in the picture?'],
-  exists: ['is there {thing}?', 'do you see {thing}?', 'is there {thing} in the picture?'],
+  exists: ['is there {thing}?', 'do you see {thing}?', 'is {thing} there?'],
   paper: ['what colour is the paper?', 'the paper has what colour?', 'what is the colour of the paper?'],
   relation: ['what is {side} {thing}?', 'what do you see {side} {thing}?', 'what stands {side} {thing}?'],
 }

@@ -1,6 +1,6 @@
-// Attention by blocks of queries and keys with the online softmax (Dao et al., arXiv 2205.14135): scores exist for one block
-// at a time. All block products go through one small routine whose left side may be strided (so a transpose costs nothing)
-// and whose right side has rows of whole vectors.
+// Attention by blocks of queries and keys with the online softmax (Dao et al., arXiv 2205.14135): scores exist for one
+// block at a time. All block products go through one small routine whose left side may be strided (so a transpose costs
+// nothing) and whose right side has rows of whole vectors.
 #include <cmath>
 
 #include "../../simd/math.h"
@@ -8,13 +8,14 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-constexpr int64_t kKeys = 64;      // keys of a block
-constexpr int64_t kQueries = 64;   // queries of a block, at most
+constexpr int64_t kKeys = 64;     // keys of a block
+constexpr int64_t kQueries = 64;  // queries of a block, at most
 constexpr int64_t kMaxDim = 512;
 
 // c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W.
 template <int R, int V>
-SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c, int64_t ldc, bool add) {
+SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
+                        int64_t ldc, bool add) {
   vf acc[R][V];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
@@ -39,21 +40,27 @@ SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, con
   }
 }
 
-void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c, int64_t ldc,
-              bool add) {
+void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb,
+              float* c, int64_t ldc, bool add) {
   int64_t i = 0;
   for (; i < m;) {
     const int r = m - i >= 6 ? 6 : m - i >= 2 ? 2 : 1;
     int64_t j = 0;
     for (; j + 2 * W <= n; j += 2 * W) {
-      if (r == 6) tile<6, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else if (r == 2) tile<2, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else tile<1, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      if (r == 6)
+        tile<6, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      else if (r == 2)
+        tile<2, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      else
+        tile<1, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
     }
     for (; j < n; j += W) {
-      if (r == 6) tile<6, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else if (r == 2) tile<2, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else tile<1, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      if (r == 6)
+        tile<6, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      else if (r == 2)
+        tile<2, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+      else
+        tile<1, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
     }
     i += r;
   }
@@ -70,7 +77,8 @@ struct Problem {
   float scale;
   bool causal;
 
-  Problem(const Operand& q_, const Operand& k_, const Operand& v_, const Operand& m, const Operand& cq, const Operand& ck, const Args& a)
+  Problem(const Operand& q_, const Operand& k_, const Operand& v_, const Operand& m, const Operand& cq,
+          const Operand& ck, const Args& a)
       : q(&q_), k(&k_), v(&v_), mask(&m), cu_q(&cq), cu_k(&ck) {
     b = q_.shape[0];
     lq = q_.shape[1];
@@ -107,8 +115,10 @@ struct Problem {
       int64_t low = 0, high = cu_q->shape[0] - 2;
       while (low < high) {
         const int64_t mid = (low + high) / 2;
-        if (p[mid + 1] > i) high = mid;
-        else low = mid + 1;
+        if (p[mid + 1] > i)
+          high = mid;
+        else
+          low = mid + 1;
       }
       q0 = p[low];
       q1 = p[low + 1];
@@ -122,13 +132,16 @@ struct Problem {
   }
 };
 
-SHAKTI_INLINE int64_t row_at(const Operand& o, int64_t b, int64_t l, int64_t h) { return b * o.strides[0] + l * o.strides[1] + h * o.strides[2]; }
+SHAKTI_INLINE int64_t row_at(const Operand& o, int64_t b, int64_t l, int64_t h) {
+  return b * o.strides[0] + l * o.strides[1] + h * o.strides[2];
+}
 
 // Rows [first, first + n) of a head as f32 [n][dp], padded with 0, times `scale`.
-void load_rows(const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, int64_t d, int64_t dp, float scale, float* to) {
+void load_rows(const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, int64_t d, int64_t dp, float scale,
+               float* to) {
   for (int64_t i = 0; i < n; ++i) {
     float* row = to + i * dp;
-    gather_f32(row, o, row_at(o, b, first + i, h), 1, d);
+    gather_f32(row, o, row_at(o, b, first + i, h), o.strides[3], d);
     for (int64_t j = d; j < dp; ++j) row[j] = 0;
     if (scale != 1.0f) {
       for (int64_t j = 0; j < d; ++j) row[j] *= scale;
@@ -181,12 +194,13 @@ int64_t query_block(int64_t lq) {
   return blocks > 0 ? (lq + blocks - 1) / blocks : 1;
 }
 
-void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, int64_t h, int64_t first, int64_t n, float* memory) {
-  float* q = memory;                      // [kQueries][dp]
-  float* out = q + kQueries * kMaxDim;    // [kQueries][dp]
-  float* rows = out + kQueries * kMaxDim; // [kKeys][dp]
-  float* kt = rows + kKeys * kMaxDim;     // [d][kKeys]
-  float* s = kt + kKeys * kMaxDim;        // [kQueries][kKeys]
+void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, int64_t h, int64_t first, int64_t n,
+                   float* memory) {
+  float* q = memory;                       // [kQueries][dp]
+  float* out = q + kQueries * kMaxDim;     // [kQueries][dp]
+  float* rows = out + kQueries * kMaxDim;  // [kKeys][dp]
+  float* kt = rows + kKeys * kMaxDim;      // [d][kKeys]
+  float* s = kt + kKeys * kMaxDim;         // [kQueries][kKeys]
   float top[kQueries], sum[kQueries];
   const int64_t hk = h / (p.h / p.hk);
   load_rows(*p.q, b, h, first, n, p.d, p.dp, p.scale, q);
@@ -241,15 +255,15 @@ void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, in
 }
 
 // All queries against all keys of one kv head: dq, dk, dv of that head, in f32.
-void backward_head(const Problem& p, const Operand& g, const Operand& y, const float* lse, int64_t b, int64_t hk, float* dq, float* dk, float* dv,
-                   float* memory) {
-  float* q = memory;                      // [kQueries][dp]
-  float* go = q + kQueries * kMaxDim;     // [kQueries][dp]
-  float* kr = go + kQueries * kMaxDim;    // [kKeys][dp]
+void backward_head(const Problem& p, const Operand& g, const Operand& y, const float* lse, int64_t b, int64_t hk,
+                   float* dq, float* dk, float* dv, float* memory) {
+  float* q = memory;                    // [kQueries][dp]
+  float* go = q + kQueries * kMaxDim;   // [kQueries][dp]
+  float* kr = go + kQueries * kMaxDim;  // [kKeys][dp]
   float* vr = kr + kKeys * kMaxDim;
-  float* kt = vr + kKeys * kMaxDim;       // [d][kKeys]
+  float* kt = vr + kKeys * kMaxDim;  // [d][kKeys]
   float* vt = kt + kKeys * kMaxDim;
-  float* s = vt + kKeys * kMaxDim;        // [kQueries][kKeys]
+  float* s = vt + kKeys * kMaxDim;  // [kQueries][kKeys]
   float* ds = s + kQueries * kKeys;
   float delta[kQueries];
   const int64_t group = p.h / p.hk;
@@ -265,7 +279,7 @@ void backward_head(const Problem& p, const Operand& g, const Operand& y, const f
       load_rows(g, b, h, first, n, p.d, p.dp, 1, go);
       for (int64_t i = 0; i < n; ++i) {
         float row[kMaxDim];
-        gather_f32(row, y, row_at(y, b, first + i, h), 1, p.d);
+        gather_f32(row, y, row_at(y, b, first + i, h), y.strides[3], p.d);
         float sum = 0;
         for (int64_t j = 0; j < p.d; ++j) sum += row[j] * go[i * p.dp + j];
         delta[i] = sum;
@@ -367,17 +381,21 @@ void backward_f64(const Problem& p, const Args& a) {
         const double* q = p.q->ptr<double>() + row_at(*p.q, b, i, h);
         double* dq = a.out[0].ptr<double>() + ((b * p.lq + i) * p.h + h) * p.d;
         double delta = 0;
-        for (int64_t x = 0; x < p.d; ++x) delta += go[x] * out[x];
+        // The gradient may be an expanded tensor.
+        const int64_t gs = g.strides[3], ys = y.strides[3];
+        for (int64_t x = 0; x < p.d; ++x) delta += go[x * gs] * out[x * ys];
         const Range r = p.keys(i);
         for (int64_t j = r.begin; j < r.end; ++j) {
           const double w = std::exp(e.score(b, h, i, j) - l);
-          const double *k = p.k->ptr<double>() + row_at(*p.k, b, j, hk), *v = p.v->ptr<double>() + row_at(*p.v, b, j, hk);
-          double *dk = a.out[1].ptr<double>() + ((b * p.lk + j) * p.hk + hk) * p.d, *dv = a.out[2].ptr<double>() + ((b * p.lk + j) * p.hk + hk) * p.d;
+          const double *k = p.k->ptr<double>() + row_at(*p.k, b, j, hk),
+                       *v = p.v->ptr<double>() + row_at(*p.v, b, j, hk);
+          double *dk = a.out[1].ptr<double>() + ((b * p.lk + j) * p.hk + hk) * p.d,
+                 *dv = a.out[2].ptr<double>() + ((b * p.lk + j) * p.hk + hk) * p.d;
           double dw = 0;
-          for (int64_t x = 0; x < p.d; ++x) dw += go[x] * v[x];
+          for (int64_t x = 0; x < p.d; ++x) dw += go[x * gs] * v[x];
           const double ds = w * (dw - delta) * e.scale;
           for (int64_t x = 0; x < p.d; ++x) {
-            dv[x] += w * go[x];
+            dv[x] += w * go[x * gs];
             dk[x] += ds * q[x];
             dq[x] += ds * k[x];
           }
@@ -399,7 +417,8 @@ void run_attention(const Args& a, Context& c) {
     auto* memory = static_cast<float*>(c.scratch(thread));
     for (int64_t t = begin; t < end; ++t) {
       const int64_t first = t % blocks * step;
-      forward_block(p, a.out[0], a.out[1].ptr<float>(), t / blocks / p.h, t / blocks % p.h, first, p.lq - first < step ? p.lq - first : step, memory);
+      forward_block(p, a.out[0], a.out[1].ptr<float>(), t / blocks / p.h, t / blocks % p.h, first,
+                    p.lq - first < step ? p.lq - first : step, memory);
     }
   });
 }
@@ -415,7 +434,8 @@ void run_attention_backward(const Args& a, Context& c) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t b = t / p.hk, hk = t % p.hk;
       float *dq = space + t * (qs + 2 * ks), *dk = dq + qs, *dv = dk + ks;
-      backward_head(p, a.in[0], a.in[4], a.in[5].ptr<float>(), b, hk, dq, dk, dv, static_cast<float*>(c.scratch(thread)));
+      backward_head(p, a.in[0], a.in[4], a.in[5].ptr<float>(), b, hk, dq, dk, dv,
+                    static_cast<float*>(c.scratch(thread)));
       for (int64_t j = 0; j < p.lk; ++j) {
         scatter_f32(a.out[1], ((b * p.lk + j) * p.hk + hk) * p.d, dk + j * p.dp, p.d);
         scatter_f32(a.out[2], ((b * p.lk + j) * p.hk + hk) * p.d, dv + j * p.dp, p.d);

@@ -1,5 +1,6 @@
-// 2-D convolution, right first: for every image and group the patches become a matrix (im2col) and the product is a plain
-// loop over its rows, vectorised by the compiler. Patch embedding does not come through here: a reshape and a product do it.
+// 2-D convolution, right first: for every image and group the patches become a matrix (im2col) and the product is a
+// plain loop over its rows, vectorised by the compiler. Patch embedding does not come through here: a reshape and a
+// product do it.
 #include "../../simd/vec.h"
 
 namespace SHAKTI_ISA_NS {
@@ -8,9 +9,24 @@ namespace {
 struct Geometry {
   int64_t n, c, h, w, o, cg, kh, kw, oh, ow, sh, sw, ph, pw, dh, dw, groups, og;
   Geometry(const Args& a, const Operand& x, const Operand& wt, const Operand& y)
-      : n(x.shape[0]), c(x.shape[1]), h(x.shape[2]), w(x.shape[3]), o(wt.shape[0]), cg(wt.shape[1]), kh(wt.shape[2]), kw(wt.shape[3]),
-        oh(y.shape[2]), ow(y.shape[3]), sh(a.attr_int(0)), sw(a.attr_int(1)), ph(a.attr_int(2)), pw(a.attr_int(3)), dh(a.attr_int(4)),
-        dw(a.attr_int(5)), groups(a.attr_int(6)), og(o / groups) {}
+      : n(x.shape[0]),
+        c(x.shape[1]),
+        h(x.shape[2]),
+        w(x.shape[3]),
+        o(wt.shape[0]),
+        cg(wt.shape[1]),
+        kh(wt.shape[2]),
+        kw(wt.shape[3]),
+        oh(y.shape[2]),
+        ow(y.shape[3]),
+        sh(a.attr_int(0)),
+        sw(a.attr_int(1)),
+        ph(a.attr_int(2)),
+        pw(a.attr_int(3)),
+        dh(a.attr_int(4)),
+        dw(a.attr_int(5)),
+        groups(a.attr_int(6)),
+        og(o / groups) {}
   int64_t depth() const { return cg * kh * kw; }
   int64_t places() const { return oh * ow; }
   // Input row of output row i under kernel row k.
@@ -20,7 +36,8 @@ struct Geometry {
 
 template <class T>
 SHAKTI_INLINE T get(const Operand& o, int64_t at) {
-  if constexpr (sizeof(T) == 8) return o.ptr<double>()[at];
+  if constexpr (sizeof(T) == 8)
+    return o.ptr<double>()[at];
   else {
     if (o.dtype == DType::f32) return o.ptr<float>()[at];
     float v[1];
@@ -30,8 +47,10 @@ SHAKTI_INLINE T get(const Operand& o, int64_t at) {
 }
 template <class T>
 SHAKTI_INLINE void put(const Operand& o, int64_t at, T v) {
-  if constexpr (sizeof(T) == 8) o.ptr<double>()[at] = v;
-  else scatter_f32(o, at, &v, 1);
+  if constexpr (sizeof(T) == 8)
+    o.ptr<double>()[at] = v;
+  else
+    scatter_f32(o, at, &v, 1);
 }
 SHAKTI_INLINE int64_t at4(const Operand& o, int64_t a, int64_t b, int64_t c, int64_t d) {
   return a * o.strides[0] + b * o.strides[1] + c * o.strides[2] + d * o.strides[3];
@@ -141,10 +160,12 @@ void backward_weight(const Args& a, Context& c) {
 
 }  // namespace
 
-#define RUN(name, f) \
+#define RUN(name, f)                           \
   void run_##name(const Args& a, Context& c) { \
-    if (a.out[0].dtype == DType::f64) f<double>(a, c); \
-    else f<float>(a, c); \
+    if (a.out[0].dtype == DType::f64)          \
+      f<double>(a, c);                         \
+    else                                       \
+      f<float>(a, c);                          \
   }
 RUN(conv2d, forward)
 RUN(conv2d_backward_input, backward_input)

@@ -49,8 +49,9 @@ void move(const Operand& x, const Operand& y, Context& c) {
   const Pair p(x, y);
   const T* from = x.ptr<T>();
   T* to = y.ptr<T>();
+  if (y.numel() == 0) return;
   if (p.ndim == 0) {
-    if (y.numel() > 0) to[0] = from[0];
+    to[0] = from[0];
     return;
   }
   if (p.ndim == 1) {
@@ -92,7 +93,9 @@ void move(const Operand& x, const Operand& y, Context& c) {
 
 SHAKTI_INLINE int64_t to_int(double v, double low, double high) {
   if (v != v) return 0;
-  return v <= low ? static_cast<int64_t>(low) : v >= high ? (high >= 9.2e18 ? INT64_MAX : static_cast<int64_t>(high)) : static_cast<int64_t>(v);
+  return v <= low    ? static_cast<int64_t>(low)
+         : v >= high ? (high >= 9.2e18 ? INT64_MAX : static_cast<int64_t>(high))
+                     : static_cast<int64_t>(v);
 }
 
 SHAKTI_INLINE void put_double(const Operand& y, int64_t at, double v) {
@@ -139,8 +142,10 @@ void convert(const Operand& x, const Operand& y, Context& c) {
       wy.runs(i, n, [&](int64_t from, int64_t at, int64_t stride, int64_t count) {
         for (int64_t k = 0; k < count; ++k) {
           // i64 keeps all its digits on the way to i64.
-          if (integers && y.dtype == DType::i64) y.ptr<int64_t>()[at + k * stride] = whole[from + k];
-          else put_double(y, at + k * stride, v[from + k]);
+          if (integers && y.dtype == DType::i64)
+            y.ptr<int64_t>()[at + k * stride] = whole[from + k];
+          else
+            put_double(y, at + k * stride, v[from + k]);
         }
       });
     }

@@ -37,15 +37,19 @@ Status check_pad(const Args& a) {
   SHAKTI_CHECK(x.ndim == y.ndim && a.attr_int(1) == x.ndim, shape, "needs one number a dimension");
   for (int d = 0; d < x.ndim; ++d) {
     const int64_t before = a.attr_int(2 + d);
-    SHAKTI_CHECK(before >= 0 && before <= y.shape[d] && x.shape[d] <= y.shape[d] - before, shape, "x does not fit into y at dim %d", d);
+    SHAKTI_CHECK(before >= 0 && before <= y.shape[d] && x.shape[d] <= y.shape[d] - before, shape,
+                 "x does not fit into y at dim %d", d);
   }
   return all(want_same_dtype(x, "x", y, "y"), want_contiguous(y, "y"));
 }
 
 Status check_flip(const Args& a) {
+  unsigned seen = 0;
   for (int64_t i = 0; i < a.attr_int(0); ++i) {
     const int64_t d = a.attr_int(static_cast<int>(1 + i));
     SHAKTI_CHECK(d >= 0 && d < a.in[0].ndim, shape, "dim %lld does not exist", static_cast<long long>(d));
+    SHAKTI_CHECK((seen >> d & 1) == 0, value, "dim %lld is named twice", static_cast<long long>(d));
+    seen |= 1u << d;
   }
   return all(want_same_shape(a.in[0], "x", a.out[0], "y"), want_same_dtype(a.in[0], "x", a.out[0], "y"),
              want_contiguous(a.out[0], "y"));

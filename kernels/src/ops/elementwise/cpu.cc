@@ -25,7 +25,7 @@ void unary(const Args& a, Context& c) {
       const float* p = w.tile(x, at, n, in);
       float* q = y.dtype == DType::f32 ? y.ptr<float>() + at : out;
       lanes(n, [&](int64_t i, int64_t m, bool part) { store_n(q + i, F::run(load_n(p + i, m, part)), m, part); });
-      if (q == out) scatter_f32(y, at, out, n);
+      if (q == out) put_tile(y, at, out, n);
     });
   } else {
     tiles(y, c, [&](int64_t at, int64_t n) {
@@ -67,7 +67,7 @@ struct Side {
   }
   SHAKTI_INLINE void tile(int64_t at, int64_t n, int64_t* buffer) const {
     if (o->present()) return tile_int(w, *o, at, n, buffer);
-    for (int64_t i = 0; i < n; ++i) buffer[i] = static_cast<int64_t>(scalar);
+    for (int64_t i = 0; i < n; ++i) buffer[i] = saturate(scalar);
   }
 };
 
@@ -96,7 +96,7 @@ void binary_float(const Args& args, Context& c) {
       lanes(n, [&](int64_t i, int64_t m, bool part) {
         store_n(r + i, F::run(load_n(p + i, m, part), load_n(q + i, m, part)), m, part);
       });
-      if (r == buffer[2]) scatter_f32(y, at, r, n);
+      if (r == buffer[2]) put_tile(y, at, r, n);
     });
   } else {
     tiles(y, c, [&](int64_t at, int64_t n) {
@@ -269,9 +269,10 @@ void run_where(const Args& a, Context& c) {
     case DType::f64: return choose<double>(a, c, p, q);
     case DType::bf16:
     case DType::f16: return choose<uint16_t>(a, c, half_bits(t, p), half_bits(t, q));
-    case DType::i32: return choose<int32_t>(a, c, static_cast<int32_t>(p), static_cast<int32_t>(q));
-    case DType::i64: return choose<int64_t>(a, c, static_cast<int64_t>(p), static_cast<int64_t>(q));
-    default: return choose<uint8_t>(a, c, static_cast<uint8_t>(p), static_cast<uint8_t>(q));
+    case DType::i32: return choose<int32_t>(a, c, static_cast<int32_t>(saturate(p)), static_cast<int32_t>(saturate(q)));
+    case DType::i64: return choose<int64_t>(a, c, saturate(p), saturate(q));
+    case DType::u8: return choose<uint8_t>(a, c, static_cast<uint8_t>(saturate(p)), static_cast<uint8_t>(saturate(q)));
+    default: return choose<uint8_t>(a, c, p != 0, q != 0);
   }
 }
 
@@ -285,7 +286,7 @@ void run_clamp(const Args& a, Context& c) {
       const float* p = w.tile(x, at, n, in);
       const float l = static_cast<float>(low), h = static_cast<float>(high);
       for (int64_t i = 0; i < n; ++i) out[i] = p[i] < l ? l : p[i] > h ? h : p[i];
-      scatter_f32(y, at, out, n);
+      put_tile(y, at, out, n);
     } else if (x.dtype == DType::f64) {
       double v[kTile];
       w.tile_as(x.ptr<double>(), at, n, v);
@@ -295,7 +296,7 @@ void run_clamp(const Args& a, Context& c) {
       tile_int(w, x, at, n, v);
       for (int64_t i = 0; i < n; ++i) {
         const double d = static_cast<double>(v[i]);
-        v[i] = d < low ? static_cast<int64_t>(low) : d > high ? static_cast<int64_t>(high) : v[i];
+        v[i] = d < low ? saturate(low) : d > high ? saturate(high) : v[i];
       }
       put_int(y, at, v, n);
     }

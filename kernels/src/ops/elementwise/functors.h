@@ -24,34 +24,48 @@ SHAKTI_INLINE vf each(vf x, F f) {
   return x;
 }
 
-#define ANY(Name, expression) \
-  struct Name { \
-    template <class V> \
+#define ANY(Name, expression)         \
+  struct Name {                       \
+    template <class V>                \
     SHAKTI_INLINE static V run(V x) { \
-      return expression; \
-    } \
+      return expression;              \
+    }                                 \
   };
-#define LANES(Name, lanes, scalar) \
-  struct Name { \
-    SHAKTI_INLINE static vf run(vf x) { return lanes; } \
+#define LANES(Name, lanes, scalar)                               \
+  struct Name {                                                  \
+    SHAKTI_INLINE static vf run(vf x) { return lanes; }          \
     SHAKTI_INLINE static double run(double x) { return scalar; } \
   };
-#define SLOW(Name, f) \
-  struct Name { \
-    SHAKTI_INLINE static vf run(vf x) { return each(x, [](float v) { return static_cast<float>(f(static_cast<double>(v))); }); } \
-    SHAKTI_INLINE static double run(double x) { return f(x); } \
+#define SLOW(Name, f)                                                                        \
+  struct Name {                                                                              \
+    SHAKTI_INLINE static vf run(vf x) {                                                      \
+      return each(x, [](float v) { return static_cast<float>(f(static_cast<double>(v))); }); \
+    }                                                                                        \
+    SHAKTI_INLINE static double run(double x) { return f(x); }                               \
   };
 
-ANY(Neg, -x)
-ANY(Square, x* x)
+// Integers wrap, as in two's complement.
+template <class F>
+struct Wraps : F {
+  using F::run;
+  SHAKTI_INLINE static int64_t run(int64_t a) { return static_cast<int64_t>(F::run(static_cast<uint64_t>(a))); }
+  SHAKTI_INLINE static int64_t run(int64_t a, int64_t b) {
+    return static_cast<int64_t>(F::run(static_cast<uint64_t>(a), static_cast<uint64_t>(b)));
+  }
+};
+ANY(NegAny, -x)
+ANY(SquareAny, x* x)
+using Neg = Wraps<NegAny>;
+using Square = Wraps<SquareAny>;
 struct Abs {
   SHAKTI_INLINE static vf run(vf x) { return vabs(x); }
   SHAKTI_INLINE static double run(double x) { return std::fabs(x); }
-  SHAKTI_INLINE static int64_t run(int64_t x) { return x < 0 ? -x : x; }
+  SHAKTI_INLINE static int64_t run(int64_t x) { return x < 0 ? Neg::run(x) : x; }
 };
+// Of NaN 0, as torch.sign.
 struct Sign {
   SHAKTI_INLINE static vf run(vf x) {
-    return select(x > splat(0), splat(1), select(x < splat(0), splat(-1), splat(0)));  // NaN gives 0, as in PyTorch
+    return select(x > splat(0), splat(1), select(x < splat(0), splat(-1), splat(0)));
   }
   SHAKTI_INLINE static double run(double x) { return (x > 0) - (x < 0); }
   SHAKTI_INLINE static int64_t run(int64_t x) { return (x > 0) - (x < 0); }
@@ -81,16 +95,19 @@ LANES(Floor, each(x, [](float v) { return __builtin_floorf(v); }), std::floor(x)
 LANES(Ceil, each(x, [](float v) { return __builtin_ceilf(v); }), std::ceil(x))
 LANES(Round, each(x, [](float v) { return __builtin_nearbyintf(v); }), std::nearbyint(x))
 
-#define ANY2(Name, expression) \
-  struct Name { \
-    template <class V> \
+#define ANY2(Name, expression)             \
+  struct Name {                            \
+    template <class V>                     \
     SHAKTI_INLINE static V run(V a, V b) { \
-      return expression; \
-    } \
+      return expression;                   \
+    }                                      \
   };
-ANY2(Add, a + b)
-ANY2(Sub, a - b)
-ANY2(Mul, a* b)
+ANY2(AddAny, a + b)
+ANY2(SubAny, a - b)
+ANY2(MulAny, a* b)
+using Add = Wraps<AddAny>;
+using Sub = Wraps<SubAny>;
+using Mul = Wraps<MulAny>;
 ANY2(Div, a / b)
 struct Maximum {
   SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b > a) | (vi)(b != b), b, a)); }
@@ -104,7 +121,8 @@ struct Minimum {
 };
 struct Pow {
   SHAKTI_INLINE static vf run(vf a, vf b) {
-    for (int i = 0; i < W; ++i) a[i] = static_cast<float>(std::pow(static_cast<double>(a[i]), static_cast<double>(b[i])));
+    for (int i = 0; i < W; ++i)
+      a[i] = static_cast<float>(std::pow(static_cast<double>(a[i]), static_cast<double>(b[i])));
     return a;
   }
   SHAKTI_INLINE static double run(double a, double b) { return std::pow(a, b); }
@@ -121,7 +139,7 @@ struct ReluBackward {
   SHAKTI_INLINE static vf run(vf g, vf x) { return select(x > splat(0), g, splat(0)); }
   SHAKTI_INLINE static double run(double g, double x) { return x > 0 ? g : 0; }
 };
-ANY2(TanhBackward, a*(1.0f - b * b))
+ANY2(TanhBackward, a * (1.0f - b * b))
 ANY2(SigmoidBackward, a*(b * (1.0f - b)))
 struct SiluBackward {
   template <class V>
@@ -152,13 +170,13 @@ struct GeluTanhBackward {
   }
 };
 
-#define COMPARE(Name, op) \
-  struct Name { \
+#define COMPARE(Name, op)                                      \
+  struct Name {                                                \
     SHAKTI_INLINE static vi run(vf a, vf b) { return a op b; } \
-    template <class T> \
-    SHAKTI_INLINE static bool run(T a, T b) { \
-      return a op b; \
-    } \
+    template <class T>                                         \
+    SHAKTI_INLINE static bool run(T a, T b) {                  \
+      return a op b;                                           \
+    }                                                          \
   };
 COMPARE(Eq, ==)
 COMPARE(Ne, !=)
@@ -169,12 +187,16 @@ COMPARE(Ge, >=)
 struct LogicalAnd {
   SHAKTI_INLINE static vi run(vf a, vf b) { return (vi)(a != splat(0)) & (vi)(b != splat(0)); }
   template <class T>
-  SHAKTI_INLINE static bool run(T a, T b) { return a != 0 && b != 0; }
+  SHAKTI_INLINE static bool run(T a, T b) {
+    return a != 0 && b != 0;
+  }
 };
 struct LogicalOr {
   SHAKTI_INLINE static vi run(vf a, vf b) { return (vi)(a != splat(0)) | (vi)(b != splat(0)); }
   template <class T>
-  SHAKTI_INLINE static bool run(T a, T b) { return a != 0 || b != 0; }
+  SHAKTI_INLINE static bool run(T a, T b) {
+    return a != 0 || b != 0;
+  }
 };
 
 }  // namespace

@@ -25,12 +25,13 @@ Status same(const Args& a, bool floats, bool to_bool) {
   if (Status s = same_shape(a); !s) return s;
   const DType t = a.in[0].dtype;
   for (int i = 1; i < a.n_in; ++i) {
-    SHAKTI_CHECK(!a.in[i].present() || a.in[i].dtype == t, dtype, "operands are %s and %s; they must be equal", dtype_name(t),
-                 dtype_name(a.in[i].dtype));
+    SHAKTI_CHECK(!a.in[i].present() || a.in[i].dtype == t, dtype, "operands are %s and %s; they must be equal",
+                 dtype_name(t), dtype_name(a.in[i].dtype));
   }
   SHAKTI_CHECK(!floats || dtype_is_float(t), dtype, "needs a floating dtype, got %s", dtype_name(t));
   const DType want = to_bool ? DType::boolean : t;
-  SHAKTI_CHECK(a.out[0].dtype == want, dtype, "the output must be %s, got %s", dtype_name(want), dtype_name(a.out[0].dtype));
+  SHAKTI_CHECK(a.out[0].dtype == want, dtype, "the output must be %s, got %s", dtype_name(want),
+               dtype_name(a.out[0].dtype));
   return {};
 }
 

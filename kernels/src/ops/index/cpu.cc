@@ -6,12 +6,15 @@ namespace {
 
 struct Index {
   const Operand& o;
-  SHAKTI_INLINE int64_t operator()(int64_t at) const { return o.dtype == DType::i32 ? o.ptr<int32_t>()[at] : o.ptr<int64_t>()[at]; }
+  SHAKTI_INLINE int64_t operator()(int64_t at) const {
+    return o.dtype == DType::i32 ? o.ptr<int32_t>()[at] : o.ptr<int64_t>()[at];
+  }
 };
 
 bool inside(int64_t i, int64_t size, int64_t place, Context& c) {
   if (i >= 0 && i < size) return true;
-  c.fail("index %lld at place %lld is outside [0, %lld)", static_cast<long long>(i), static_cast<long long>(place), static_cast<long long>(size));
+  c.fail("index %lld at place %lld is outside [0, %lld)", static_cast<long long>(i), static_cast<long long>(place),
+         static_cast<long long>(size));
   return false;
 }
 
@@ -71,8 +74,10 @@ void run_embedding(const Args& a, Context& c) {
           continue;
         }
         const T* from = w.ptr<T>() + v * w.strides[0];
-        if (w.strides[1] == 1) std::memcpy(to, from, static_cast<size_t>(d) * sizeof(T));
-        else for (int64_t j = 0; j < d; ++j) to[j] = from[j * w.strides[1]];
+        if (w.strides[1] == 1)
+          std::memcpy(to, from, static_cast<size_t>(d) * sizeof(T));
+        else
+          for (int64_t j = 0; j < d; ++j) to[j] = from[j * w.strides[1]];
       }
     });
   });
@@ -135,7 +140,9 @@ void run_gather(const Args& a, Context& c) {
     c.parallel_for(y.numel(), 8192, [&](int64_t b, int64_t e, int) {
       for (int64_t i = b; i < e; ++i) {
         const int64_t v = index(offset_of(i, y.shape, places.strides, y.ndim));
-        y.ptr<T>()[i] = inside(v, x.shape[dim], i, c) ? x.ptr<T>()[offset_of(i, y.shape, strides, y.ndim) + v * x.strides[dim]] : T{0};
+        y.ptr<T>()[i] = inside(v, x.shape[dim], i, c)
+                            ? x.ptr<T>()[offset_of(i, y.shape, strides, y.ndim) + v * x.strides[dim]]
+                            : T{0};
       }
     });
   });
@@ -165,7 +172,8 @@ void run_scatter_add(const Args& a, Context& c) {
       const int64_t ai = offset_of(l, shape, si, n), as = offset_of(l, shape, ss, n), ay = offset_of(l, shape, sy, n);
       for (int64_t k = 0; k < length; ++k) {
         const int64_t v = index(ai + k * places.strides[dim]);
-        if (inside(v, x.shape[dim], l * length + k, c)) add_at(y, ay + v * y.strides[dim], src, as + k * src.strides[dim]);
+        if (inside(v, x.shape[dim], l * length + k, c))
+          add_at(y, ay + v * y.strides[dim], src, as + k * src.strides[dim]);
       }
     }
   });
@@ -200,8 +208,11 @@ void run_index_select(const Args& a, Context& c) {
         }
         const T* from = x.ptr<T>() + offset_of(i / n, x.shape, x.strides, dim) + v * x.strides[dim];
         const int behind = x.ndim - dim - 1;
-        if (behind == 1 && x.strides[dim + 1] == 1) std::memcpy(to, from, static_cast<size_t>(s.inner) * sizeof(T));
-        else for (int64_t j = 0; j < s.inner; ++j) to[j] = from[offset_of(j, x.shape + dim + 1, x.strides + dim + 1, behind)];
+        if (behind == 1 && x.strides[dim + 1] == 1)
+          std::memcpy(to, from, static_cast<size_t>(s.inner) * sizeof(T));
+        else
+          for (int64_t j = 0; j < s.inner; ++j)
+            to[j] = from[offset_of(j, x.shape + dim + 1, x.strides + dim + 1, behind)];
       }
     });
   });
@@ -220,7 +231,8 @@ void run_index_add(const Args& a, Context& c) {
         const int64_t v = index(k * places.strides[0]);
         if (!inside(v, x.shape[dim], k, c)) continue;
         for (int64_t j = 0; j < s.inner; ++j) {
-          const int64_t at = from + k * src.strides[dim] + offset_of(j, src.shape + dim + 1, src.strides + dim + 1, src.ndim - dim - 1);
+          const int64_t at = from + k * src.strides[dim] +
+                             offset_of(j, src.shape + dim + 1, src.strides + dim + 1, src.ndim - dim - 1);
           add_at(y, (o * y.shape[dim] + v) * s.inner + j, src, at);
         }
       }

@@ -1,5 +1,5 @@
-// Resizing planes. An output line reads up to four input lines with weights; rows and columns are worked out alike, and the
-// gradient adds with the same weights.
+// Resizing planes. An output line reads up to four input lines with weights; rows and columns are worked out alike, and
+// the gradient adds with the same weights.
 #include <cmath>
 
 #include "../../simd/vec.h"
@@ -21,7 +21,8 @@ Taps taps(int64_t i, int64_t from, int64_t to, int mode, bool align) {
   const auto clamp = [&](int64_t v) { return v < 0 ? 0 : v >= from ? from - 1 : v; };
   if (mode == 0) {
     t.n = 1;
-    t.at[0] = clamp(static_cast<int64_t>(std::floor(static_cast<double>(i) * static_cast<double>(from) / static_cast<double>(to))));
+    t.at[0] = clamp(
+        static_cast<int64_t>(std::floor(static_cast<double>(i) * static_cast<double>(from) / static_cast<double>(to))));
     t.w[0] = 1;
     return t;
   }
@@ -55,7 +56,8 @@ SHAKTI_INLINE double get(const Operand& o, int64_t at) {
   return static_cast<double>(v[0]);
 }
 SHAKTI_INLINE void put(const Operand& o, int64_t at, double v) {
-  if (o.dtype == DType::f64) o.ptr<double>()[at] = v;
+  if (o.dtype == DType::f64)
+    o.ptr<double>()[at] = v;
   else {
     const float f = static_cast<float>(v);
     scatter_f32(o, at, &f, 1);
@@ -78,7 +80,8 @@ void run_interpolate(const Args& a, Context& c) {
           const Taps q = taps(j, x.shape[3], ow, mode, align);
           double sum = 0;
           for (int k = 0; k < r.n; ++k) {
-            for (int l = 0; l < q.n; ++l) sum += r.w[k] * q.w[l] * get(x, base + r.at[k] * x.strides[2] + q.at[l] * x.strides[3]);
+            for (int l = 0; l < q.n; ++l)
+              sum += r.w[k] * q.w[l] * get(x, base + r.at[k] * x.strides[2] + q.at[l] * x.strides[3]);
           }
           put(y, (p * oh + i) * ow + j, sum);
         }

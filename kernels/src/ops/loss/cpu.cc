@@ -24,7 +24,9 @@ SHAKTI_INLINE void pieces(const Operand& x, int64_t row, const F& f) {
   }
 }
 
-SHAKTI_INLINE double at_f64(const Operand& x, int64_t i, int64_t j) { return x.ptr<double>()[i * x.strides[0] + j * x.strides[1]]; }
+SHAKTI_INLINE double at_f64(const Operand& x, int64_t i, int64_t j) {
+  return x.ptr<double>()[i * x.strides[0] + j * x.strides[1]];
+}
 
 bool usable(const Operand& target, int64_t i, int64_t classes, int64_t ignore, int64_t* t, Context& c) {
   *t = target_of(target, i);
@@ -82,7 +84,8 @@ void run_cross_entropy(const Args& a, Context& c) {
         });
       }
       const double lse = m + std::log(sum);
-      const double loss = counts ? lse - (1 - smooth) * hit - (smooth > 0 ? smooth * mean / static_cast<double>(v) : 0) : 0;
+      const double loss =
+          counts ? lse - (1 - smooth) * hit - (smooth > 0 ? smooth * mean / static_cast<double>(v) : 0) : 0;
       if (x.dtype == DType::f64) {
         a.out[0].ptr<double>()[i] = loss;
         a.out[1].ptr<double>()[i] = lse;
@@ -103,7 +106,8 @@ void run_cross_entropy_backward(const Args& a, Context& c) {
     for (int64_t i = b; i < e; ++i) {
       int64_t t;
       if (!usable(target, i, v, ignore, &t, c)) {
-        std::memset(static_cast<char*>(y.data) + i * v * static_cast<int64_t>(dtype_size(y.dtype)), 0, static_cast<size_t>(v) * dtype_size(y.dtype));
+        std::memset(static_cast<char*>(y.data) + i * v * static_cast<int64_t>(dtype_size(y.dtype)), 0,
+                    static_cast<size_t>(v) * dtype_size(y.dtype));
         continue;
       }
       if (x.dtype == DType::f64) {
@@ -118,7 +122,9 @@ void run_cross_entropy_backward(const Args& a, Context& c) {
       const float each = static_cast<float>(smooth / static_cast<double>(v));
       pieces(x, i, [&](int64_t first, int64_t k, const float* p) {
         alignas(64) float out[kPiece];
-        lanes(k, [&](int64_t j, int64_t w, bool part) { store_n(out + j, (vexp(load_n(p + j, w, part) - l) - each) * scale, w, part); });
+        lanes(k, [&](int64_t j, int64_t w, bool part) {
+          store_n(out + j, (vexp(load_n(p + j, w, part) - l) - each) * scale, w, part);
+        });
         if (t >= first && t < first + k) out[t - first] -= scale * static_cast<float>(1 - smooth);
         scatter_f32(y, i * v + first, out, k);
       });

@@ -7,19 +7,21 @@
 namespace shakti {
 namespace matmul {
 
-constexpr int64_t kPanel = 32;     // columns of b are padded to this: the widest register tile of all instruction sets
-constexpr int64_t kDepth = 512;    // of a block: a panel of a (24 KiB) stays in L1 while one of b passes
-constexpr int64_t kRows = 96;      // of a task at most: a multiple of every register tile's rows
-constexpr int64_t kColumns = 2048; // of b packed at a time (4 MiB)
+constexpr int64_t kPanel = 32;      // columns of b are padded to this: the widest register tile of all instruction sets
+constexpr int64_t kDepth = 512;     // of a block: a panel of a (24 KiB) stays in L1 while one of b passes
+constexpr int64_t kRows = 96;       // of a task at most: a multiple of every register tile's rows
+constexpr int64_t kColumns = 2048;  // of b packed at a time
+constexpr int64_t kPacked = kDepth * kColumns;  // floats of b packed at a time (4 MiB)
 
 struct Blocking {
-  int64_t depth;
-  int64_t columns;
+  int64_t columns;  // of b packed at a time
+  int64_t depth;    // of b packed at a time: several blocks when b is narrow
 
   SHAKTI_INLINE Blocking(int64_t n, int64_t k) {
-    depth = k > kDepth ? kDepth : k > 0 ? k : 1;
     const int64_t padded = (n + kPanel - 1) / kPanel * kPanel;
-    columns = padded > kColumns ? kColumns : padded;
+    columns = padded > kColumns ? kColumns : padded > 0 ? padded : kPanel;
+    depth = kPacked / columns / kDepth * kDepth;
+    if (depth > k) depth = k > 0 ? k : 1;
   }
   SHAKTI_INLINE int64_t packed() const { return depth * columns; }
 };

@@ -1,6 +1,6 @@
 // Matrix product in the five-loop form: b is packed into panels of NR columns, a into panels of MR rows, and a register
-// tile of MR x NR sums over the depth. Packing absorbs strides and turns bf16 and f16 into f32. Every element of y sums over
-// k in the same order however the work is cut, so the number of threads does not change the result.
+// tile of MR x NR sums over the depth. Packing absorbs strides and turns bf16 and f16 into f32. Every element of y sums
+// over k in the same order however the work is cut, so the number of threads does not change the result.
 #include "../../simd/vec.h"
 #include "blocking.h"
 
@@ -21,48 +21,79 @@ struct Matrix {
   int64_t at, rs, cs;  // first element, steps from row to row and column to column
 };
 
-// rows x depth of a, as panels: for each k, MR rows side by side.
-void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, float* to) {
-  alignas(64) float buffer[matmul::kDepth];
-  for (int64_t p = 0; p < rows; p += MR) {
-    const int64_t n = rows - p < MR ? rows - p : MR;
-    const int64_t at = a.at + (r0 + p) * a.rs + k0 * a.cs;
-    if (a.rs == 1) {
-      for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * MR, *a.o, at + k * a.cs, 1, n);
-    } else {
-      for (int64_t i = 0; i < n; ++i) {
-        const float* row = row_f32(*a.o, at + i * a.rs, a.cs, depth, buffer);
-        for (int64_t k = 0; k < depth; ++k) to[k * MR + i] = row[k];
-      }
+// Lines of `depth` floats, `step` apart, laid side by side: to[k * P + i] = from[i * step + k].
+template <int P>
+SHAKTI_INLINE void interleave(const float* from, int64_t step, int64_t lines, int64_t depth, float* to) {
+  typedef float v4 __attribute__((vector_size(16)));
+  typedef int32_t i4 __attribute__((vector_size(16)));
+  int64_t i = 0;
+  for (; i + 4 <= lines; i += 4) {
+    const float* p = from + i * step;
+    float* q = to + i;
+    int64_t k = 0;
+    // Squares of four by four: a store of one float at a time would take as long as the product when b is narrow.
+    for (; k + 4 <= depth; k += 4) {
+      v4 a, b, c, d;
+      std::memcpy(&a, p + k, 16);
+      std::memcpy(&b, p + step + k, 16);
+      std::memcpy(&c, p + 2 * step + k, 16);
+      std::memcpy(&d, p + 3 * step + k, 16);
+      const v4 ab = __builtin_shuffle(a, b, i4{0, 4, 1, 5}), cd = __builtin_shuffle(c, d, i4{0, 4, 1, 5});
+      const v4 ef = __builtin_shuffle(a, b, i4{2, 6, 3, 7}), gh = __builtin_shuffle(c, d, i4{2, 6, 3, 7});
+      a = __builtin_shuffle(ab, cd, i4{0, 1, 4, 5});
+      b = __builtin_shuffle(ab, cd, i4{2, 3, 6, 7});
+      c = __builtin_shuffle(ef, gh, i4{0, 1, 4, 5});
+      d = __builtin_shuffle(ef, gh, i4{2, 3, 6, 7});
+      std::memcpy(q + k * P, &a, 16);
+      std::memcpy(q + (k + 1) * P, &b, 16);
+      std::memcpy(q + (k + 2) * P, &c, 16);
+      std::memcpy(q + (k + 3) * P, &d, 16);
     }
-    for (int64_t i = n; i < MR; ++i) {
-      for (int64_t k = 0; k < depth; ++k) to[k * MR + i] = 0;
+    for (; k < depth; ++k) {
+      for (int j = 0; j < 4; ++j) q[k * P + j] = p[j * step + k];
     }
-    to += depth * MR;
+  }
+  for (; i < lines; ++i) {
+    for (int64_t k = 0; k < depth; ++k) to[k * P + i] = from[i * step + k];
   }
 }
 
-// depth x one panel of columns of b: for each k, NR columns side by side.
-void pack_b(const Matrix& b, int64_t k0, int64_t depth, int64_t c0, int64_t columns, float* to) {
-  alignas(64) float buffer[matmul::kDepth];
-  const int64_t n = columns < NR ? columns : NR;
-  const int64_t at = b.at + k0 * b.rs + c0 * b.cs;
-  if (b.cs == 1) {
-    if (n == NR && b.o->dtype == DType::f32) {
-      const float* from = b.o->ptr<float>() + at;
-      for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * NR, from + k * b.rs, NR * sizeof(float));
-      return;
-    }
-    for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * NR, *b.o, at + k * b.rs, 1, n);
+// One panel: `lines` (P at most) lines of `depth` elements each, side by side; missing lines are 0. A line's elements
+// lie `along` apart, lines `across`.
+template <int P>
+void pack(const Operand& o, int64_t at, int64_t across, int64_t along, int64_t lines, int64_t depth, float* to) {
+  if (lines > P) lines = P;
+  const bool f32 = o.dtype == DType::f32;
+  if (f32 && along == 1) {
+    interleave<P>(o.ptr<float>() + at, across, lines, depth, to);
+  } else if (across == 1 && lines == P && f32) {
+    const float* from = o.ptr<float>() + at;
+    for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * P, from + k * along, P * sizeof(float));
+    return;
+  } else if (across == 1) {
+    for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * P, o, at + k * along, 1, lines);
   } else {
-    for (int64_t j = 0; j < n; ++j) {
-      const float* column = row_f32(*b.o, at + j * b.cs, b.rs, depth, buffer);
-      for (int64_t k = 0; k < depth; ++k) to[k * NR + j] = column[k];
+    alignas(64) float buffer[4][matmul::kDepth];
+    for (int64_t i = 0; i < lines; i += 4) {
+      const int64_t n = lines - i < 4 ? lines - i : 4;
+      for (int64_t j = 0; j < n; ++j) gather_f32(buffer[j], o, at + (i + j) * across, along, depth);
+      interleave<P>(buffer[0], matmul::kDepth, n, depth, to + i);
     }
   }
-  for (int64_t j = n; j < NR; ++j) {
-    for (int64_t k = 0; k < depth; ++k) to[k * NR + j] = 0;
+  for (int64_t i = lines; i < P; ++i) {
+    for (int64_t k = 0; k < depth; ++k) to[k * P + i] = 0;
   }
+}
+
+// rows x depth of a, as panels: for each k, MR rows side by side.
+SHAKTI_INLINE void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, float* to) {
+  for (int64_t p = 0; p < rows; p += MR) {
+    pack<MR>(*a.o, a.at + (r0 + p) * a.rs + k0 * a.cs, a.rs, a.cs, rows - p, depth, to + p * depth);
+  }
+}
+// depth x one panel of columns of b: for each k, NR columns side by side.
+SHAKTI_INLINE void pack_b(const Matrix& b, int64_t k0, int64_t depth, int64_t c0, int64_t columns, float* to) {
+  pack<NR>(*b.o, b.at + k0 * b.rs + c0 * b.cs, b.cs, b.rs, columns, depth, to);
 }
 
 // tile[MR][NR] = sum over depth of a panel times b panel.
@@ -95,7 +126,8 @@ struct Target {
 };
 
 // One register tile and its way out.
-void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows, int64_t columns) {
+void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
+          int64_t columns) {
   vf acc[MR][NV];
   micro(depth, a, b, acc);
   alignas(64) float bias[NR] = {};
@@ -130,8 +162,8 @@ void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_
 }
 
 // rows x columns of y from a block of a (packed here) and packed b.
-void block(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, const float* packed_b, int64_t c0, int64_t columns,
-           const Target& t, float* scratch) {
+void block(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, const float* packed_b, int64_t c0,
+           int64_t columns, const Target& t, float* scratch) {
   pack_a(a, r0, rows, k0, depth, scratch);
   for (int64_t c = 0; c < columns; c += NR) {
     const int64_t nc = columns - c < NR ? columns - c : NR;
@@ -229,12 +261,15 @@ void few_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t n, int64_t k
   const int64_t strips = (n + strip - 1) / strip;
   c.parallel_for(strips, 1 + 65536 / (strip * (k + 1)), [&](int64_t begin, int64_t end, int) {
     const int64_t from = begin * strip, to = end * strip < n ? end * strip : n;
-    if (b.cs == 1) strip_rows<R>(a, b, r0, k, from, to - from, t);
-    else dot_columns<R>(a, b, r0, k, from, to, t);
+    if (b.cs == 1)
+      strip_rows<R>(a, b, r0, k, from, to - from, t);
+    else
+      dot_columns<R>(a, b, r0, k, from, to, t);
   });
 }
 
-void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* packed, Context& c) {
+void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* packed,
+             Context& c) {
   if (m <= 2 * kFew && a.o->dtype == DType::f32 && (b.cs == 1 || (b.rs == 1 && a.cs == 1))) {
     for (int64_t r = 0; r < m; r += kFew) {
       switch (m - r) {
@@ -247,34 +282,46 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
     return;
   }
   const matmul::Blocking cut(n, k);
+  // Fewer rows a task, then narrower ones, when y is small. No sum depends on it.
+  int64_t rows = matmul::kRows / MR * MR;
+  while (rows > MR && m < 8 * rows) rows -= MR;
+  const int64_t row_blocks = (m + rows - 1) / rows;
   for (int64_t c0 = 0; c0 < n; c0 += cut.columns) {
     const int64_t columns = n - c0 < cut.columns ? n - c0 : cut.columns;
+    const int64_t panels = (columns + NR - 1) / NR, width = panels * NR;
+    int64_t strip = width;
+    if (row_blocks < 8 && panels > 4) strip = (panels / (row_blocks < 3 ? 4 : 2) + 1) * NR;
+    const int64_t strips = (width + strip - 1) / strip;
     for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += cut.depth) {
-      const int64_t depth = k - k0 < cut.depth ? k - k0 : cut.depth;
-      const int64_t panels = (columns + NR - 1) / NR;
-      c.parallel_for(panels, 1 + 65536 / (depth * NR + 1), [&](int64_t begin, int64_t end, int) {
-        for (int64_t p = begin; p < end; ++p) pack_b(b, k0, depth, c0 + p * NR, columns - p * NR, packed + p * NR * depth);
+      const int64_t deep = k - k0 < cut.depth ? k - k0 : cut.depth;
+      const int64_t blocks = deep > 0 ? (deep + matmul::kDepth - 1) / matmul::kDepth : 1;
+      const auto depth_of = [&](int64_t d) {
+        return deep - d * matmul::kDepth < matmul::kDepth ? deep - d * matmul::kDepth : matmul::kDepth;
+      };
+      const int64_t size = depth_of(0) * NR;
+      c.parallel_for(panels * blocks, 1 + 65536 / (size + 1), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t d = i / panels, p = i % panels;
+          pack_b(b, k0 + d * matmul::kDepth, depth_of(d), c0 + p * NR, columns - p * NR,
+                 packed + d * matmul::kDepth * width + p * NR * depth_of(d));
+        }
       });
-      Target now = t;
-      if (k0 > 0) {
-        now.add = true;
-        now.bias = nullptr;
-      }
-      // Tasks of about half a million multiply-adds at least. Fewer rows a task, then narrower ones, when y is small.
-      int64_t rows = matmul::kRows;
-      while (rows > 2 * MR && m < 8 * rows) rows -= MR;
-      rows = rows / MR * MR;
-      const int64_t row_blocks = (m + rows - 1) / rows;
-      int64_t strip = columns;
-      if (row_blocks < 8 && columns > 4 * NR) strip = (columns / (row_blocks < 3 ? 4 : 2) + NR - 1) / NR * NR;
-      const int64_t strips = (columns + strip - 1) / strip;
-      const int64_t work = rows * strip * depth;
+      // Tasks of half a million multiply-adds at least.
+      const int64_t work = rows * strip * deep;
       c.parallel_for(row_blocks * strips, 1 + (1 << 19) / (work + 1), [&](int64_t begin, int64_t end, int thread) {
         auto* scratch = static_cast<float*>(c.scratch(thread));
         for (int64_t i = begin; i < end; ++i) {
           const int64_t r0 = i / strips * rows, s = i % strips * strip;
-          block(a, r0, m - r0 < rows ? m - r0 : rows, k0, depth, packed + s * depth, c0 + s, columns - s < strip ? columns - s : strip,
-                now, scratch);
+          for (int64_t d = 0; d < blocks; ++d) {
+            Target now = t;
+            if (k0 + d > 0) {
+              now.add = true;
+              now.bias = nullptr;
+            }
+            block(a, r0, m - r0 < rows ? m - r0 : rows, k0 + d * matmul::kDepth, depth_of(d),
+                  packed + d * matmul::kDepth * width + s * depth_of(d), c0 + s,
+                  columns - s < strip ? columns - s : strip, now, scratch);
+          }
         }
       });
     }
@@ -322,7 +369,8 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   c.parallel_for(m, 1 + static_cast<int64_t>(65536 / (work + 1)), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       double* y = t.y->ptr<double>() + t.at + i * t.ld;
-      for (int64_t j = 0; j < n; ++j) y[j] = (t.add ? y[j] : 0) + (t.bias ? t.bias->ptr<double>()[j * t.bias->strides[0]] : 0);
+      for (int64_t j = 0; j < n; ++j)
+        y[j] = (t.add ? y[j] : 0) + (t.bias ? t.bias->ptr<double>()[j * t.bias->strides[0]] : 0);
       for (int64_t x = 0; x < k; ++x) {
         const double v = p[i * a.rs + x * a.cs];
         for (int64_t j = 0; j < n; ++j) y[j] += v * q[x * b.rs + j * b.cs];
@@ -349,14 +397,15 @@ void run_matmul(const Args& args, Context& c) {
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (batch > 1 && a.dtype != DType::f64 && work < kSmall && k <= matmul::kDepth &&
       small_floats(n, k) * 4 <= static_cast<int64_t>(Context::kScratchBytes)) {
-    c.parallel_for(batch, 1 + static_cast<int64_t>((1 << 18) / (work + 1)), [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t i = begin; i < end; ++i) {
-        Matrix ma, mb;
-        Target t;
-        at(i, ma, mb, t);
-        small_product(ma, mb, m, n, k, t, static_cast<float*>(c.scratch(thread)));
-      }
-    });
+    c.parallel_for(batch, 1 + static_cast<int64_t>((1 << 18) / (work + 1)),
+                   [&](int64_t begin, int64_t end, int thread) {
+                     for (int64_t i = begin; i < end; ++i) {
+                       Matrix ma, mb;
+                       Target t;
+                       at(i, ma, mb, t);
+                       small_product(ma, mb, m, n, k, t, static_cast<float*>(c.scratch(thread)));
+                     }
+                   });
     return;
   }
   auto* packed = static_cast<float*>(args.workspace);

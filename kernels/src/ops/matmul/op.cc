@@ -5,14 +5,16 @@ namespace shakti {
 
 Status check_matmul(const Args& args) {
   const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &y = args.out[0];
-  SHAKTI_CHECK(a.ndim >= 2 && a.ndim == b.ndim && a.ndim == y.ndim, shape, "operands need one number of dimensions, at least 2");
+  SHAKTI_CHECK(a.ndim >= 2 && a.ndim == b.ndim && a.ndim == y.ndim, shape,
+               "operands need one number of dimensions, at least 2");
   const int n = a.ndim;
   for (int d = 0; d < n - 2; ++d) {
     SHAKTI_CHECK(a.shape[d] == y.shape[d] && b.shape[d] == y.shape[d], shape, "batch sizes differ at dim %d", d);
   }
-  SHAKTI_CHECK(a.shape[n - 1] == b.shape[n - 2], shape, "inner sizes differ: %lld and %lld", static_cast<long long>(a.shape[n - 1]),
-               static_cast<long long>(b.shape[n - 2]));
-  SHAKTI_CHECK(y.shape[n - 2] == a.shape[n - 2] && y.shape[n - 1] == b.shape[n - 1], shape, "y must be [..., rows of a, columns of b]");
+  SHAKTI_CHECK(a.shape[n - 1] == b.shape[n - 2], shape, "inner sizes differ: %lld and %lld",
+               static_cast<long long>(a.shape[n - 1]), static_cast<long long>(b.shape[n - 2]));
+  SHAKTI_CHECK(y.shape[n - 2] == a.shape[n - 2] && y.shape[n - 1] == b.shape[n - 1], shape,
+               "y must be [..., rows of a, columns of b]");
   return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_same_dtype(a, "a", bias, "bias"),
              want_same_dtype(a, "a", y, "y"), want_contiguous(y, "y"), want_vector(bias, "bias", y.shape[n - 1]));
 }

@@ -49,7 +49,8 @@ void run_swiglu_backward(const Args& a, Context& c) {
         continue;
       }
       alignas(64) float buffer[5][kTile];
-      const float *d = wd.tile(dy, i, n, buffer[0]), *g = wg.tile(gate, i, n, buffer[1]), *u = wu.tile(up, i, n, buffer[2]);
+      const float *d = wd.tile(dy, i, n, buffer[0]), *g = wg.tile(gate, i, n, buffer[1]),
+                  *u = wu.tile(up, i, n, buffer[2]);
       lanes(n, [&](int64_t k, int64_t m, bool part) {
         const vf x = load_n(g + k, m, part), dv = load_n(d + k, m, part);
         const vf s = vsigmoid(x);

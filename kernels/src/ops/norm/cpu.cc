@@ -104,8 +104,10 @@ void forward(const Args& a, Context& c) {
       const T s = 1 / std::sqrt(var + eps);
       rstd[r] = s;
       T* to = y.dtype == DType::f32 || y.dtype == DType::f64 ? y.ptr<T>() + r * n : out;
-      if (centred) map(n, p, w, b, to, [&](auto v, auto wv, auto bv) { return (v - m) * s * wv + bv; });
-      else map(n, p, w, w, to, [&](auto v, auto wv, auto) { return v * s * wv; });
+      if (centred)
+        map(n, p, w, b, to, [&](auto v, auto wv, auto bv) { return (v - m) * s * wv + bv; });
+      else
+        map(n, p, w, w, to, [&](auto v, auto wv, auto) { return v * s * wv; });
       if (to == out) Rows<T>::put(y, r * n, out, n);
     }
   });
@@ -118,7 +120,8 @@ void backward(const Args& a, Context& c) {
   const int64_t n = x.size(-1);
   if (x.numel() == 0) {
     for (int k = 1; k < a.n_out; ++k) {
-      if (a.out[k].present()) std::memset(a.out[k].data, 0, static_cast<size_t>(a.out[k].numel()) * dtype_size(a.out[k].dtype));
+      if (a.out[k].present())
+        std::memset(a.out[k].data, 0, static_cast<size_t>(a.out[k].numel()) * dtype_size(a.out[k].dtype));
     }
     return;
   }
@@ -164,20 +167,28 @@ void backward(const Args& a, Context& c) {
 }  // namespace
 
 void run_layer_norm(const Args& a, Context& c) {
-  if (a.in[0].dtype == DType::f64) forward<double, true>(a, c);
-  else forward<float, true>(a, c);
+  if (a.in[0].dtype == DType::f64)
+    forward<double, true>(a, c);
+  else
+    forward<float, true>(a, c);
 }
 void run_rms_norm(const Args& a, Context& c) {
-  if (a.in[0].dtype == DType::f64) forward<double, false>(a, c);
-  else forward<float, false>(a, c);
+  if (a.in[0].dtype == DType::f64)
+    forward<double, false>(a, c);
+  else
+    forward<float, false>(a, c);
 }
 void run_layer_norm_backward(const Args& a, Context& c) {
-  if (a.in[1].dtype == DType::f64) backward<double, true>(a, c);
-  else backward<float, true>(a, c);
+  if (a.in[1].dtype == DType::f64)
+    backward<double, true>(a, c);
+  else
+    backward<float, true>(a, c);
 }
 void run_rms_norm_backward(const Args& a, Context& c) {
-  if (a.in[1].dtype == DType::f64) backward<double, false>(a, c);
-  else backward<float, false>(a, c);
+  if (a.in[1].dtype == DType::f64)
+    backward<double, false>(a, c);
+  else
+    backward<float, false>(a, c);
 }
 
 }  // namespace SHAKTI_ISA_NS

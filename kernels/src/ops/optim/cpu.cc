@@ -15,7 +15,8 @@ SHAKTI_INLINE int64_t chunks_of(const Operand& o) { return (o.numel() + kChunk -
 void run_adamw(const Args& a, Context& c) {
   const int n = a.n_in - 1;
   const bool copies = a.n_out == 4 * n;
-  const float lr = static_cast<float>(a.attr(0)), b1 = static_cast<float>(a.attr(1)), b2 = static_cast<float>(a.attr(2));
+  const float lr = static_cast<float>(a.attr(0)), b1 = static_cast<float>(a.attr(1)),
+              b2 = static_cast<float>(a.attr(2));
   const float eps = static_cast<float>(a.attr(3));
   const float decay = static_cast<float>(1 - a.attr(0) * a.attr(4));
   const float c1 = static_cast<float>(1 / (1 - std::pow(a.attr(1), a.attr(5))));
@@ -31,7 +32,8 @@ void run_adamw(const Args& a, Context& c) {
       const bool part = w < W;
       alignas(64) float gb[W];
       vf gv;
-      if (g.dtype == DType::f32) gv = load_n(g.ptr<float>() + k, w, part);
+      if (g.dtype == DType::f32)
+        gv = load_n(g.ptr<float>() + k, w, part);
       else {
         gather_f32(gb, g, k, 1, w);
         gv = load_n(gb, w, part);

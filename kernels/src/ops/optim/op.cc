@@ -4,7 +4,8 @@ namespace shakti {
 
 Status check_adamw(const Args& a) {
   const int n = a.n_in - 1;
-  SHAKTI_CHECK(n >= 1 && (a.n_out == 3 * n || a.n_out == 4 * n), shape, "%d gradients need %d or %d state tensors, got %d", n, 3 * n, 4 * n, a.n_out);
+  SHAKTI_CHECK(n >= 1 && (a.n_out == 3 * n || a.n_out == 4 * n), shape,
+               "%d gradients need %d or %d state tensors, got %d", n, 3 * n, 4 * n, a.n_out);
   if (a.in[0].present()) {
     SHAKTI_CHECK(a.in[0].numel() == 1, shape, "scale must have one element");
     if (Status s = want_dtype(a.in[0], "scale", DType::f32); !s) return s;
@@ -12,10 +13,12 @@ Status check_adamw(const Args& a) {
   for (int i = 0; i < n; ++i) {
     const Operand& g = a.in[1 + i];
     SHAKTI_CHECK(g.present() && g.contiguous(), shape, "gradient %d must be contiguous", i);
-    SHAKTI_CHECK(g.dtype == DType::f32 || g.dtype == DType::bf16, dtype, "gradient %d must be f32 or bf16, got %s", i, dtype_name(g.dtype));
+    SHAKTI_CHECK(g.dtype == DType::f32 || g.dtype == DType::bf16, dtype, "gradient %d must be f32 or bf16, got %s", i,
+                 dtype_name(g.dtype));
     for (int k = 0; k < a.n_out / n; ++k) {
       const Operand& o = a.out[k * n + i];
-      SHAKTI_CHECK(o.present() && o.contiguous() && o.numel() == g.numel(), shape, "state tensor %d must be contiguous and of its gradient's size", k * n + i);
+      SHAKTI_CHECK(o.present() && o.contiguous() && o.numel() == g.numel(), shape,
+                   "state tensor %d must be contiguous and of its gradient's size", k * n + i);
       if (Status s = want_dtype(o, "state", k == 3 ? DType::bf16 : DType::f32); !s) return s;
     }
   }

@@ -1,6 +1,6 @@
 // Folding dimensions. The dimensions of x are put into an order of kept (outer) and folded (inner) ones. Two forms:
-// rows (the folded places of one output lie together) and columns (the innermost dimension is kept: many outputs at once).
-// Work is split by outputs, or, for few outputs, by fixed pieces of the fold whose results are folded in order.
+// rows (the folded places of one output lie together) and columns (the innermost dimension is kept: many outputs at
+// once). Work is split by outputs, or, for few outputs, by fixed pieces of the fold whose results are folded in order.
 #include <cmath>
 
 #include "../../simd/tiles.h"
@@ -41,26 +41,56 @@ struct Plan {
 
 // Operations on f32 lanes / f32 / double / int64.
 struct Sum {
-  template <class T> SHAKTI_INLINE static T start() { return T{0}; }
-  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a + b; }
+  template <class T>
+  SHAKTI_INLINE static T start() {
+    return T{0};
+  }
+  template <class T>
+  SHAKTI_INLINE static T run(T a, T b) {
+    return a + b;
+  }
   SHAKTI_INLINE static float across(vf v) { return hsum(v); }
 };
 struct Prod {
-  template <class T> SHAKTI_INLINE static T start() { return T{1}; }
-  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a * b; }
+  template <class T>
+  SHAKTI_INLINE static T start() {
+    return T{1};
+  }
+  template <class T>
+  SHAKTI_INLINE static T run(T a, T b) {
+    return a * b;
+  }
   SHAKTI_INLINE static float across(vf v) {
     float p = 1;
     for (int i = 0; i < W; ++i) p *= v[i];
     return p;
   }
 };
-template <class T> SHAKTI_INLINE T lowest() { return -__builtin_inff(); }
-template <> SHAKTI_INLINE int64_t lowest<int64_t>() { return INT64_MIN; }
-template <class T> SHAKTI_INLINE T highest() { return __builtin_inff(); }
-template <> SHAKTI_INLINE int64_t highest<int64_t>() { return INT64_MAX; }
+template <class T>
+SHAKTI_INLINE T lowest() {
+  return -__builtin_inff();
+}
+template <>
+SHAKTI_INLINE int64_t lowest<int64_t>() {
+  return INT64_MIN;
+}
+template <class T>
+SHAKTI_INLINE T highest() {
+  return __builtin_inff();
+}
+template <>
+SHAKTI_INLINE int64_t highest<int64_t>() {
+  return INT64_MAX;
+}
 struct Max {
-  template <class T> SHAKTI_INLINE static T start() { return lowest<T>(); }
-  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a != a ? a : b > a || b != b ? b : a; }
+  template <class T>
+  SHAKTI_INLINE static T start() {
+    return lowest<T>();
+  }
+  template <class T>
+  SHAKTI_INLINE static T run(T a, T b) {
+    return a != a ? a : b > a || b != b ? b : a;
+  }
   SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b > a) | (vi)(b != b), b, a)); }
   SHAKTI_INLINE static float across(vf v) {
     float m = v[0];
@@ -69,8 +99,14 @@ struct Max {
   }
 };
 struct Min {
-  template <class T> SHAKTI_INLINE static T start() { return highest<T>(); }
-  template <class T> SHAKTI_INLINE static T run(T a, T b) { return a != a ? a : b < a || b != b ? b : a; }
+  template <class T>
+  SHAKTI_INLINE static T start() {
+    return highest<T>();
+  }
+  template <class T>
+  SHAKTI_INLINE static T run(T a, T b) {
+    return a != a ? a : b < a || b != b ? b : a;
+  }
   SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b < a) | (vi)(b != b), b, a)); }
   SHAKTI_INLINE static float across(vf v) {
     float m = v[0];
@@ -94,7 +130,7 @@ SHAKTI_INLINE float fold_f32(const float* p, int64_t n) {
 
 // The fold of places [begin, end) of the folded dimensions at x + base.
 template <class R>
-float row_f32(const Plan& p, const Operand& x, int64_t base, int64_t begin, int64_t end) {
+float fold_row(const Plan& p, const Operand& x, int64_t base, int64_t begin, int64_t end) {
   float acc = R::template start<float>();
   if (p.nf == 0) {
     float one[1];
@@ -109,7 +145,8 @@ float row_f32(const Plan& p, const Operand& x, int64_t base, int64_t begin, int6
     if (n > kTile) n = kTile;
     alignas(64) float buffer[kTile];
     const int64_t at = base + offset_of(i / inner, p.fs, p.fx, p.nf - 1) + col * stride;
-    const float* v = x.dtype == DType::f32 && stride == 1 ? x.ptr<float>() + at : (gather_f32(buffer, x, at, stride, n), buffer);
+    const float* v =
+        x.dtype == DType::f32 && stride == 1 ? x.ptr<float>() + at : (gather_f32(buffer, x, at, stride, n), buffer);
     acc = R::run(acc, fold_f32<R>(v, n));
     i += n;
   }
@@ -120,13 +157,25 @@ float row_f32(const Plan& p, const Operand& x, int64_t base, int64_t begin, int6
 template <class R>
 void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64_t begin, int64_t end, float* acc) {
   for (int64_t j = 0; j < n; ++j) acc[j] = R::template start<float>();
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t at = base + offset_of(i, p.fs, p.fx, p.nf);
-    alignas(64) float buffer[kTile];
-    const float* v = x.dtype == DType::f32 ? x.ptr<float>() + at : (gather_f32(buffer, x, at, 1, n), buffer);
-    lanes(n, [&](int64_t j, int64_t m, bool part) {
-      store_n(acc + j, R::run(load_n(acc + j, m, part), load_n(v + j, m, part)), m, part);
-    });
+  // Four rows at a time, folded among themselves first: less traffic, and a rounding error a quarter as long.
+  alignas(64) float buffer[4][kTile];
+  const float* v[4];
+  for (int64_t i = begin; i < end; i += 4) {
+    const int64_t rows = end - i < 4 ? end - i : 4;
+    for (int64_t r = 0; r < rows; ++r) v[r] = row_f32(x, base + offset_of(i + r, p.fs, p.fx, p.nf), 1, n, buffer[r]);
+    if (rows == 4) {
+      lanes(n, [&](int64_t j, int64_t m, bool part) {
+        const vf a = R::run(load_n(v[0] + j, m, part), load_n(v[1] + j, m, part));
+        const vf b = R::run(load_n(v[2] + j, m, part), load_n(v[3] + j, m, part));
+        store_n(acc + j, R::run(load_n(acc + j, m, part), R::run(a, b)), m, part);
+      });
+    } else {
+      for (int64_t r = 0; r < rows; ++r) {
+        lanes(n, [&](int64_t j, int64_t m, bool part) {
+          store_n(acc + j, R::run(load_n(acc + j, m, part), load_n(v[r] + j, m, part)), m, part);
+        });
+      }
+    }
   }
 }
 
@@ -152,9 +201,12 @@ void fold(const Args& a, Context& c) {
           continue;
         }
         int64_t v;
-        if (x.dtype == DType::i32) v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<int32_t>()[at]}; });
-        else if (x.dtype == DType::i64) v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return x.ptr<int64_t>()[at]; });
-        else v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<uint8_t>()[at]}; });
+        if (x.dtype == DType::i32)
+          v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<int32_t>()[at]}; });
+        else if (x.dtype == DType::i64)
+          v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return x.ptr<int64_t>()[at]; });
+        else
+          v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<uint8_t>()[at]}; });
         put_int(y, i, &v, 1);
       }
     });
@@ -167,7 +219,8 @@ void fold(const Args& a, Context& c) {
   }
   const bool columns = p.nk > 0 && p.kx[p.nk - 1] == 1 && p.nf > 0 && p.fx[p.nf - 1] != 1 && p.ks[p.nk - 1] >= 4;
   // Pieces of the fold, when the outputs alone do not make enough tasks.
-  const int64_t pieces = outputs >= 64 && !columns ? 1 : (p.folded * (columns ? p.ks[p.nk - 1] : 1) + kPiece - 1) / kPiece;
+  const int64_t pieces =
+      outputs >= 64 && !columns ? 1 : (p.folded * (columns ? p.ks[p.nk - 1] : 1) + kPiece - 1) / kPiece;
   const int64_t piece = (p.folded + pieces - 1) / pieces;
   const int64_t parts = (p.folded + piece - 1) / piece;
   auto* partial = static_cast<float*>(a.workspace);
@@ -187,8 +240,10 @@ void fold(const Args& a, Context& c) {
         const int64_t end = (part + 1) * piece < p.folded ? (part + 1) * piece : p.folded;
         alignas(64) float acc[kTile];
         columns_f32<R>(p, x, base, n, part * piece, end, acc);
-        if (parts == 1) scatter_f32(y, o * width + s * strip, acc, n);
-        else std::memcpy(partial + part * outputs + o * width + s * strip, acc, static_cast<size_t>(n) * 4);
+        if (parts == 1)
+          scatter_f32(y, o * width + s * strip, acc, n);
+        else
+          std::memcpy(partial + part * outputs + o * width + s * strip, acc, static_cast<size_t>(n) * 4);
       }
     });
   } else {
@@ -197,9 +252,11 @@ void fold(const Args& a, Context& c) {
       for (int64_t t = b; t < e; ++t) {
         const int64_t part = t % parts, o = t / parts;
         const int64_t end = (part + 1) * piece < p.folded ? (part + 1) * piece : p.folded;
-        const float v = row_f32<R>(p, x, offset_of(o, p.ks, p.kx, p.nk), part * piece, end);
-        if (parts == 1) scatter_f32(y, o, &v, 1);
-        else partial[part * outputs + o] = v;
+        const float v = fold_row<R>(p, x, offset_of(o, p.ks, p.kx, p.nk), part * piece, end);
+        if (parts == 1)
+          scatter_f32(y, o, &v, 1);
+        else
+          partial[part * outputs + o] = v;
       }
     });
   }
@@ -259,7 +316,8 @@ void find(const Args& a, Context& c) {
     }
     indices[r] = static_cast<int32_t>(best);
     if (dtype_is_float(x.dtype)) {
-      if (x.dtype == DType::f64) values.ptr<double>()[r] = static_cast<double>(v);
+      if (x.dtype == DType::f64)
+        values.ptr<double>()[r] = static_cast<double>(v);
       else {
         const float f = static_cast<float>(v);
         scatter_f32(values, r, &f, 1);
@@ -273,8 +331,10 @@ void find(const Args& a, Context& c) {
 
 template <bool largest>
 void find_any(const Args& a, Context& c) {
-  if (a.in[0].dtype == DType::i64) find<int64_t, largest>(a, c);
-  else find<double, largest>(a, c);
+  if (a.in[0].dtype == DType::i64)
+    find<int64_t, largest>(a, c);
+  else
+    find<double, largest>(a, c);
 }
 
 }  // namespace
@@ -297,7 +357,8 @@ void run_cumsum(const Args& a, Context& c) {
         const int64_t i = reverse ? n - 1 - k : k;
         sum += get(i);
         const int64_t at = r * n + i;
-        if (x.dtype == DType::f64) y.ptr<double>()[at] = static_cast<double>(sum);
+        if (x.dtype == DType::f64)
+          y.ptr<double>()[at] = static_cast<double>(sum);
         else if (dtype_is_float(x.dtype)) {
           const float f = static_cast<float>(sum);
           scatter_f32(y, at, &f, 1);
@@ -308,8 +369,10 @@ void run_cumsum(const Args& a, Context& c) {
       }
     });
   };
-  if (dtype_is_float(x.dtype)) go(double{0});
-  else go(int64_t{0});
+  if (dtype_is_float(x.dtype))
+    go(double{0});
+  else
+    go(int64_t{0});
 }
 
 }  // namespace SHAKTI_ISA_NS

@@ -8,7 +8,8 @@ Status fold(const Args& a, bool empty_allowed) {
   SHAKTI_CHECK(x.ndim == y.ndim, shape, "y must have x's number of dimensions");
   for (int d = 0; d < x.ndim; ++d) {
     SHAKTI_CHECK(y.shape[d] == x.shape[d] || y.shape[d] == 1, shape, "y must have x's size or 1 at dim %d", d);
-    SHAKTI_CHECK(empty_allowed || x.shape[d] > 0 || y.shape[d] == 0, shape, "dim %d is empty, and nothing has no extreme", d);
+    SHAKTI_CHECK(empty_allowed || x.shape[d] > 0 || y.shape[d] == 0, shape,
+                 "dim %d is empty, and nothing has no extreme", d);
   }
   return want_contiguous(y, "y");
 }
@@ -33,7 +34,8 @@ Status indexed(const Args& a) {
   for (int i = 0; i < 2; ++i) {
     const Operand& y = a.out[i];
     SHAKTI_CHECK(y.ndim == x.ndim && y.size(-1) == 1, shape, "outputs must have size 1 at the last dim");
-    for (int d = 0; d < x.ndim - 1; ++d) SHAKTI_CHECK(y.shape[d] == x.shape[d], shape, "outputs must have x's size at dim %d", d);
+    for (int d = 0; d < x.ndim - 1; ++d)
+      SHAKTI_CHECK(y.shape[d] == x.shape[d], shape, "outputs must have x's size at dim %d", d);
     if (Status s = want_contiguous(y, "an output"); !s) return s;
   }
   SHAKTI_CHECK(x.dtype != DType::boolean, dtype, "needs numbers, got bool");

@@ -77,7 +77,8 @@ void forward(const Args& a, Context& c) {
       for (int64_t i = 0; i < n; ++i) m = get(0, i) > m ? get(0, i) : m;
       const double shift = std::isinf(m) ? 0 : m;
       for (int64_t i = 0; i < n; ++i) s += y[i] = std::exp(get(0, i) - shift);
-      for (int64_t i = 0; i < n; ++i) y[i] = logarithm ? get(0, i) - shift - std::log(s) : s > 0 || s != s ? y[i] / s : 0;
+      for (int64_t i = 0; i < n; ++i)
+        y[i] = logarithm ? get(0, i) - shift - std::log(s) : s > 0 || s != s ? y[i] / s : 0;
     });
     return;
   }
@@ -102,7 +103,8 @@ void backward(const Args& a, Context& c) {
     rows_f64(a, c, [](int64_t n, const auto& get, double* dx) {
       double s = 0;
       for (int64_t i = 0; i < n; ++i) s += logarithm ? get(0, i) : get(0, i) * get(1, i);
-      for (int64_t i = 0; i < n; ++i) dx[i] = logarithm ? get(0, i) - std::exp(get(1, i)) * s : get(1, i) * (get(0, i) - s);
+      for (int64_t i = 0; i < n; ++i)
+        dx[i] = logarithm ? get(0, i) - std::exp(get(1, i)) * s : get(1, i) * (get(0, i) - s);
     });
     return;
   }

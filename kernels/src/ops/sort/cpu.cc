@@ -1,5 +1,6 @@
-// Sorting along the last dimension: every element becomes an unsigned key whose order is the wanted one (floats with their
-// sign bits folded, NaN above all), then a stable merge sort of (key, place) pairs. topk sorts and keeps the first k.
+// Sorting along the last dimension: every element becomes an unsigned key whose order is the wanted one (floats with
+// their sign bits folded, NaN above all), then a stable merge sort of (key, place) pairs. topk sorts and keeps the
+// first k.
 #include "../../simd/tiles.h"
 
 namespace SHAKTI_ISA_NS {
@@ -21,8 +22,8 @@ SHAKTI_INLINE uint64_t key_of(double v) {
 SHAKTI_INLINE uint64_t key_at(const Operand& x, int64_t at) {
   switch (x.dtype) {
     case DType::f64: return key_of(x.ptr<double>()[at]);
-    case DType::i32: return static_cast<uint64_t>(int64_t{x.ptr<int32_t>()[at]}) ^ uint64_t{1} << 63;
-    case DType::i64: return static_cast<uint64_t>(x.ptr<int64_t>()[at]) ^ uint64_t{1} << 63;
+    case DType::i32: return static_cast<uint64_t>(int64_t{x.ptr<int32_t>()[at]}) ^ uint64_t { 1 } << 63;
+    case DType::i64: return static_cast<uint64_t>(x.ptr<int64_t>()[at]) ^ uint64_t { 1 } << 63;
     case DType::u8:
     case DType::boolean: return x.ptr<uint8_t>()[at];
     default: {

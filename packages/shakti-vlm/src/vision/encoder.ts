@@ -1,6 +1,6 @@
 // The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
-import { checkpoint, ShapeError, type Tensor } from '@shakti/tensor'
+import { cat, checkpoint, ShapeError, tensor, type Tensor } from '@shakti/tensor'
 import {
   initFanIn,
   initZeros,
@@ -12,6 +12,7 @@ import {
   RMSNorm,
   rotaryTable2d,
   TransformerBlock,
+  type AttentionInputs,
   type NormScheme,
   type Parameter,
   type RotaryTable,
@@ -37,12 +38,20 @@ export class PatchEmbed extends Module {
   forward(pixels: Tensor, p: number): Tensor {
     const [b, h, w, c] = pixels.shape as [number, number, number, number]
     if (pixels.ndim !== 4 || c !== 3 || h % p !== 0 || w % p !== 0) {
-      throw new ShapeError('PatchEmbed', `pixels must be [batch, h, w, 3] with sides that ${p} divides, got ${pixels.describe()}.`, [pixels.shape])
+      throw new ShapeError(
+        'PatchEmbed',
+        `pixels must be [batch, h, w, 3] with sides that ${p} divides, got ${pixels.describe()}.`,
+        [pixels.shape],
+      )
     }
+    const weight = this.weight.ready(pixels.device)
     const kernel =
       p === this.base
-        ? this.weight.reshape([this.width, -1])
-        : this.weight.reshape([this.width * 3, -1]).matmul(kernelResize(this.base, p)).reshape([this.width, 3 * p * p])
+        ? weight.reshape([this.width, -1])
+        : weight
+            .reshape([this.width * 3, -1])
+            .matmul(kernelResize(this.base, p))
+            .reshape([this.width, 3 * p * p])
     const patches = pixels
       .reshape([b, h / p, p, w / p, p, 3])
       .permute([0, 1, 3, 5, 2, 4])
@@ -51,7 +60,11 @@ export class PatchEmbed extends Module {
   }
 }
 
-const lateScheme: Readonly<Record<VisionConfig['lateNorm'], NormScheme>> = { branch: 'branch', classic: 'classic', pre: 'pre-rms' }
+const lateScheme: Readonly<Record<VisionConfig['lateNorm'], NormScheme>> = {
+  branch: 'branch',
+  classic: 'classic',
+  pre: 'pre-rms',
+}
 
 export class VisionEncoder extends Module {
   static override names = { norm: 'post_layernorm' }
@@ -68,23 +81,89 @@ export class VisionEncoder extends Module {
   }
 
   /**
+   * Images of one size.
    * @param pixels f32 [b, h, w, 3], normalised
    * @param patch side of a patch, one of the config's sizes
    * @returns [b, patches, width], patches row by row
    */
   forward(pixels: Tensor, patch: number): Tensor {
-    const { patchSizes, maxPatches, width, heads, ropeTheta } = this.config
+    const { x, rows, columns } = this.#embed(pixels, patch)
+    return this.#blocks(x, { rotary: this.#rotary(rows, columns) })
+  }
+
+  /**
+   * Images of several sizes in one pass, packed into one sequence in which none attends to another.
+   * @param groups images of one size each, as for `forward`
+   * @returns for each group what `forward` gives
+   */
+  forwardPacked(groups: readonly { readonly pixels: Tensor; readonly patch: number }[]): Tensor[] {
+    const embedded = groups.map(({ pixels, patch }) => this.#embed(pixels, patch))
+    const borders = [0]
+    const tables: RotaryTable[] = []
+    for (const { x, rows, columns } of embedded) {
+      for (let i = 0; i < x.shape[0]!; i++) {
+        borders.push(borders.at(-1)! + rows * columns)
+        tables.push(this.#rotary(rows, columns))
+      }
+    }
+    const { width } = this.config
+    const packed = this.#blocks(
+      cat(
+        embedded.map(({ x }) => x.reshape([1, -1, width])),
+        1,
+      ),
+      {
+        cuSeqlens: tensor(Int32Array.from(borders)),
+        rotary: {
+          cos: cat(
+            tables.map((t) => t.cos),
+            1,
+          ),
+          sin: cat(
+            tables.map((t) => t.sin),
+            1,
+          ),
+        },
+      },
+    )
+    let at = 0
+    return embedded.map(({ x }) => {
+      const [b, n] = x.shape as [number, number]
+      const part = packed.narrow(1, at, b * n).reshape([b, n, width])
+      at += b * n
+      return part
+    })
+  }
+
+  #embed(pixels: Tensor, patch: number): { x: Tensor; rows: number; columns: number } {
+    const { patchSizes, maxPatches } = this.config
     if (!patchSizes.includes(patch)) {
-      throw new ShapeError('VisionEncoder', `patch size ${patch} is not one of ${patchSizes.join(', ')}.`)
+      throw new ShapeError(
+        'VisionEncoder',
+        `patch size ${patch} is not one of ${patchSizes.join(', ')}.`,
+      )
     }
     const [rows, columns] = [pixels.shape[1]! / patch, pixels.shape[2]! / patch]
     if (rows * columns > maxPatches) {
-      throw new ShapeError('VisionEncoder', `${rows} x ${columns} patches are more than the ${maxPatches} allowed. Use larger patches or a smaller image.`)
+      throw new ShapeError(
+        'VisionEncoder',
+        `${rows} x ${columns} patches are more than the ${maxPatches} allowed. Use larger patches or a smaller image.`,
+      )
     }
-    let x = this.embeddings.forward(pixels, patch, rows, columns)
-    const rotary = this.encoder.rotary(rows, columns, width / heads, ropeTheta)
+    return { x: this.embeddings.forward(pixels, patch, rows, columns), rows, columns }
+  }
+
+  #rotary(rows: number, columns: number): RotaryTable {
+    const { width, heads, ropeTheta } = this.config
+    return this.encoder.rotary(rows, columns, width / heads, ropeTheta)
+  }
+
+  #blocks(x: Tensor, inputs: AttentionInputs): Tensor {
     for (const block of this.encoder.layers) {
-      x = this.activationCheckpointing && x.requiresGrad ? checkpoint((t) => block.forward(t!, { rotary }), x) : block.forward(x, { rotary })
+      x =
+        this.activationCheckpointing && x.requiresGrad
+          ? checkpoint((t) => block.forward(t!, inputs), x)
+          : block.forward(x, inputs)
     }
     return this.norm.forward(x)
   }
@@ -126,11 +205,15 @@ class VisionLayers extends Module {
     )
   }
 
-  /** The table of a grid, made once. */
+  /** The table of a grid, kept for the next image like it. */
   rotary(rows: number, columns: number, headDim: number, theta: number): RotaryTable {
     const key = `${rows}x${columns}`
     let t = this.#tables.get(key)
-    if (!t) this.#tables.set(key, (t = rotaryTable2d(rows, columns, headDim, theta)))
+    if (!t) {
+      // Images of ever new shapes must not fill the memory: the oldest table goes, to the collector.
+      if (this.#tables.size >= 64) this.#tables.delete(this.#tables.keys().next().value!)
+      this.#tables.set(key, (t = rotaryTable2d(rows, columns, headDim, theta)))
+    }
     return t
   }
 }

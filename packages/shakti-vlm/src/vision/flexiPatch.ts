@@ -25,12 +25,15 @@ function multiply(a: Matrix, b: Matrix): Matrix {
   })
 }
 
-const transpose = (a: Matrix): Matrix => Array.from(a[0]!, (_, j) => Float64Array.from(a, (row) => row[j]!))
+const transpose = (a: Matrix): Matrix =>
+  Array.from(a[0]!, (_, j) => Float64Array.from(a, (row) => row[j]!))
 
 /** By Gauss-Jordan with pivots; the matrices here are small and well conditioned (PAPER.md 6.4). */
 function inverse(m: Matrix): Matrix {
   const n = m.length
-  const a = m.map((row, i) => Float64Array.from({ length: 2 * n }, (_, j) => (j < n ? row[j]! : j - n === i ? 1 : 0)))
+  const a = m.map((row, i) =>
+    Float64Array.from({ length: 2 * n }, (_, j) => (j < n ? row[j]! : j - n === i ? 1 : 0)),
+  )
   for (let c = 0; c < n; c++) {
     let p = c
     for (let r = c + 1; r < n; r++) if (Math.abs(a[r]![c]!) > Math.abs(a[p]![c]!)) p = r
@@ -65,7 +68,8 @@ export function kernelResize(base: number, p: number): Tensor {
     for (let a = 0; a < base; a++) {
       for (let b = 0; b < base; b++) {
         for (let i = 0; i < p; i++) {
-          for (let j = 0; j < p; j++) data[(a * base + b) * p * p + i * p + j] = one[i]![a]! * one[j]![b]!
+          for (let j = 0; j < p; j++)
+            data[(a * base + b) * p * p + i * p + j] = one[i]![a]! * one[j]![b]!
         }
       }
     }

@@ -1,0 +1,292 @@
+// The main job: trains a small Shakti-VLM through its three stages on drawings by six artists, and asks it about pictures
+// drawn by the seventh.
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { deviceInfo, manualSeed } from '@shakti/tensor'
+import { Tokenizer } from '@shakti/tokenizer'
+import {
+  combineLoggers,
+  FolderCheckpointer,
+  interruptSignal,
+  JsonlLogger,
+  run,
+  TensorBoardLogger,
+  unigramEntropy,
+  withReference,
+  type Stage,
+  type StageResult,
+  type TokenBatch,
+} from '@shakti/trainer'
+import { countParameters, savePretrained, ShaktiVlm, type EncodedImage } from '@shakti/vlm'
+import { artists, loadDrawings, type Artist } from './data/artists.js'
+import { concepts, heldOutConcepts } from './data/concepts.js'
+import { corpusText } from './data/corpus.js'
+import { chanceLevels, questionTypes } from './data/questions.js'
+import { askAbout, askAboutNewConcepts, chanceOf, score, type Score } from './evaluation.js'
+import { makePreferences } from './preferences.js'
+import { recipe as defaults, type Recipe } from './recipe.js'
+import { writeReport } from './report.js'
+import { buildStages, heads, textSources, type Materials } from './stages.js'
+import { ChatEncoder } from './tokens.js'
+
+const help = `Trains a small Shakti-VLM in three stages and asks it about pictures by an artist it has never seen.
+
+  npm run quickstart -- [options]
+
+  --out DIR        run folder (default runs/quickstart)
+  --seed N         seed of everything random (default ${defaults.seed})
+  --held-out NAME  the artist to test on: ${artists.join(', ')} (default emojione)
+  --fresh          start anew, even if the run folder holds an interrupted run
+  --quiet          no progress
+  --json           print the summary as JSON
+  --help
+
+Ctrl-C saves and stops; the same command goes on from there. A finished run is evaluated again.
+
+  npm run quickstart -- --seed 2 --out runs/seed2
+  npm run quickstart -- --held-out twemoji --out runs/twemoji`
+
+function usage(message: string): never {
+  console.error(`${message}\n\n${help}`)
+  process.exit(2)
+}
+
+interface Options {
+  out: string
+  seed: number
+  heldOut: Artist
+  fresh: boolean
+  quiet: boolean
+  json: boolean
+}
+
+function options(): Options {
+  const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
+  try {
+    const { values: v } = parseArgs({
+      options: {
+        out: { type: 'string' },
+        seed: { type: 'string' },
+        'held-out': { type: 'string' },
+        fresh: { type: 'boolean' },
+        quiet: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
+    })
+    if (v.help) {
+      console.log(help)
+      process.exit(0)
+    }
+    const seed = Number(v.seed ?? defaults.seed)
+    if (!Number.isSafeInteger(seed) || seed < 0) usage(`--seed must be an integer from 0, got '${v.seed}'.`)
+    const heldOut = artists.find((a) => a === (v['held-out'] ?? 'emojione'))
+    if (!heldOut) usage(`--held-out must be one of ${artists.join(', ')}, got '${v['held-out']}'.`)
+    return {
+      // npm runs this in the example's folder; paths of the user's are meant from where they typed.
+      out: v.out === undefined ? join(root, 'runs/quickstart') : resolve(process.env['INIT_CWD'] ?? '.', v.out),
+      seed,
+      heldOut,
+      fresh: v.fresh ?? false,
+      quiet: v.quiet ?? false,
+      json: v.json ?? false,
+    }
+  } catch (error) {
+    return usage((error as Error).message)
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`
+  const file = await open(temporary, 'w')
+  await file.writeFile(`${JSON.stringify(value, null, 2)}\n`)
+  await file.sync()
+  await file.close()
+  await rename(temporary, path)
+}
+
+const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
+
+/** Distribution of tokens in text that stage 1 learns from, for judging its loss. */
+async function languageFacts(m: Materials): Promise<{ unigram: number; bytesPerToken: number }> {
+  const counts = new Float64Array(m.chat.tokenizer.vocabSize)
+  const source = textSources(m).train(0, 32)
+  for (let step = 0; step < 10; step++) {
+    for (const batch of await source.batch(step)) for (const label of batch.labels) if (label >= 0) counts[label]!++
+  }
+  const text = [...corpusText(m.recipe.seed + 1, 200)].slice(-200).join('\n')
+  return { unigram: unigramEntropy(counts), bytesPerToken: Buffer.byteLength(text) / m.chat.tokenizer.encode(text).length }
+}
+
+async function main(): Promise<void> {
+  const { out, seed, heldOut, fresh, quiet, json } = options()
+  const recipe: Recipe = { ...defaults, seed }
+  const say = (text: string): void => {
+    if (!quiet) console.error(text)
+  }
+  const seconds: Record<string, number> = {}
+  let lap = performance.now()
+  const took = (phase: string): void => {
+    const now = performance.now()
+    seconds[phase] = (seconds[phase] ?? 0) + Math.round((now - lap) / 100) / 10
+    lap = now
+  }
+
+  if (fresh) await rm(join(out, 'checkpoints'), { recursive: true, force: true })
+  await mkdir(out, { recursive: true })
+  // A run of another seed or recipe in the same folder is another run.
+  const identity = JSON.stringify({ recipe, heldOut })
+  const mark = join(out, 'run.json')
+  const before = await readFile(mark, 'utf8').catch(() => undefined)
+  if (before !== undefined && JSON.stringify(JSON.parse(before)) !== identity) {
+    await rm(join(out, 'checkpoints'), { recursive: true, force: true })
+  }
+  await writeJson(mark, { recipe, heldOut })
+
+  const device = deviceInfo()
+  say(`device     ${device.cpu}, ${device.isa}, ${device.threads} threads`)
+  manualSeed(seed)
+  const drawings = await loadDrawings(join(out, 'drawings.cache'))
+  took('pictures')
+  const tokenizer = Tokenizer.train(corpusText(seed, 4000), { vocabSize: recipe.vocabulary })
+  took('tokenizer')
+  const chat = new ChatEncoder(tokenizer)
+  const seen = artists.filter((a) => a !== heldOut)
+  const m: Materials = { recipe, chat, drawings, artists: seen }
+  const model = new ShaktiVlm({
+    vision: recipe.vision,
+    projector: { merge: 2 },
+    decoder: { ...recipe.decoder, vocab: tokenizer.vocabSize },
+    imageToken: chat.image,
+  })
+  const parameters = countParameters(model.config)
+  say(
+    `model      ${parameters.total.toLocaleString('en')} parameters: encoder ${parameters.encoder.toLocaleString('en')}, ` +
+      `projector ${parameters.projector.toLocaleString('en')}, decoder ${parameters.decoder.toLocaleString('en')}`,
+  )
+  say(`tokenizer  ${tokenizer.vocabSize} tokens   held-out artist  ${heldOut}   run folder  ${out}`)
+  await writeJson(join(out, 'splits.json'), {
+    seed,
+    heldOutArtist: heldOut,
+    trainingArtists: seen,
+    concepts: concepts.map((c) => c.name),
+    heldOutConcepts: heldOutConcepts.map((c) => c.name),
+  })
+
+  const stages = buildStages(m, model, await languageFacts(m))
+  const logger = combineLoggers(new JsonlLogger(join(out, 'metrics.jsonl')), new TensorBoardLogger(join(out, 'tensorboard')))
+  const checkpointer = new FolderCheckpointer(join(out, 'checkpoints'), { keep: 1 })
+  const signal = interruptSignal(() => say('\nfinishing the step, saving ...'))
+  const results: StageResult[] = []
+  const train = async <B extends TokenBatch<EncodedImage>>(stage: Stage<ShaktiVlm, B>): Promise<void> => {
+    const result = await run(stage, { model, checkpointer, saveEvery: 500, logger, signal, quiet })
+    results.push(result)
+    took(stage.name)
+    seconds[stage.name] = Math.round(result.seconds * 10) / 10
+    if (result.status === 'interrupted') {
+      logger.close()
+      say(`stopped in stage '${stage.name}' at step ${result.step} of ${result.steps}. The same command goes on from here.`)
+      process.exit(130)
+    }
+    say(`${stage.name.padEnd(11)} loss ${result.finalLoss.toFixed(3)} after ${result.steps} steps, ${result.seconds.toFixed(1)} s`)
+  }
+
+  // Stage 1: the decoder alone, on text; then its context is extended.
+  await train(stages.language)
+  const beforeExtension = await stages.textLoss(model)
+  model.config.decoder.context = recipe.extended.context
+  model.decoder.setRope(recipe.extended.ropeTheta)
+  await train(stages.extension)
+  const afterExtension = await stages.textLoss(model)
+  say(`text loss  ${beforeExtension.toFixed(3)} before, ${afterExtension.toFixed(3)} after the extension to ${recipe.extended.context} tokens`)
+  took('measuring')
+  // Stage 2: encoder and projector through the frozen decoder.
+  await train(stages.alignment)
+  // Stage 3: everything, on questions and answers; then preferences.
+  await train(stages.instruction)
+  const { pairs, onPolicy } = await makePreferences(model, m, recipe.preference.pairs)
+  const referenced = await withReference(pairs, model, heads)
+  took('pairs')
+  await train(stages.preference(referenced))
+  const textAfter = await stages.textLoss(model)
+  signal.release()
+  logger.close()
+
+  // Evaluation.
+  const asked = askAbout(m, [heldOut], recipe.evaluation.scenes, seed)
+  const heldOutScore = await score(model, m, asked)
+  const blank = await score(model, m, asked, 'blank')
+  const wrong = await score(model, m, asked, 'wrong')
+  const seenScore = await score(model, m, askAbout(m, seen, recipe.evaluation.scenes, seed + 1))
+  const newConcepts = await score(model, m, askAboutNewConcepts(m, artists, recipe.evaluation.scenes, seed))
+  const levels = chanceLevels()
+  took('evaluation')
+
+  await savePretrained(model, join(out, 'model'))
+  await tokenizer.save(join(out, 'model'))
+  const text = results.find((r) => r.stage === 'instruction')?.textLoss
+  const summary = {
+    heldOutAccuracy: heldOutScore.accuracy,
+    chance: chanceOf(asked, levels),
+    blankImageAccuracy: blank.accuracy,
+    wrongImageAccuracy: wrong.accuracy,
+    seenArtistAccuracy: seenScore.accuracy,
+    heldOutConceptKindAccuracy: newConcepts.accuracy,
+    byType: Object.fromEntries(
+      questionTypes.map((t) => [
+        t,
+        {
+          heldOut: heldOutScore.byType[t],
+          chance: levels[t],
+          blankImage: blank.byType[t],
+          wrongImage: wrong.byType[t],
+          seenArtists: seenScore.byType[t],
+        },
+      ]),
+    ),
+    textLossBeforeStage3: text?.before,
+    textLossAfterStage3: textAfter,
+    questions: heldOutScore.questions,
+    distinctHeldOutDrawings: concepts.length,
+    preferencePairs: { total: pairs.length, onPolicy },
+    seconds: { ...seconds, total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10 },
+    seed,
+    heldOutArtist: heldOut,
+    device: `${device.device}: ${device.cpu}, ${device.isa}, ${device.threads} threads`,
+    parameters,
+    warnings: results.flatMap((r) => r.warnings.map((w) => ({ stage: r.stage, ...w }))),
+    frozenDecoder: results.find((r) => r.stage === 'alignment')?.frozen,
+  }
+  const { purity } = await writeReport(join(out, 'report.html'), { summary, results, examples: heldOutScore.answered, model, m })
+  took('report')
+  summary.seconds = { ...seconds, total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10 }
+  await writeJson(join(out, 'summary.json'), { ...summary, projectorNeighbourPurity: purity })
+
+  if (json) console.log(JSON.stringify(summary, null, 2))
+  else printSummary(summary, heldOutScore, out)
+}
+
+type Summary = { readonly [K in 'heldOutAccuracy' | 'chance' | 'blankImageAccuracy' | 'wrongImageAccuracy' | 'seenArtistAccuracy']: number } & {
+  readonly byType: Readonly<Record<string, Readonly<Record<string, number | undefined>>>>
+  readonly seconds: Readonly<Record<string, number>>
+  readonly heldOutConceptKindAccuracy: number
+}
+
+function printSummary(s: Summary, held: Score, out: string): void {
+  const row = (name: string, values: readonly (number | undefined)[]): string =>
+    name.padEnd(12) + values.map((v) => (v === undefined ? '-' : percent(v)).padStart(14)).join('')
+  console.log(`\n${' '.repeat(12)}${['unseen artist', 'chance', 'blank image', 'wrong image', 'seen artists'].map((t) => t.padStart(14)).join('')}`)
+  for (const [type, v] of Object.entries(s.byType)) console.log(row(type, [v['heldOut'], v['chance'], v['blankImage'], v['wrongImage'], v['seenArtists']]))
+  console.log(row('all', [s.heldOutAccuracy, s.chance, s.blankImageAccuracy, s.wrongImageAccuracy, s.seenArtistAccuracy]))
+  console.log(`\nkind of things never drawn in training: ${percent(s.heldOutConceptKindAccuracy)} (chance 20 %)`)
+  console.log('\nsome answers about pictures by the unseen artist:')
+  for (const a of held.answered.filter((_, i) => i % 37 === 0).slice(0, 8)) {
+    console.log(`  ${a.right ? '+' : '-'} ${a.question.text}  ->  ${a.answer}${a.right ? '' : `   (${a.question.answer})`}`)
+  }
+  console.log(`\n${s.seconds['total']} s in all. Report: ${join(out, 'report.html')}   checkpoint: ${join(out, 'model')}`)
+  console.log(`Ask about a picture of your own: npm run ask -- picture.png "what is in the top left?"`)
+}
+
+await main()
