@@ -50,11 +50,14 @@ async function main(): Promise<void> {
   const { values, positionals } = parse()
   if (values.help) return console.log(help)
   const [file, question] = positionals
-  if (file === undefined || question === undefined) fail(`an image and a question are needed.\n\n${help}`)
+  if (file === undefined || question === undefined)
+    fail(`an image and a question are needed.\n\n${help}`)
   const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
   const from = process.env['INIT_CWD'] ?? process.cwd()
-  const folder = values.model === undefined ? join(root, 'runs/quickstart/model') : resolve(from, values.model)
-  if (!existsSync(join(folder, 'config.json'))) fail(`${folder} holds no model. Train one first: npm run quickstart`)
+  const folder =
+    values.model === undefined ? join(root, 'runs/quickstart/model') : resolve(from, values.model)
+  if (!existsSync(join(folder, 'config.json')))
+    fail(`${folder} holds no model. Train one first: npm run quickstart`)
 
   const model = await fromPretrained(folder)
   const tokenizer = await Tokenizer.fromPretrained(folder)
@@ -72,25 +75,35 @@ async function main(): Promise<void> {
     .toBuffer()
   const { vision: v } = model.config
   const largest = v.patchSizes.at(-1)!
-  const image = await new ImageProcessor({ vision: { patchSizes: [largest], maxPatches: v.maxPatches }, merge: projector.merge }).encode(fitted)
+  const image = await new ImageProcessor({
+    vision: { patchSizes: [largest], maxPatches: v.maxPatches },
+    merge: projector.merge,
+  }).encode(fitted)
 
-  const prompt = tokenizer.applyChatTemplate([{ role: 'user', content: [{ type: 'image' }, { type: 'text', text: question }] }], {
-    addGenerationPrompt: true,
-    imageTokens: [processor.tokens(image)],
-  })
+  const prompt = tokenizer.applyChatTemplate(
+    [{ role: 'user', content: [{ type: 'image' }, { type: 'text', text: question }] }],
+    {
+      addGenerationPrompt: true,
+      imageTokens: [processor.tokens(image)],
+    },
+  )
   const end = tokenizer.tokenToId('<|end_of_turn|>')
   const controller = new AbortController()
   process.once('SIGINT', () => controller.abort())
   try {
-    for await (const { text } of generate(model, { ids: prompt.ids, images: [image] }, {
-      tokenizer,
-      stopTokens: end === undefined ? [] : [end],
-      temperature: Number(values.temperature),
-      topP: Number(values['top-p']),
-      maxTokens: Number(values['max-tokens']),
-      seed: Number(values.seed),
-      signal: controller.signal,
-    })) {
+    for await (const { text } of generate(
+      model,
+      { ids: prompt.ids, images: [image] },
+      {
+        tokenizer,
+        stopTokens: end === undefined ? [] : [end],
+        temperature: Number(values.temperature),
+        topP: Number(values['top-p']),
+        maxTokens: Number(values['max-tokens']),
+        seed: Number(values.seed),
+        signal: controller.signal,
+      },
+    )) {
       process.stdout.write(text)
     }
     process.stdout.write('\n')

@@ -4,11 +4,26 @@ import { normalizePixels, visualTokens, type EncodedImage } from '@shakti/vlm'
 import type { Tokenizer } from '@shakti/tokenizer'
 import { side, type Digits } from './digits.js'
 
-export const inks = { black: [20, 20, 20], red: [210, 40, 40], green: [30, 140, 50], blue: [40, 70, 200] } as const
+export const inks = {
+  black: [20, 20, 20],
+  red: [210, 40, 40],
+  green: [30, 140, 50],
+  blue: [40, 70, 200],
+} as const
 export type Ink = keyof typeof inks
 const inkNames = Object.keys(inks) as Ink[]
 const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
-const teens = ['ten', 'eleven', 'twelve', 'thirteen', 'fourteen', 'fifteen', 'sixteen', 'seventeen', 'eighteen']
+const teens = [
+  'ten',
+  'eleven',
+  'twelve',
+  'thirteen',
+  'fourteen',
+  'fifteen',
+  'sixteen',
+  'seventeen',
+  'eighteen',
+]
 
 export interface Card {
   readonly digits: readonly [number, number]
@@ -34,7 +49,8 @@ export function makeCard(digits: Digits, seed: number, i: number, augment: boole
       for (let x = 0; x < side; x++) {
         const [sx, sy] = [x - dx, y - dy]
         const a = sx >= 0 && sy >= 0 && sx < side && sy < side ? pixels[sy * side + sx]! / 255 : 0
-        for (let c = 0; c < 3; c++) rgb[(y * width + half * side + x) * 3 + c] = 255 + (ink[c]! - 255) * a
+        for (let c = 0; c < 3; c++)
+          rgb[(y * width + half * side + x) * 3 + c] = 255 + (ink[c]! - 255) * a
       }
     }
   })
@@ -54,7 +70,11 @@ export interface Question {
   readonly answer: string
 }
 
-export function ask(card: Pick<Card, 'digits' | 'inks'>, type: QuestionType, next: () => number): Question {
+export function ask(
+  card: Pick<Card, 'digits' | 'inks'>,
+  type: QuestionType,
+  next: () => number,
+): Question {
   const half = next() < 0.5 ? 0 : 1
   const where = half === 0 ? 'left' : 'right'
   const [a, b] = card.digits
@@ -64,9 +84,17 @@ export function ask(card: Pick<Card, 'digits' | 'inks'>, type: QuestionType, nex
     case 'colour':
       return { type, text: `what colour is the digit on the ${where}?`, answer: card.inks[half] }
     case 'larger':
-      return { type, text: 'which digit is larger?', answer: a > b ? 'left' : b > a ? 'right' : 'equal' }
+      return {
+        type,
+        text: 'which digit is larger?',
+        answer: a > b ? 'left' : b > a ? 'right' : 'equal',
+      }
     case 'sum':
-      return { type, text: 'what is the sum?', answer: a + b < 10 ? words[a + b]! : teens[a + b - 10]! }
+      return {
+        type,
+        text: 'what is the sum?',
+        answer: a + b < 10 ? words[a + b]! : teens[a + b - 10]!,
+      }
     case 'number':
       return { type, text: 'read the number.', answer: `${words[a]!} ${words[b]!}` }
   }
@@ -87,7 +115,11 @@ export function* corpus(): Generator<string> {
   for (let i = 0; i < 4000; i++) {
     const next = random(99, i)
     const card = cardInWords(next)
-    yield [caption(card), describe, ...questionTypes.flatMap((t) => Object.values(ask(card, t, next)).slice(1))].join('\n')
+    yield [
+      caption(card),
+      describe,
+      ...questionTypes.flatMap((t) => Object.values(ask(card, t, next)).slice(1)),
+    ].join('\n')
   }
 }
 
@@ -97,11 +129,18 @@ interface Turn {
 }
 
 /** A dialogue in the tokenizer's chat format; answers are marked for the loss. */
-export function dialogue(tokenizer: Tokenizer, turns: readonly Turn[], image?: EncodedImage): Sample<EncodedImage> {
+export function dialogue(
+  tokenizer: Tokenizer,
+  turns: readonly Turn[],
+  image?: EncodedImage,
+): Sample<EncodedImage> {
   const tokens = image ? visualTokens(image, 2) : 0
   const { ids, assistantMask } = tokenizer.applyChatTemplate(
     turns.flatMap((t, i) => [
-      { role: 'user', content: [...(i === 0 && image ? [{ type: 'image' }] : []), { type: 'text', text: t.user }] },
+      {
+        role: 'user',
+        content: [...(i === 0 && image ? [{ type: 'image' }] : []), { type: 'text', text: t.user }],
+      },
       { role: 'assistant', content: t.assistant },
     ]),
     image ? { imageTokens: [tokens] } : {},

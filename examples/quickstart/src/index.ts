@@ -81,12 +81,16 @@ function options(): Options {
       process.exit(0)
     }
     const seed = Number(v.seed ?? defaults.seed)
-    if (!Number.isSafeInteger(seed) || seed < 0) usage(`--seed must be an integer from 0, got '${v.seed}'.`)
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      usage(`--seed must be an integer from 0, got '${v.seed}'.`)
     const heldOut = artists.find((a) => a === (v['held-out'] ?? 'emojione'))
     if (!heldOut) usage(`--held-out must be one of ${artists.join(', ')}, got '${v['held-out']}'.`)
     return {
       // npm runs this in the example's folder; paths of the user's are meant from where they typed.
-      out: v.out === undefined ? join(root, 'runs/quickstart') : resolve(process.env['INIT_CWD'] ?? '.', v.out),
+      out:
+        v.out === undefined
+          ? join(root, 'runs/quickstart')
+          : resolve(process.env['INIT_CWD'] ?? '.', v.out),
       seed,
       heldOut,
       fresh: v.fresh ?? false,
@@ -114,10 +118,14 @@ async function languageFacts(m: Materials): Promise<{ unigram: number; bytesPerT
   const counts = new Float64Array(m.chat.tokenizer.vocabSize)
   const source = textSources(m).train(0, 32)
   for (let step = 0; step < 10; step++) {
-    for (const batch of await source.batch(step)) for (const label of batch.labels) if (label >= 0) counts[label]!++
+    for (const batch of await source.batch(step))
+      for (const label of batch.labels) if (label >= 0) counts[label]!++
   }
   const text = [...corpusText(m.recipe.seed + 1, 200)].slice(-200).join('\n')
-  return { unigram: unigramEntropy(counts), bytesPerToken: Buffer.byteLength(text) / m.chat.tokenizer.encode(text).length }
+  return {
+    unigram: unigramEntropy(counts),
+    bytesPerToken: Buffer.byteLength(text) / m.chat.tokenizer.encode(text).length,
+  }
 }
 
 async function main(): Promise<void> {
@@ -176,21 +184,30 @@ async function main(): Promise<void> {
   })
 
   const stages = buildStages(m, model, await languageFacts(m))
-  const logger = combineLoggers(new JsonlLogger(join(out, 'metrics.jsonl')), new TensorBoardLogger(join(out, 'tensorboard')))
+  const logger = combineLoggers(
+    new JsonlLogger(join(out, 'metrics.jsonl')),
+    new TensorBoardLogger(join(out, 'tensorboard')),
+  )
   const checkpointer = new FolderCheckpointer(join(out, 'checkpoints'), { keep: 1 })
   const signal = interruptSignal(() => say('\nfinishing the step, saving ...'))
   const results: StageResult[] = []
-  const train = async <B extends TokenBatch<EncodedImage>>(stage: Stage<ShaktiVlm, B>): Promise<void> => {
+  const train = async <B extends TokenBatch<EncodedImage>>(
+    stage: Stage<ShaktiVlm, B>,
+  ): Promise<void> => {
     const result = await run(stage, { model, checkpointer, saveEvery: 500, logger, signal, quiet })
     results.push(result)
     took(stage.name)
     seconds[stage.name] = Math.round(result.seconds * 10) / 10
     if (result.status === 'interrupted') {
       logger.close()
-      say(`stopped in stage '${stage.name}' at step ${result.step} of ${result.steps}. The same command goes on from here.`)
+      say(
+        `stopped in stage '${stage.name}' at step ${result.step} of ${result.steps}. The same command goes on from here.`,
+      )
       process.exit(130)
     }
-    say(`${stage.name.padEnd(11)} loss ${result.finalLoss.toFixed(3)} after ${result.steps} steps, ${result.seconds.toFixed(1)} s`)
+    say(
+      `${stage.name.padEnd(11)} loss ${result.finalLoss.toFixed(3)} after ${result.steps} steps, ${result.seconds.toFixed(1)} s`,
+    )
   }
 
   // Stage 1: the decoder alone, on text; then its context is extended.
@@ -200,7 +217,9 @@ async function main(): Promise<void> {
   model.decoder.setRope(recipe.extended.ropeTheta)
   await train(stages.extension)
   const afterExtension = await stages.textLoss(model)
-  say(`text loss  ${beforeExtension.toFixed(3)} before, ${afterExtension.toFixed(3)} after the extension to ${recipe.extended.context} tokens`)
+  say(
+    `text loss  ${beforeExtension.toFixed(3)} before, ${afterExtension.toFixed(3)} after the extension to ${recipe.extended.context} tokens`,
+  )
   took('measuring')
   // Stage 2: encoder and projector through the frozen decoder.
   await train(stages.alignment)
@@ -220,7 +239,11 @@ async function main(): Promise<void> {
   const blank = await score(model, m, asked, 'blank')
   const wrong = await score(model, m, asked, 'wrong')
   const seenScore = await score(model, m, askAbout(m, seen, recipe.evaluation.scenes, seed + 1))
-  const newConcepts = await score(model, m, askAboutNewConcepts(m, artists, recipe.evaluation.scenes, seed))
+  const newConcepts = await score(
+    model,
+    m,
+    askAboutNewConcepts(m, artists, recipe.evaluation.scenes, seed),
+  )
   const levels = chanceLevels()
   took('evaluation')
 
@@ -251,7 +274,10 @@ async function main(): Promise<void> {
     questions: heldOutScore.questions,
     distinctHeldOutDrawings: concepts.length,
     preferencePairs: { total: pairs.length, onPolicy },
-    seconds: { ...seconds, total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10 },
+    seconds: {
+      ...seconds,
+      total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10,
+    },
     seed,
     heldOutArtist: heldOut,
     device: `${device.device}: ${device.cpu}, ${device.isa}, ${device.threads} threads`,
@@ -259,16 +285,34 @@ async function main(): Promise<void> {
     warnings: results.flatMap((r) => r.warnings.map((w) => ({ stage: r.stage, ...w }))),
     frozenDecoder: results.find((r) => r.stage === 'alignment')?.frozen,
   }
-  const { purity } = await writeReport(join(out, 'report.html'), { summary, results, examples: heldOutScore.answered, model, m })
+  const { purity } = await writeReport(join(out, 'report.html'), {
+    summary,
+    results,
+    examples: heldOutScore.answered,
+    model,
+    m,
+  })
   took('report')
-  summary.seconds = { ...seconds, total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10 }
+  summary.seconds = {
+    ...seconds,
+    total: Math.round(Object.values(seconds).reduce((a, b) => a + b, 0) * 10) / 10,
+  }
   await writeJson(join(out, 'summary.json'), { ...summary, projectorNeighbourPurity: purity })
 
   if (json) console.log(JSON.stringify(summary, null, 2))
   else printSummary(summary, heldOutScore, out)
 }
 
-type Summary = { readonly [K in 'heldOutAccuracy' | 'chance' | 'blankImageAccuracy' | 'wrongImageAccuracy' | 'seenArtistAccuracy']: number } & {
+type Summary = {
+  readonly [
+    K in
+      | 'heldOutAccuracy'
+      | 'chance'
+      | 'blankImageAccuracy'
+      | 'wrongImageAccuracy'
+      | 'seenArtistAccuracy'
+  ]: number
+} & {
   readonly byType: Readonly<Record<string, Readonly<Record<string, number | undefined>>>>
   readonly seconds: Readonly<Record<string, number>>
   readonly heldOutConceptKindAccuracy: number
@@ -277,16 +321,37 @@ type Summary = { readonly [K in 'heldOutAccuracy' | 'chance' | 'blankImageAccura
 function printSummary(s: Summary, held: Score, out: string): void {
   const row = (name: string, values: readonly (number | undefined)[]): string =>
     name.padEnd(12) + values.map((v) => (v === undefined ? '-' : percent(v)).padStart(14)).join('')
-  console.log(`\n${' '.repeat(12)}${['unseen artist', 'chance', 'blank image', 'wrong image', 'seen artists'].map((t) => t.padStart(14)).join('')}`)
-  for (const [type, v] of Object.entries(s.byType)) console.log(row(type, [v['heldOut'], v['chance'], v['blankImage'], v['wrongImage'], v['seenArtists']]))
-  console.log(row('all', [s.heldOutAccuracy, s.chance, s.blankImageAccuracy, s.wrongImageAccuracy, s.seenArtistAccuracy]))
-  console.log(`\nkind of things never drawn in training: ${percent(s.heldOutConceptKindAccuracy)} (chance 20 %)`)
+  console.log(
+    `\n${' '.repeat(12)}${['unseen artist', 'chance', 'blank image', 'wrong image', 'seen artists'].map((t) => t.padStart(14)).join('')}`,
+  )
+  for (const [type, v] of Object.entries(s.byType))
+    console.log(
+      row(type, [v['heldOut'], v['chance'], v['blankImage'], v['wrongImage'], v['seenArtists']]),
+    )
+  console.log(
+    row('all', [
+      s.heldOutAccuracy,
+      s.chance,
+      s.blankImageAccuracy,
+      s.wrongImageAccuracy,
+      s.seenArtistAccuracy,
+    ]),
+  )
+  console.log(
+    `\nkind of things never drawn in training: ${percent(s.heldOutConceptKindAccuracy)} (chance 20 %)`,
+  )
   console.log('\nsome answers about pictures by the unseen artist:')
   for (const a of held.answered.filter((_, i) => i % 37 === 0).slice(0, 8)) {
-    console.log(`  ${a.right ? '+' : '-'} ${a.question.text}  ->  ${a.answer}${a.right ? '' : `   (${a.question.answer})`}`)
+    console.log(
+      `  ${a.right ? '+' : '-'} ${a.question.text}  ->  ${a.answer}${a.right ? '' : `   (${a.question.answer})`}`,
+    )
   }
-  console.log(`\n${s.seconds['total']} s in all. Report: ${join(out, 'report.html')}   checkpoint: ${join(out, 'model')}`)
-  console.log(`Ask about a picture of your own: npm run ask -- picture.png "what is in the top left?"`)
+  console.log(
+    `\n${s.seconds['total']} s in all. Report: ${join(out, 'report.html')}   checkpoint: ${join(out, 'model')}`,
+  )
+  console.log(
+    `Ask about a picture of your own: npm run ask -- picture.png "what is in the top left?"`,
+  )
 }
 
 await main()

@@ -24,25 +24,45 @@ export interface PictureOptions {
 }
 
 /** A picture at one of the patch sizes. */
-export function drawPicture(scene: Scene, random: Random, patch: number, { drawings, artists, augment, merge }: PictureOptions): Picture {
+export function drawPicture(
+  scene: Scene,
+  random: Random,
+  patch: number,
+  { drawings, artists, augment, merge }: PictureOptions,
+): Picture {
   const rgb = drawScene(scene, drawings, random, { artists, augment })
   const image = { pixels: normalizePixels(rgb), height: size, width: size, patch }
   return { scene, rgb, image, tokens: visualTokens(image, merge) }
 }
 
 /** A new scene, the i-th of a seed. */
-export function makePicture(seed: number, i: number, patch: number, options: PictureOptions): Picture {
+export function makePicture(
+  seed: number,
+  i: number,
+  patch: number,
+  options: PictureOptions,
+): Picture {
   const random = new Random(seed, 2, i)
   return drawPicture(composeScene(random), random, patch, options)
 }
 
 /** The picture and a caption that names every cell. */
 export function captionSample(picture: Picture, chat: ChatEncoder): Sample<EncodedImage> {
-  return chat.dialogue([{ user: describeRequest, assistant: caption(picture.scene) }], { image: picture })
+  return chat.dialogue([{ user: describeRequest, assistant: caption(picture.scene) }], {
+    image: picture,
+  })
 }
 
 /** The picture and several questions in one dialogue. */
-export function questionSample(picture: Picture, chat: ChatEncoder, n: number, random: Random): Sample<EncodedImage> {
-  const turns = questionsAbout(picture.scene, n, random).map((q) => ({ user: q.text, assistant: q.answer }))
+export function questionSample(
+  picture: Picture,
+  chat: ChatEncoder,
+  n: number,
+  random: Random,
+): Sample<EncodedImage> {
+  const turns = questionsAbout(picture.scene, n, random).map((q) => ({
+    user: q.text,
+    assistant: q.answer,
+  }))
   return chat.dialogue(turns, { image: picture })
 }

@@ -14,11 +14,20 @@ export interface PreferencePairs {
   readonly onPolicy: number
 }
 
-export async function makePreferences(model: ShaktiVlm, m: Materials, n: number): Promise<PreferencePairs> {
+export async function makePreferences(
+  model: ShaktiVlm,
+  m: Materials,
+  n: number,
+): Promise<PreferencePairs> {
   const { recipe, drawings, artists, chat } = m
   const asked: Asked[] = Array.from({ length: n }, (_, i) => {
     const random = new Random(recipe.seed, 4, i)
-    const picture = makePicture(recipe.seed, 3_000_000 + i, patchOfStep(m, 0), { drawings, artists, augment: true, merge: 2 })
+    const picture = makePicture(recipe.seed, 3_000_000 + i, patchOfStep(m, 0), {
+      drawings,
+      artists,
+      augment: true,
+      merge: 2,
+    })
     return { picture, question: questionsAbout(picture.scene, 1, random)[0]! }
   })
   const { answered } = await score(model, m, asked)
@@ -27,12 +36,16 @@ export async function makePreferences(model: ShaktiVlm, m: Materials, n: number)
   answered.forEach(({ question, picture, answer, right }, i) => {
     let wrong = answer
     if (right) {
-      const other = asked.find((a, k) => k > i && a.question.type === question.type && a.question.answer !== question.answer)
+      const other = asked.find(
+        (a, k) =>
+          k > i && a.question.type === question.type && a.question.answer !== question.answer,
+      )
       if (!other) return
       wrong = other.question.answer
     } else if (answer === '') return
     else onPolicy++
-    const sample = (assistant: string) => chat.dialogue([{ user: question.text, assistant }], { image: picture })
+    const sample = (assistant: string) =>
+      chat.dialogue([{ user: question.text, assistant }], { image: picture })
     pairs.push({ chosen: sample(question.answer), rejected: sample(wrong) })
   })
   return { pairs, onPolicy }

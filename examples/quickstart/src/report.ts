@@ -16,11 +16,17 @@ import type { Materials } from './stages.js'
 import { neighbourPurity, tsne } from './tsne.js'
 
 const escape = (text: string): string =>
-  text.replace(/[&<>"']/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' })[c]!)
+  text.replace(
+    /[&<>"']/g,
+    (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' })[c]!,
+  )
 const percent = (v: unknown): string => (typeof v === 'number' ? `${(100 * v).toFixed(1)} %` : '–')
 
 async function png(picture: Picture): Promise<string> {
-  const bytes = await sharp(picture.rgb, { raw: { width: size, height: size, channels: 3 } }).resize(144, 144, { kernel: 'nearest' }).png().toBuffer()
+  const bytes = await sharp(picture.rgb, { raw: { width: size, height: size, channels: 3 } })
+    .resize(144, 144, { kernel: 'nearest' })
+    .png()
+    .toBuffer()
   return `data:image/png;base64,${bytes.toString('base64')}`
 }
 
@@ -29,16 +35,28 @@ function lossCurve(result: StageResult): string {
   const points = result.history
   const losses = points.map((p) => p.loss)
   const x = scaleLinear([0, result.steps], [left, width - 8])
-  const y = scaleLinear([0, Math.max(...losses.slice(Math.floor(losses.length * 0.02)), 1e-9) * 1.05], [height - bottom, 10])
+  const y = scaleLinear(
+    [0, Math.max(...losses.slice(Math.floor(losses.length * 0.02)), 1e-9) * 1.05],
+    [height - bottom, 10],
+  )
   // A running mean over 2 % of the curve beside the points themselves.
   const window = Math.max(1, Math.round(points.length / 50))
   const smooth = points.map((p, i) => {
     const part = losses.slice(Math.max(0, i - window), i + window + 1)
     return [x(p.step), y(part.reduce((a, b) => a + b, 0) / part.length)] as [number, number]
   })
-  const raw = points.map((p) => [x(p.step), y(Math.min(p.loss, y.domain()[1]!))] as [number, number])
-  const ticks = y.ticks(4).map((t) => `<g class="tick"><line x1="${left}" x2="${width - 8}" y1="${y(t)}" y2="${y(t)}"/><text x="${left - 6}" y="${y(t) + 4}" text-anchor="end">${t}</text></g>`)
-  const steps = x.ticks(4).map((t) => `<text x="${x(t)}" y="${height - 8}" text-anchor="middle">${t}</text>`)
+  const raw = points.map(
+    (p) => [x(p.step), y(Math.min(p.loss, y.domain()[1]!))] as [number, number],
+  )
+  const ticks = y
+    .ticks(4)
+    .map(
+      (t) =>
+        `<g class="tick"><line x1="${left}" x2="${width - 8}" y1="${y(t)}" y2="${y(t)}"/><text x="${left - 6}" y="${y(t) + 4}" text-anchor="end">${t}</text></g>`,
+    )
+  const steps = x
+    .ticks(4)
+    .map((t) => `<text x="${x(t)}" y="${height - 8}" text-anchor="middle">${t}</text>`)
   return `<figure><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="loss of ${escape(result.stage)}">${ticks.join('')}${steps.join('')}<path class="raw" d="${line()(raw) ?? ''}"/><path class="smooth" d="${line()(smooth) ?? ''}"/></svg><figcaption>${escape(result.stage)}: ${result.finalLoss.toFixed(3)} after ${result.steps} steps, ${result.seconds.toFixed(0)} s</figcaption></figure>`
 }
 
@@ -46,13 +64,25 @@ const colours = ['#c0392b', '#d68910', '#1e8449', '#2471a3', '#7d3c98']
 const kinds = [...new Set(concepts.map((c) => c.kind))]
 
 /** Projector outputs of one thing alone on white paper, averaged over the cell that holds it, of seen and unseen artists. */
-async function probe(model: ShaktiVlm, m: Materials, heldOut: Artist): Promise<{ svg: string; purity: number }> {
+async function probe(
+  model: ShaktiVlm,
+  m: Materials,
+  heldOut: Artist,
+): Promise<{ svg: string; purity: number }> {
   const patch = m.recipe.vision.patchSizes.at(-1)!
   const items = concepts.flatMap((c) => [...m.artists, heldOut].map((artist) => ({ c, artist })))
   const pictures = items.map(({ c, artist }, i) =>
-    drawPicture({ paper: 'white', cells: [c, undefined, undefined, undefined] }, new Random(5, i), patch, {
-      drawings: m.drawings, artists: [artist], augment: false, merge: 2,
-    }),
+    drawPicture(
+      { paper: 'white', cells: [c, undefined, undefined, undefined] },
+      new Random(5, i),
+      patch,
+      {
+        drawings: m.drawings,
+        artists: [artist],
+        augment: false,
+        merge: 2,
+      },
+    ),
   )
   const tokens = pictures[0]!.tokens
   const side = Math.sqrt(tokens)
@@ -79,13 +109,18 @@ async function probe(model: ShaktiVlm, m: Materials, heldOut: Artist): Promise<{
     const { c, artist } = items[i]!
     const fill = colours[kinds.indexOf(c.kind)]!
     const unseen = artist === heldOut
-    const text = unseen ? `<text x="${(x(px) + 7).toFixed(1)}" y="${(y(py) + 4).toFixed(1)}">${escape(c.name)}</text>` : ''
+    const text = unseen
+      ? `<text x="${(x(px) + 7).toFixed(1)}" y="${(y(py) + 4).toFixed(1)}">${escape(c.name)}</text>`
+      : ''
     return `<circle cx="${x(px).toFixed(1)}" cy="${y(py).toFixed(1)}" r="${unseen ? 5 : 3}" fill="${fill}" ${unseen ? 'stroke="currentColor"' : 'fill-opacity="0.6"'}><title>${escape(`${c.name} by ${artist}`)}</title></circle>${text}`
   })
   const legend = kinds.map((k, i) => `<tspan fill="${colours[i]!}"> ● ${k}</tspan>`).join('')
   return {
     svg: `<svg viewBox="0 0 720 500" role="img" aria-label="t-SNE of projector outputs">${marks.join('')}<text x="16" y="492">${legend}</text></svg>`,
-    purity: neighbourPurity(vectors, items.map(({ c }) => c.name)),
+    purity: neighbourPurity(
+      vectors,
+      items.map(({ c }) => c.name),
+    ),
   }
 }
 
@@ -109,20 +144,41 @@ figure{margin:0}figcaption{font-size:.9em;opacity:.8}svg{width:100%;height:auto}
 .card{border:1px solid var(--line);border-radius:8px;padding:.8rem}.card img{width:144px;height:144px;image-rendering:pixelated;border-radius:4px}
 .right{color:var(--good)}.wrong{color:var(--bad)}.big{font-size:2.2rem;font-weight:600}pre{overflow:auto}`
 
-export async function writeReport(path: string, { summary: s, results, examples, model, m }: ReportInput): Promise<{ purity: number }> {
+export async function writeReport(
+  path: string,
+  { summary: s, results, examples, model, m }: ReportInput,
+): Promise<{ purity: number }> {
   const { svg, purity } = await probe(model, m, s.heldOutArtist)
   const pictures = [...new Set(examples.map((e) => e.picture))].slice(0, 12)
   const cards = await Promise.all(
     pictures.map(async (picture) => {
       const lines = examples
         .filter((e) => e.picture === picture)
-        .map((e) => `<li>${escape(e.question.text)}<br><b class="${e.right ? 'right' : 'wrong'}">${escape(e.answer || '(nothing)')}</b>${e.right ? '' : ` (${escape(e.question.answer)})`}</li>`)
+        .map(
+          (e) =>
+            `<li>${escape(e.question.text)}<br><b class="${e.right ? 'right' : 'wrong'}">${escape(e.answer || '(nothing)')}</b>${e.right ? '' : ` (${escape(e.question.answer)})`}</li>`,
+        )
       return `<div class="card"><img alt="a scene" src="${await png(picture)}"><ul>${lines.join('')}</ul></div>`
     }),
   )
-  const columns = [['heldOut', 'unseen artist'], ['chance', 'chance'], ['blankImage', 'blank image'], ['wrongImage', 'wrong image'], ['seenArtists', 'seen artists']] as const
-  const rows = Object.entries(s.byType).map(([type, v]) => `<tr><td>${escape(type)}</td>${columns.map(([k]) => `<td>${percent(v[k])}</td>`).join('')}</tr>`)
-  const all = [s['heldOutAccuracy'], s['chance'], s['blankImageAccuracy'], s['wrongImageAccuracy'], s['seenArtistAccuracy']]
+  const columns = [
+    ['heldOut', 'unseen artist'],
+    ['chance', 'chance'],
+    ['blankImage', 'blank image'],
+    ['wrongImage', 'wrong image'],
+    ['seenArtists', 'seen artists'],
+  ] as const
+  const rows = Object.entries(s.byType).map(
+    ([type, v]) =>
+      `<tr><td>${escape(type)}</td>${columns.map(([k]) => `<td>${percent(v[k])}</td>`).join('')}</tr>`,
+  )
+  const all = [
+    s['heldOutAccuracy'],
+    s['chance'],
+    s['blankImageAccuracy'],
+    s['wrongImageAccuracy'],
+    s['seenArtistAccuracy'],
+  ]
   const html = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Shakti quickstart</title><style>${style}</style>
 <h1>Pictures by an artist never seen</h1>
 <p><span class="big">${percent(s['heldOutAccuracy'])}</span> of questions about scenes drawn by <b>${escape(s.heldOutArtist)}</b> answered right; ${percent(s['blankImageAccuracy'])} when the image is blanked, ${percent(s['wrongImageAccuracy'])} with another question's image.</p>

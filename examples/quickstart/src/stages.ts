@@ -1,5 +1,20 @@
 // The paper's three stages as data. Each is a plain object that `run` of @shakti/trainer carries out.
-import { causal, collate, collatePreferences, cosine, dpo, evaluate, generated, batches, type DataSource, type Preference, type PreferenceBatch, type Sample, type Stage, type TokenBatch } from '@shakti/trainer'
+import {
+  causal,
+  collate,
+  collatePreferences,
+  cosine,
+  dpo,
+  evaluate,
+  generated,
+  batches,
+  type DataSource,
+  type Preference,
+  type PreferenceBatch,
+  type Sample,
+  type Stage,
+  type TokenBatch,
+} from '@shakti/trainer'
 import type { EncodedImage, ShaktiVlm } from '@shakti/vlm'
 import type { Artist, Drawings } from './data/artists.js'
 import { definitions, textDialogue } from './data/corpus.js'
@@ -28,10 +43,17 @@ export const heads = {
 const language = causal<ShaktiVlm, Batch>(heads)
 
 /** Lengths in steps of 8, so that few different shapes occur. */
-const together = (chat: ChatEncoder, samples: readonly Sample<EncodedImage>[]): Batch => collate(samples, { padId: chat.pad, multipleOf: 8 })
+const together = (chat: ChatEncoder, samples: readonly Sample<EncodedImage>[]): Batch =>
+  collate(samples, { padId: chat.pad, multipleOf: 8 })
 
 /** Text: dialogues about scenes in words, and one definition in sixteen. */
-function textSamples({ chat, recipe }: Materials, definitionSamples: readonly Sample<EncodedImage>[], stream: number, step: number, n: number): Sample<EncodedImage>[] {
+function textSamples(
+  { chat, recipe }: Materials,
+  definitionSamples: readonly Sample<EncodedImage>[],
+  stream: number,
+  step: number,
+  n: number,
+): Sample<EncodedImage>[] {
   return Array.from({ length: n }, (_, i) => {
     const k = step * n + i
     if (k % 16 === 0) return definitionSamples[(k / 16) % definitionSamples.length]!
@@ -48,12 +70,24 @@ const once = <T>(make: () => T): (() => T) => {
 // The last definitions are kept for measuring.
 const heldOutDefinitions = 200
 
-export function textSources(m: Materials): { train: (stream: number, batch: number) => DataSource<Batch>; heldOut: DataSource<Batch> } {
+export function textSources(m: Materials): {
+  train: (stream: number, batch: number) => DataSource<Batch>
+  heldOut: DataSource<Batch>
+} {
   const all = once(() => definitions(3000).map((text) => m.chat.plain(text)))
   return {
     train: (stream, batch) =>
-      generated((step) => together(m.chat, textSamples(m, all().slice(0, -heldOutDefinitions), stream, step, batch)), { seed: m.recipe.seed }),
-    heldOut: generated((step) => together(m.chat, textSamples(m, all().slice(-heldOutDefinitions), 777, step, 32))),
+      generated(
+        (step) =>
+          together(
+            m.chat,
+            textSamples(m, all().slice(0, -heldOutDefinitions), stream, step, batch),
+          ),
+        { seed: m.recipe.seed },
+      ),
+    heldOut: generated((step) =>
+      together(m.chat, textSamples(m, all().slice(-heldOutDefinitions), 777, step, 32)),
+    ),
   }
 }
 
@@ -67,7 +101,9 @@ export function patchOfStep({ recipe }: Materials, step: number): number {
 function pictures(m: Materials, step: number, n: number, from: number) {
   const patch = patchOfStep(m, step)
   const options = { drawings: m.drawings, artists: m.artists, augment: true, merge: 2 }
-  return Array.from({ length: n }, (_, i) => makePicture(m.recipe.seed, from + step * n + i, patch, options))
+  return Array.from({ length: n }, (_, i) =>
+    makePicture(m.recipe.seed, from + step * n + i, patch, options),
+  )
 }
 
 export interface Stages {
@@ -80,20 +116,27 @@ export interface Stages {
   textLoss(model: ShaktiVlm): Promise<number>
 }
 
-export function buildStages(m: Materials, model: ShaktiVlm, facts: { unigram: number; bytesPerToken: number }): Stages {
+export function buildStages(
+  m: Materials,
+  model: ShaktiVlm,
+  facts: { unigram: number; bytesPerToken: number },
+): Stages {
   const { recipe: r, chat } = m
   const text = textSources(m)
-  const textLoss = async (of: ShaktiVlm): Promise<number> => (await evaluate(of, { loss: language, data: text.heldOut, steps: 8 })).loss
+  const textLoss = async (of: ShaktiVlm): Promise<number> =>
+    (await evaluate(of, { loss: language, data: text.heldOut, steps: 8 })).loss
 
   // Long documents for the extension: many dialogues in one sequence, up to the new context.
   const long = generated<Batch>((step) => {
     const documents = Array.from({ length: r.extension.batch }, (_, i) => {
       const ids: number[] = []
+      const mask: number[] = []
       for (let k = 0; ; k++) {
         const d = textDialogue(r.seed + 50, (step * r.extension.batch + i) * 40 + k)
-        const next = chat.dialogue(d.turns, d).ids
-        if (ids.length + next.length > r.extended.context) return { ids }
-        ids.push(...Array.from(next))
+        const next = chat.dialogue(d.turns, d)
+        if (ids.length + next.ids.length > r.extended.context) return { ids, mask }
+        ids.push(...Array.from(next.ids))
+        mask.push(...Array.from(next.mask ?? []))
       }
     })
     return together(chat, documents)
@@ -102,43 +145,74 @@ export function buildStages(m: Materials, model: ShaktiVlm, facts: { unigram: nu
   return {
     textLoss,
     language: {
-      name: 'language', train: ['decoder.*'], lr: r.language.lr, weightDecay: 0.1,
-      schedule: cosine({ warmup: 0.03 }), steps: r.language.steps, loss: language,
+      name: 'language',
+      train: ['decoder.*'],
+      lr: r.language.lr,
+      weightDecay: 0.1,
+      schedule: cosine({ warmup: 0.03 }),
+      steps: r.language.steps,
+      loss: language,
       data: text.train(0, r.language.batch),
       check: { kind: 'language', ...facts },
     },
     extension: {
-      name: 'extension', train: ['decoder.*'], lr: r.extension.lr, weightDecay: 0.1,
-      schedule: cosine({ warmup: 0.1 }), steps: r.extension.steps, loss: language, data: long,
+      name: 'extension',
+      train: ['decoder.*'],
+      lr: r.extension.lr,
+      weightDecay: 0.1,
+      schedule: cosine({ warmup: 0.1 }),
+      steps: r.extension.steps,
+      loss: language,
+      data: long,
     },
     alignment: {
-      name: 'alignment', train: ['vision.*', 'projector.*'], freeze: ['decoder.*'],
-      lr: { 'projector.*': r.alignment.projector, '*': r.alignment.vision }, weightDecay: 0.05,
-      schedule: cosine({ warmup: 0.03, final: 0.02 }), steps: r.alignment.steps, loss: language,
-      data: generated((step) => together(chat, pictures(m, step, r.alignment.batch, 0).map((p) => captionSample(p, chat)))),
+      name: 'alignment',
+      train: ['vision.*', 'projector.*'],
+      freeze: ['decoder.*'],
+      lr: { 'projector.*': r.alignment.projector, '*': r.alignment.vision },
+      weightDecay: 0.05,
+      schedule: cosine({ warmup: 0.03, final: 0.02 }),
+      steps: r.alignment.steps,
+      loss: language,
+      data: generated((step) =>
+        together(
+          chat,
+          pictures(m, step, r.alignment.batch, 0).map((p) => captionSample(p, chat)),
+        ),
+      ),
       check: { kind: 'alignment' },
     },
     instruction: {
-      name: 'instruction', lr: { 'vision.*': r.instruction.vision, '*': r.instruction.lr },
-      schedule: cosine({ warmup: 0.03, final: 0.02 }), steps: r.instruction.steps, loss: language,
+      name: 'instruction',
+      lr: { 'vision.*': r.instruction.vision, '*': r.instruction.lr },
+      schedule: cosine({ warmup: 0.03, final: 0.02 }),
+      steps: r.instruction.steps,
+      loss: language,
       data: generated((step, next) => {
         const n = r.instruction.batch
         // Text between the pictures keeps the language.
-        if (next() < r.instruction.textShare) return text.train(9, n).batch(step) as Promise<Batch[]>
+        if (next() < r.instruction.textShare)
+          return text.train(9, n).batch(step) as Promise<Batch[]>
         return together(
           chat,
           pictures(m, step, n, 1_000_000).map((p, i) =>
-            i % 6 === 0 ? captionSample(p, chat) : questionSample(p, chat, 6, new Random(r.seed, 3, step, i)),
+            i % 6 === 0
+              ? captionSample(p, chat)
+              : questionSample(p, chat, 6, new Random(r.seed, 3, step, i)),
           ),
         )
       }),
       check: { kind: 'keepsLanguage', textLoss: () => textLoss(model) },
     },
     preference: (pairs) => ({
-      name: 'preference', lr: r.preference.lr, schedule: cosine({ warmup: 0.1 }), steps: r.preference.steps,
+      name: 'preference',
+      lr: r.preference.lr,
+      schedule: cosine({ warmup: 0.1 }),
+      steps: r.preference.steps,
       loss: dpo<ShaktiVlm, PairBatch>({ ...heads, beta: r.preference.beta }),
       data: batches<Preference<EncodedImage>, PairBatch>(pairs, {
-        batchSize: r.preference.batch, seed: r.seed,
+        batchSize: r.preference.batch,
+        seed: r.seed,
         collate: (p) => collatePreferences(p, { padId: chat.pad, multipleOf: 8 }),
       }),
     }),

@@ -11,7 +11,12 @@ export interface Turn {
 
 export class ChatEncoder {
   readonly #pieces = new Map<string, number[]>()
-  readonly #id: Readonly<Record<'bos' | 'user' | 'assistant' | 'end' | 'imageStart' | 'image' | 'imageEnd' | 'pad', number>>
+  readonly #id: Readonly<
+    Record<
+      'bos' | 'user' | 'assistant' | 'end' | 'imageStart' | 'image' | 'imageEnd' | 'pad',
+      number
+    >
+  >
 
   constructor(readonly tokenizer: Tokenizer) {
     const id = (token: string): number => {
@@ -52,7 +57,10 @@ export class ChatEncoder {
   }
 
   /** The question alone, ready for an answer. */
-  prompt(user: string, image?: { image: EncodedImage; tokens: number }): { ids: number[]; images: EncodedImage[] } {
+  prompt(
+    user: string,
+    image?: { image: EncodedImage; tokens: number },
+  ): { ids: number[]; images: EncodedImage[] } {
     const { ids } = this.#encode([{ user, assistant: '' }], undefined, image, true)
     return { ids, images: image ? [image.image] : [] }
   }
@@ -63,10 +71,23 @@ export class ChatEncoder {
    */
   dialogue(
     turns: readonly Turn[],
-    options: { context?: string; grid?: readonly string[]; image?: { image: EncodedImage; tokens: number } } = {},
+    options: {
+      context?: string
+      grid?: readonly string[]
+      image?: { image: EncodedImage; tokens: number }
+    } = {},
   ): Sample<EncodedImage> {
-    const { ids, mask, span } = this.#encode(turns, options.context, options.image ?? options.grid, false)
-    return { ids, mask, ...(options.image ? { spans: [span!], images: [options.image.image] } : {}) }
+    const { ids, mask, span } = this.#encode(
+      turns,
+      options.context,
+      options.image ?? options.grid,
+      false,
+    )
+    return {
+      ids,
+      mask,
+      ...(options.image ? { spans: [span!], images: [options.image.image] } : {}),
+    }
   }
 
   /** Plain text, every token to be learned. */
@@ -74,7 +95,12 @@ export class ChatEncoder {
     return { ids: [this.#id.bos, ...this.tokenizer.encode(text)] }
   }
 
-  #encode(turns: readonly Turn[], context: string | undefined, image: { tokens: number } | readonly string[] | undefined, open: boolean): {
+  #encode(
+    turns: readonly Turn[],
+    context: string | undefined,
+    image: { tokens: number } | readonly string[] | undefined,
+    open: boolean,
+  ): {
     ids: number[]
     mask: number[]
     span: { start: number; end: number } | undefined

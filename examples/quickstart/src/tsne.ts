@@ -26,18 +26,25 @@ function affinities(points: readonly Float32Array[], perplexity: number): Float6
   }
   const joint = new Float64Array(n * n)
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) joint[i * n + j] = Math.max((p[i * n + j]! + p[j * n + i]!) / (2 * n), 1e-12)
+    for (let j = 0; j < n; j++)
+      joint[i * n + j] = Math.max((p[i * n + j]! + p[j * n + i]!) / (2 * n), 1e-12)
   }
   return joint
 }
 
 /** Places in the plane, one for each point; the same for the same points. */
-export function tsne(points: readonly Float32Array[], options: { perplexity?: number; iterations?: number } = {}): (readonly [number, number])[] {
+export function tsne(
+  points: readonly Float32Array[],
+  options: { perplexity?: number; iterations?: number } = {},
+): (readonly [number, number])[] {
   const n = points.length
   const { perplexity = Math.min(20, (n - 1) / 3), iterations = 350 } = options
   const p = affinities(points, perplexity)
   // A spiral to start from: no random numbers needed.
-  const y = Float64Array.from({ length: 2 * n }, (_, k) => 1e-2 * (k % 2 ? Math.sin(k * 2.4) : Math.cos(k * 2.4)) * Math.sqrt(k))
+  const y = Float64Array.from(
+    { length: 2 * n },
+    (_, k) => 1e-2 * (k % 2 ? Math.sin(k * 2.4) : Math.cos(k * 2.4)) * Math.sqrt(k),
+  )
   const step = new Float64Array(2 * n)
   const w = new Float64Array(n * n)
   for (let t = 0; t < iterations; t++) {
@@ -46,7 +53,10 @@ export function tsne(points: readonly Float32Array[], options: { perplexity?: nu
     let total = 0
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
-        const d = i === j ? 0 : 1 / (1 + (y[2 * i]! - y[2 * j]!) ** 2 + (y[2 * i + 1]! - y[2 * j + 1]!) ** 2)
+        const d =
+          i === j
+            ? 0
+            : 1 / (1 + (y[2 * i]! - y[2 * j]!) ** 2 + (y[2 * i + 1]! - y[2 * j + 1]!) ** 2)
         w[i * n + j] = d
         total += d
       }
@@ -68,7 +78,10 @@ export function tsne(points: readonly Float32Array[], options: { perplexity?: nu
 }
 
 /** Share of points whose nearest neighbour has the same label. */
-export function neighbourPurity(points: readonly Float32Array[], labels: readonly string[]): number {
+export function neighbourPurity(
+  points: readonly Float32Array[],
+  labels: readonly string[],
+): number {
   const same = points.filter((a, i) => {
     let best = -1
     let least = Infinity

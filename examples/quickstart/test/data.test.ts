@@ -7,7 +7,14 @@ import * as assert from 'uvu/assert'
 import { artists, loadDrawings, side, type Artist, type Drawings } from '../src/data/artists.js'
 import { concepts, heldOutConcepts, kinds, withArticle } from '../src/data/concepts.js'
 import { corpusText, questionsAbout, textDialogue } from '../src/data/corpus.js'
-import { allAnswers, askQuestion, caption, chanceLevels, phrasings, questionTypes } from '../src/data/questions.js'
+import {
+  allAnswers,
+  askQuestion,
+  caption,
+  chanceLevels,
+  phrasings,
+  questionTypes,
+} from '../src/data/questions.js'
 import { Random } from '../src/data/random.js'
 import { composeScene, drawScene, papers, size, type Scene } from '../src/data/scenes.js'
 
@@ -49,7 +56,8 @@ test('the cache gives the same drawings, and one that is damaged is made again',
 test('concepts have distinct names and the same number of each kind', () => {
   assert.is(new Set(everything.map((c) => c.name)).size, everything.length)
   for (const list of [concepts, heldOutConcepts]) {
-    for (const kind of kinds) assert.is(list.filter((c) => c.kind === kind).length, list.length / kinds.length)
+    for (const kind of kinds)
+      assert.is(list.filter((c) => c.kind === kind).length, list.length / kinds.length)
   }
 })
 
@@ -68,7 +76,10 @@ test('training scenes never touch a picture of the held-out artist or of a held-
   const { drawings: noted, asked } = watched()
   for (let i = 0; i < 1500; i++) {
     const random = new Random(1, 2, i)
-    drawScene(composeScene(random), noted, random, { artists: artists.filter((a) => a !== held), augment: true })
+    drawScene(composeScene(random), noted, random, {
+      artists: artists.filter((a) => a !== held),
+      augment: true,
+    })
   }
   for (const name of asked) {
     assert.is.not(name.split('/')[0], held)
@@ -85,7 +96,8 @@ test('a scene and its pixels depend on the seed alone', () => {
   assert.equal(draw(1), draw(1))
   assert.not.equal(draw(1), draw(2))
   assert.is(draw(1).length, size * size * 3)
-  const dialogues = (seed: number): unknown[] => Array.from({ length: 50 }, (_, i) => textDialogue(seed, i))
+  const dialogues = (seed: number): unknown[] =>
+    Array.from({ length: 50 }, (_, i) => textDialogue(seed, i))
   assert.equal(dialogues(1), dialogues(1))
   assert.not.equal(dialogues(1), dialogues(2))
   assert.equal([...corpusText(1, 20)], [...corpusText(1, 20)])
@@ -109,13 +121,20 @@ test('a drawing lies in its own cell and the paper has its named colour elsewher
     let worst = 0
     for (let y = y0; y < y0 + 24; y++) {
       for (let x = x0; x < x0 + 24; x++) {
-        papers.pink.forEach((c, k) => (worst = Math.max(worst, Math.abs(pixels[(y * size + x) * 3 + k]! - c))))
+        papers.pink.forEach(
+          (c, k) => (worst = Math.max(worst, Math.abs(pixels[(y * size + x) * 3 + k]! - c))),
+        )
       }
     }
     return worst
   }
   assert.ok(off(24, 0) <= 12, `empty cell is off its paper by ${off(24, 0)}`)
-  for (const [x, y] of [[0, 0], [0, 24], [24, 24]] as const) assert.ok(off(x, y) > 60)
+  for (const [x, y] of [
+    [0, 0],
+    [0, 24],
+    [24, 24],
+  ] as const)
+    assert.ok(off(x, y) > 60)
 })
 
 test('answers follow from the scene', () => {
@@ -124,7 +143,9 @@ test('answers follow from the scene', () => {
     const random = new Random(6, i)
     for (const type of questionTypes) {
       const q = askQuestion(scene, type, random)!
-      seen.add(`${q.text.replace(/^.*?(top left|top right|bottom left|bottom right|left of|right of|above|below)/, '$1')} ${q.answer}`)
+      seen.add(
+        `${q.text.replace(/^.*?(top left|top right|bottom left|bottom right|left of|right of|above|below)/, '$1')} ${q.answer}`,
+      )
       if (type === 'count') assert.is(q.answer, 'three')
       if (type === 'paper') assert.is(q.answer, 'pink')
       if (type === 'exists') assert.is(q.answer, /a fish|a bus/.test(q.text) ? 'yes' : 'no')
@@ -132,10 +153,20 @@ test('answers follow from the scene', () => {
       assert.ok(allAnswers.includes(q.answer), q.answer)
     }
   }
-  for (const want of ['top left? a fish', 'top right? nothing', 'bottom left? a bus', 'bottom right? an animal', 'above the bus? a fish', 'right of the bus? a fish']) {
+  for (const want of [
+    'top left? a fish',
+    'top right? nothing',
+    'bottom left? a bus',
+    'bottom right? an animal',
+    'above the bus? a fish',
+    'right of the bus? a fish',
+  ]) {
     assert.ok(seen.has(want), `${want} not among ${[...seen].join(' | ')}`)
   }
-  assert.is(caption(scene), 'pink paper. top left: a fish. top right: nothing. bottom left: a bus. bottom right: a fish.')
+  assert.is(
+    caption(scene),
+    'pink paper. top left: a fish. top right: nothing. bottom left: a bus. bottom right: a fish.',
+  )
 })
 
 test('yes and no are balanced, and a yes is never asked about an absent thing', () => {
@@ -152,14 +183,18 @@ test('yes and no are balanced, and a yes is never asked about an absent thing', 
   assert.ok(Math.abs(yes / n - 0.5) < 0.03, String(yes / n))
 })
 
-test('the held-out phrasings and the pictures\' held-out concepts stay out of training questions and text', () => {
-  const pattern = (phrase: string): RegExp => new RegExp(`^${phrase.replace(/[?.]/g, '\\$&').replace(/\{\w+\}/g, '.+')}$`)
+test("the held-out phrasings and the pictures' held-out concepts stay out of training questions and text", () => {
+  const pattern = (phrase: string): RegExp =>
+    new RegExp(`^${phrase.replace(/[?.]/g, '\\$&').replace(/\{\w+\}/g, '.+')}$`)
   const withheld = questionTypes.map((t) => pattern(phrasings[t].at(-1)!))
   for (let i = 0; i < 2000; i++) {
     const random = new Random(1, 2, i)
     const asked = questionsAbout(composeScene(random), 4, random).map((q) => q.text)
     for (const text of [...asked, ...textDialogue(1, i).turns.map((t) => t.user)]) {
-      assert.not.ok(withheld.some((p) => p.test(text)), text)
+      assert.not.ok(
+        withheld.some((p) => p.test(text)),
+        text,
+      )
     }
   }
   const held = askQuestion(scene, 'name', new Random(1), 'held out')!

@@ -33,7 +33,6 @@ void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, 
   }
 }
 
-// The same element must come out with the same bits whatever the number of rows beside it (batch invariance of a task cut).
 void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, const Tensor& y) {
   EXPECT(!OP_OF(matmul).refused({a, b, v}, {y}, {0.0}), "accepted %s", why);
 }

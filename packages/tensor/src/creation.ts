@@ -27,7 +27,12 @@ function made(t: Tensor, options: TensorOptions): Tensor {
 }
 
 /** An output of a command without inputs, on the device that the options name. */
-function generate(command: CommandName, shape: readonly number[], options: TensorOptions, attrs: readonly number[]): Tensor {
+function generate(
+  command: CommandName,
+  shape: readonly number[],
+  options: TensorOptions,
+  attrs: readonly number[],
+): Tensor {
   checkShape(command, shape)
   const { dtype = 'f32', device = 'cpu' } = options
   checkDType(command, dtype)
@@ -48,10 +53,18 @@ function sizesOf(data: readonly TensorData[]): number[] {
   return shape
 }
 
-function flatten(data: TensorData, shape: readonly number[], depth: number, out: (number | bigint | boolean)[]): void {
+function flatten(
+  data: TensorData,
+  shape: readonly number[],
+  depth: number,
+  out: (number | bigint | boolean)[],
+): void {
   if (depth === shape.length) {
     if (typeof data !== 'number' && typeof data !== 'bigint' && typeof data !== 'boolean') {
-      throw new ShapeError('tensor', `expected a number at depth ${depth}, got ${data === null ? 'null' : typeof data}.`)
+      throw new ShapeError(
+        'tensor',
+        `expected a number at depth ${depth}, got ${data === null ? 'null' : typeof data}.`,
+      )
     }
     out.push(data)
     return
@@ -88,7 +101,8 @@ function isDataArray(data: unknown): data is DataArray {
 function upload(data: DataArray, dtype: DType, shape: readonly number[]): Tensor {
   const storage = allocate('tensor', data.byteLength, 'cpu')
   const t = new Tensor(storage, dtype, shape)
-  if (data.byteLength > 0 && native().upload(storage.handle, 0, data) < 0) throw takeNativeError('tensor')
+  if (data.byteLength > 0 && native().upload(storage.handle, 0, data) < 0)
+    throw takeNativeError('tensor')
   return t
 }
 
@@ -98,7 +112,10 @@ function upload(data: DataArray, dtype: DType, shape: readonly number[]): Tensor
  * Uint8Array u8, BigInt64Array i64, booleans bool, all else f32
  * @example tensor([[1, 2], [3, 4]]).matmul(tensor([[1], [1]]))
  */
-export function tensor(data: TensorData, options: TensorOptions & { shape?: readonly number[] } = {}): Tensor {
+export function tensor(
+  data: TensorData,
+  options: TensorOptions & { shape?: readonly number[] } = {},
+): Tensor {
   const { dtype, device = 'cpu' } = options
   if (dtype !== undefined) checkDType('tensor', dtype)
   checkDevice('tensor', device)
@@ -117,7 +134,13 @@ export function tensor(data: TensorData, options: TensorOptions & { shape?: read
     const first = items[0]
     const whole = dtype === 'i64' || (dtype === undefined && typeof first === 'bigint')
     const f64 = dtype === 'f64' || dtype === 'i32'
-    from = whole ? 'i64' : f64 ? 'f64' : dtype === undefined && typeof first === 'boolean' ? 'bool' : 'f32'
+    from = whole
+      ? 'i64'
+      : f64
+        ? 'f64'
+        : dtype === undefined && typeof first === 'boolean'
+          ? 'bool'
+          : 'f32'
     flat = whole
       ? BigInt64Array.from(items, (v) => BigInt(v))
       : from === 'bool'
@@ -128,11 +151,18 @@ export function tensor(data: TensorData, options: TensorOptions & { shape?: read
   }
   checkShape('tensor', shape)
   if (numel(shape) !== flat.length) {
-    throw new ShapeError('tensor', `${flat.length} elements do not fill ${formatShape(shape)} (${numel(shape)}).`, [shape])
+    throw new ShapeError(
+      'tensor',
+      `${flat.length} elements do not fill ${formatShape(shape)} (${numel(shape)}).`,
+      [shape],
+    )
   }
   if (device === 'meta') {
     const type = dtype ?? from
-    return made(new Tensor(new Storage(0, flat.length * dtypeSize(type), 'meta'), type, [...shape]), options)
+    return made(
+      new Tensor(new Storage(0, flat.length * dtypeSize(type), 'meta'), type, [...shape]),
+      options,
+    )
   }
   const t = upload(flat, from, [...shape])
   if (dtype === undefined || dtype === from) return made(t, options)
@@ -147,7 +177,10 @@ export function empty(shape: readonly number[], options: TensorOptions = {}): Te
   const { dtype = 'f32', device = 'cpu' } = options
   checkDType('empty', dtype)
   checkDevice('empty', device)
-  return made(new Tensor(allocate('empty', numel(shape) * dtypeSize(dtype), device), dtype, [...shape]), options)
+  return made(
+    new Tensor(allocate('empty', numel(shape) * dtypeSize(dtype), device), dtype, [...shape]),
+    options,
+  )
 }
 
 export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
@@ -188,11 +221,22 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
 /** 1 on the diagonal, 0 elsewhere. */
 export function eye(n: number, options: TensorOptions = {}): Tensor {
   const i = arange(0, n, 1, { device: options.device ?? 'cpu' })
-  return made(i.unsqueeze(0).eq(i.unsqueeze(1)).to(options.dtype ?? 'f32'), options)
+  return made(
+    i
+      .unsqueeze(0)
+      .eq(i.unsqueeze(1))
+      .to(options.dtype ?? 'f32'),
+    options,
+  )
 }
 
 /** Uniform in [low, high). */
-export function uniform(shape: readonly number[], low = 0, high = 1, options: TensorOptions = {}): Tensor {
+export function uniform(
+  shape: readonly number[],
+  low = 0,
+  high = 1,
+  options: TensorOptions = {},
+): Tensor {
   return generate('uniform', shape, options, [...takeRandom(numel(shape)), low, high])
 }
 
@@ -201,7 +245,12 @@ export function rand(shape: readonly number[], options: TensorOptions = {}): Ten
   return uniform(shape, 0, 1, options)
 }
 
-export function normal(shape: readonly number[], mean = 0, std = 1, options: TensorOptions = {}): Tensor {
+export function normal(
+  shape: readonly number[],
+  mean = 0,
+  std = 1,
+  options: TensorOptions = {},
+): Tensor {
   return generate('normal', shape, options, [...takeRandom(numel(shape)), mean, std])
 }
 
@@ -220,15 +269,30 @@ export function truncatedNormal(
   options: TensorOptions = {},
 ): Tensor {
   const { mean = 0, std = 1, low = mean - 2 * std, high = mean + 2 * std } = range
-  return generate('truncated_normal', shape, options, [...takeRandom(numel(shape)), mean, std, low, high])
+  return generate('truncated_normal', shape, options, [
+    ...takeRandom(numel(shape)),
+    mean,
+    std,
+    low,
+    high,
+  ])
 }
 
 /** Integers in [low, high), i32. */
-export function randint(low: number, high: number, shape: readonly number[], options: TensorOptions = {}): Tensor {
+export function randint(
+  low: number,
+  high: number,
+  shape: readonly number[],
+  options: TensorOptions = {},
+): Tensor {
   if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low) {
     throw new ShaktiError('randint', `needs integers low < high, got ${low} and ${high}.`)
   }
-  return generate('randint', shape, { dtype: 'i32', ...options }, [...takeRandom(numel(shape)), low, high])
+  return generate('randint', shape, { dtype: 'i32', ...options }, [
+    ...takeRandom(numel(shape)),
+    low,
+    high,
+  ])
 }
 
 /** 0 .. n - 1 in random order, i32. */
@@ -241,14 +305,26 @@ export function randperm(n: number): Tensor {
  * @param count draws a row
  * @returns i32 [..., count]
  */
-export function multinomial(p: Tensor, count: number, options: { replacement?: boolean } = {}): Tensor {
+export function multinomial(
+  p: Tensor,
+  count: number,
+  options: { replacement?: boolean } = {},
+): Tensor {
   const { replacement = false } = options
   const classes = p.shape[p.ndim - 1] ?? 0
-  if (!isFloating(p.dtype)) throw new DTypeError('multinomial', `weights must be floating, got ${p.describe()}.`)
+  if (!isFloating(p.dtype))
+    throw new DTypeError('multinomial', `weights must be floating, got ${p.describe()}.`)
   if (!Number.isInteger(count) || count < 1 || p.ndim < 1 || (!replacement && count > classes)) {
-    throw new ShapeError('multinomial', `cannot draw ${count} of ${classes} classes${replacement ? '' : ' without replacement'} from ${p.describe()}.`, [p.shape])
+    throw new ShapeError(
+      'multinomial',
+      `cannot draw ${count} of ${classes} classes${replacement ? '' : ' without replacement'} from ${p.describe()}.`,
+      [p.shape],
+    )
   }
   const shape = [...p.shape.slice(0, -1), count]
   const words = replacement ? numel(shape) : p.numel
-  return issueOne('multinomial', [p.contiguous()], { shape, dtype: 'i32' }, [replacement ? 1 : 0, ...takeRandom(words)])
+  return issueOne('multinomial', [p.contiguous()], { shape, dtype: 'i32' }, [
+    replacement ? 1 : 0,
+    ...takeRandom(words),
+  ])
 }

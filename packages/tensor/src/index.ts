@@ -10,7 +10,15 @@ export * from './creation.js'
 export { manualSeed, getRngState, setRngState, type RngState } from './random.js'
 export { keep, tidy, tidyAsync } from './scope.js'
 export { clearCache, memory, setMemoryLimit, type DeviceName, type MemoryStats } from './storage.js'
-export { deviceInfo, profile, resetDevice, setNumThreads, synchronize, type DeviceInfo, type OpProfile } from './device.js'
+export {
+  deviceInfo,
+  profile,
+  resetDevice,
+  setNumThreads,
+  synchronize,
+  type DeviceInfo,
+  type OpProfile,
+} from './device.js'
 export { isGradEnabled, noGrad } from './autograd/tape.js'
 export type { BackwardOptions } from './autograd/backward.js'
 export { detectAnomaly } from './autograd/anomaly.js'

@@ -37,13 +37,31 @@ export function adamw_(
   expAvgSqs: readonly Tensor[],
   options: AdamWOptions,
 ): void {
-  const { lr, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weightDecay = 0, step, scale, copies } = options
+  const {
+    lr,
+    beta1 = 0.9,
+    beta2 = 0.95,
+    eps = 1e-8,
+    weightDecay = 0,
+    step,
+    scale,
+    copies,
+  } = options
   const n = params.length
-  for (const [name, list] of Object.entries({ grads, expAvgs, expAvgSqs, ...(copies ? { copies } : {}) })) {
+  for (const [name, list] of Object.entries({
+    grads,
+    expAvgs,
+    expAvgSqs,
+    ...(copies ? { copies } : {}),
+  })) {
     if (list.length !== n) throw new ShapeError('adamw', `${n} params, but ${list.length} ${name}.`)
     list.forEach((t, i) => {
       if (!sameShape(t.shape, params[i]!.shape)) {
-        throw new ShapeError('adamw', `${name}[${i}] is ${t.describe()}, its parameter ${params[i]!.describe()}.`, [t.shape, params[i]!.shape])
+        throw new ShapeError(
+          'adamw',
+          `${name}[${i}] is ${t.describe()}, its parameter ${params[i]!.describe()}.`,
+          [t.shape, params[i]!.shape],
+        )
       }
     })
   }
@@ -66,13 +84,20 @@ export function globalNorm(tensors: readonly Tensor[]): Tensor {
     const list = tensors.slice(i, i + 1000)
     const bad = list.find((t) => !['f32', 'bf16', 'f16', 'f64'].includes(t.dtype))
     if (bad) throw new DTypeError('globalNorm', `needs floating tensors, got ${bad.describe()}.`)
-    parts.push(issueOne('global_norm', list.map((t) => t.contiguous()), { shape: [], dtype: 'f32' }))
+    parts.push(
+      issueOne(
+        'global_norm',
+        list.map((t) => t.contiguous()),
+        { shape: [], dtype: 'f32' },
+      ),
+    )
   }
-  return parts.length === 1 ? parts[0]! : issueOne('global_norm', parts, { shape: [], dtype: 'f32' })
+  return parts.length === 1
+    ? parts[0]!
+    : issueOne('global_norm', parts, { shape: [], dtype: 'f32' })
 }
 
 /** The factor that brings a gradient of length `norm` down to `maxNorm`: min(1, maxNorm / norm). One f32, on the device. */
 export function clipScale(norm: Tensor, maxNorm: number): Tensor {
   return norm.add(1e-6).reciprocal().mul(maxNorm).clamp(0, 1)
 }
-

@@ -89,7 +89,10 @@ export function tidy<T>(fn: () => T): T {
     const result = fn()
     if (result instanceof Promise) {
       result.catch(() => undefined)
-      throw new ShaktiError('tidy', 'the function returned a promise. Use tidyAsync for asynchronous work.')
+      throw new ShaktiError(
+        'tidy',
+        'the function returned a promise. Use tidyAsync for asynchronous work.',
+      )
     }
     return result
   })

@@ -43,7 +43,8 @@ export function formatShape(shape: Shape): string {
 
 /** Refuses a shape that no tensor can have. */
 export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape)) throw new ShapeError(op, `a shape is a list of sizes, got ${String(shape)}.`)
+  if (!Array.isArray(shape))
+    throw new ShapeError(op, `a shape is a list of sizes, got ${String(shape)}.`)
   if (shape.length > maxDims) {
     throw new ShapeError(op, `at most ${maxDims} dimensions, got ${formatShape(shape)}.`, [shape])
   }
@@ -54,7 +55,9 @@ export function checkShape(op: string, shape: Shape): void {
     }
     n *= size === 0 ? 1 : size
     if (n > Number.MAX_SAFE_INTEGER / 8) {
-      throw new ShapeError(op, `${formatShape(shape)} has more elements than can be addressed.`, [shape])
+      throw new ShapeError(op, `${formatShape(shape)} has more elements than can be addressed.`, [
+        shape,
+      ])
     }
   }
 }

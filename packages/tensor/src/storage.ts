@@ -73,7 +73,10 @@ export function allocate(op: string, bytes: number, device: DeviceName): Storage
  */
 export function storageFromFile(path: string, offset: number, bytes: number): Storage {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(bytes) || bytes < 0) {
-    throw new ShapeError('storageFromFile', `cannot map ${bytes} bytes at offset ${offset} of ${path}.`)
+    throw new ShapeError(
+      'storageFromFile',
+      `cannot map ${bytes} bytes at offset ${offset} of ${path}.`,
+    )
   }
   const handle = native().mapFile(path, offset, bytes)
   if (handle < 0) throw takeNativeError('storageFromFile')

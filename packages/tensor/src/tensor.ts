@@ -28,14 +28,7 @@ import { own, unowned } from './scope.js'
 import type { DeviceName, Storage } from './storage.js'
 
 export interface Tensor
-  extends CastOps,
-    ElementwiseOps,
-    IndexOps,
-    MatmulOps,
-    ReduceOps,
-    ShapeOps,
-    SoftmaxOps,
-    SortOps {}
+  extends CastOps, ElementwiseOps, IndexOps, MatmulOps, ReduceOps, ShapeOps, SoftmaxOps, SortOps {}
 
 /** Nested lists of numbers, one level a dimension. */
 export type NestedArray = number | NestedArray[]
@@ -103,7 +96,10 @@ export class Tensor {
   }
 
   toString(): string {
-    const notes = [this.device === 'cpu' ? '' : this.device, this.requiresGrad ? 'requiresGrad' : '']
+    const notes = [
+      this.device === 'cpu' ? '' : this.device,
+      this.requiresGrad ? 'requiresGrad' : '',
+    ]
     return `Tensor(${[this.describe(), ...notes].filter(Boolean).join(', ')})`
   }
 
@@ -172,7 +168,11 @@ export class Tensor {
 
   #checkItem(): void {
     if (this.numel !== 1) {
-      throw new ShapeError('item', `needs exactly one element, ${this.describe()} has ${this.numel}.`, [this.shape])
+      throw new ShapeError(
+        'item',
+        `needs exactly one element, ${this.describe()} has ${this.numel}.`,
+        [this.shape],
+      )
     }
   }
 
@@ -180,7 +180,10 @@ export class Tensor {
   #readable(): Tensor {
     this.assertLive('data')
     if (this.device === 'meta') {
-      throw new DeviceError('data', `${this.describe()} is on meta: it has a shape and no elements.`)
+      throw new DeviceError(
+        'data',
+        `${this.describe()} is on meta: it has a shape and no elements.`,
+      )
     }
     const dtype = this.dtype === 'bf16' || this.dtype === 'f16' ? 'f32' : this.dtype
     if (dtype === this.dtype && this.isContiguous()) return this
@@ -196,7 +199,10 @@ export class Tensor {
 
   set requiresGrad(on: boolean) {
     if (on && !isFloating(this.dtype)) {
-      throw new DTypeError('requiresGrad', `only floating tensors have gradients, this is ${this.describe()}.`)
+      throw new DTypeError(
+        'requiresGrad',
+        `only floating tensors have gradients, this is ${this.describe()}.`,
+      )
     }
     if (!on && this.#gradFn) {
       throw new AutogradError('requiresGrad', 'can be turned off on a leaf only. Use detach().')
@@ -238,10 +244,11 @@ export class Tensor {
 
   set grad(g: Tensor | undefined) {
     if (g && !sameShape(g.shape, this.shape)) {
-      throw new ShapeError('grad', `a gradient has its tensor's shape ${formatShape(this.shape)}, got ${g.describe()}.`, [
-        this.shape,
-        g.shape,
-      ])
+      throw new ShapeError(
+        'grad',
+        `a gradient has its tensor's shape ${formatShape(this.shape)}, got ${g.describe()}.`,
+        [this.shape, g.shape],
+      )
     }
     if (g === this.#grad) return
     this.#grad?.dispose()
@@ -260,7 +267,11 @@ export class Tensor {
   /** Calls `hook` with the gradient of this tensor during `backward`; what it returns takes its place. */
   registerHook(hook: (grad: Tensor) => Tensor | void): void {
     const node = this.#gradFn
-    if (!node) throw new AutogradError('registerHook', 'needs a result of a recorded operation; a leaf has .grad.')
+    if (!node)
+      throw new AutogradError(
+        'registerHook',
+        'needs a result of a recorded operation; a leaf has .grad.',
+      )
     ;(node.hooks ??= []).push(hook)
   }
 
@@ -281,7 +292,9 @@ export class Tensor {
   /** Internal: the same view at the same place on the tape, owned apart and by no scope. */
   alias(): Tensor {
     this.assertLive('alias')
-    const t = unowned(() => new Tensor(this.storage, this.dtype, this.shape, this.strides, this.offset))
+    const t = unowned(
+      () => new Tensor(this.storage, this.dtype, this.shape, this.strides, this.offset),
+    )
     t.#requiresGrad = this.#requiresGrad
     t.#gradFn = this.#gradFn
     t.#leaf = this.#leaf ?? this
@@ -304,7 +317,10 @@ export class Tensor {
 
   assertLive(op: string): void {
     if (this.#disposed) {
-      throw new DisposedError(op, `${this.describe()} was disposed, by dispose() or by the end of the tidy() that made it.`)
+      throw new DisposedError(
+        op,
+        `${this.describe()} was disposed, by dispose() or by the end of the tidy() that made it.`,
+      )
     }
   }
 
@@ -314,7 +330,10 @@ export class Tensor {
   copy_(source: Tensor): this {
     this.#checkInPlace('copy_')
     if (!sameShape(broadcastShapes('copy_', this.shape, source.shape), this.shape)) {
-      throw new ShapeError('copy_', `${source.describe()} does not fit into ${this.describe()}.`, [source.shape, this.shape])
+      throw new ShapeError('copy_', `${source.describe()} does not fit into ${this.describe()}.`, [
+        source.shape,
+        this.shape,
+      ])
     }
     issueOne('copy', [source], this, [], this.shape)
     return this
@@ -355,7 +374,10 @@ export class Tensor {
   #checkInPlace(op: string): void {
     this.assertLive(op)
     if (this.#requiresGrad && (this.#gradFn || isGradEnabled())) {
-      throw new AutogradError(op, `${this.toString()} is followed by the tape. Change it inside noGrad(), or a detached copy.`)
+      throw new AutogradError(
+        op,
+        `${this.toString()} is followed by the tape. Change it inside noGrad(), or a detached copy.`,
+      )
     }
   }
 }
@@ -372,7 +394,8 @@ function view(bytes: ArrayBuffer, dtype: DType): NumberArray {
       const out = new Float64Array(bytes.byteLength / 8)
       new BigInt64Array(bytes).forEach((v, i) => {
         const n = Number(v)
-        if (!Number.isSafeInteger(n)) throw new DTypeError('data', `i64 element ${i} is ${v}, beyond 2^53.`)
+        if (!Number.isSafeInteger(n))
+          throw new DTypeError('data', `i64 element ${i} is ${v}, beyond 2^53.`)
         out[i] = n
       })
       return out

@@ -122,10 +122,14 @@ export function copyInto(
   const unexpected = Object.keys(source).filter((k) => !Object.hasOwn(target, k))
   const different = Object.entries(target).flatMap(([k, t]) => {
     const s = source[k]
-    return s && s.describe() !== t.describe() ? [`${k} is ${s.describe()}, here ${t.describe()}`] : []
+    return s && s.describe() !== t.describe()
+      ? [`${k} is ${s.describe()}, here ${t.describe()}`]
+      : []
   })
   const list = (title: string, names: string[]): string =>
-    names.length === 0 ? '' : ` ${title}: ${names.slice(0, 8).join(', ')}${names.length > 8 ? `, and ${names.length - 8} more` : ''}.`
+    names.length === 0
+      ? ''
+      : ` ${title}: ${names.slice(0, 8).join(', ')}${names.length > 8 ? `, and ${names.length - 8} more` : ''}.`
   if (missing.length + unexpected.length + different.length > 0) {
     throw new ShaktiError(
       `checkpoint ${what}`,

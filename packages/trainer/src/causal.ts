@@ -28,7 +28,9 @@ export function supervisedLogits<M, B extends TokenBatch>(
 export const tokensOf = (batch: TokenBatch): number => batch.lengths.reduce((a, b) => a + b, 0)
 
 /** Cross-entropy of the next token, summed over the labels; in nats a token after the step's division. */
-export function causal<M, B extends TokenBatch = TokenBatch>(options: CausalOptions<M, B>): Loss<M, B> {
+export function causal<M, B extends TokenBatch = TokenBatch>(
+  options: CausalOptions<M, B>,
+): Loss<M, B> {
   return {
     name: 'causal',
     count: (batch) => batch.labels.reduce((n, label) => n + (label === ignoreIndex ? 0 : 1), 0),

@@ -1,9 +1,25 @@
 // Checkpoints that a crash at any moment leaves whole: a folder is written under a temporary name, synced, renamed. Its
 // manifest holds size and SHA-256 of each file, so a damaged one is noticed and an older one taken.
-import { loadSafetensors, saveSafetensors, ShaktiError, type RngState, type Tensor } from '@shakti/tensor'
+import {
+  loadSafetensors,
+  saveSafetensors,
+  ShaktiError,
+  type RngState,
+  type Tensor,
+} from '@shakti/tensor'
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Point } from './types.js'
 
@@ -56,15 +72,20 @@ const folderName = /^(.+)-(final|step-(\d{8,}))(?:\.(\d+))?$/
 /** Refuses names that would not be one folder's. */
 export function checkStageName(name: string): void {
   if (!stageName.test(name)) {
-    throw new ShaktiError('checkpoint', `stage name '${name}' may hold letters, digits, '.', '_' and '-' (at most 100), since folders are named by it.`)
+    throw new ShaktiError(
+      'checkpoint',
+      `stage name '${name}' may hold letters, digits, '.', '_' and '-' (at most 100), since folders are named by it.`,
+    )
   }
 }
 
-const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex')
+const digest = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('hex')
 
 async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
+    hash.update(chunk as Buffer)
   return hash.digest('hex')
 }
 
@@ -102,7 +123,8 @@ export class FolderCheckpointer implements Checkpointer {
 
   constructor(folder: string, options: FolderCheckpointerOptions = {}) {
     const { keep = 2, onProblem = (m: string): void => console.warn(m) } = options
-    if (!Number.isInteger(keep) || keep < 1) throw new ShaktiError('checkpoint', `keep is ${keep}. It must be an integer from 1.`)
+    if (!Number.isInteger(keep) || keep < 1)
+      throw new ShaktiError('checkpoint', `keep is ${keep}. It must be an integer from 1.`)
     this.folder = folder
     this.#keep = keep
     this.#onProblem = onProblem
@@ -116,13 +138,22 @@ export class FolderCheckpointer implements Checkpointer {
     await mkdir(temporary)
     try {
       const files: Manifest['files'] = {}
-      for (const [name, tensors] of Object.entries({ model, ...(optimizer ? { optimizer } : {}) })) {
+      for (const [name, tensors] of Object.entries({
+        model,
+        ...(optimizer ? { optimizer } : {}),
+      })) {
         const file = `${name}.safetensors`
         const path = join(temporary, file)
         await saveSafetensors(path, tensors)
         files[file] = { bytes: (await stat(path)).size, sha256: await hashFile(path) }
       }
-      const manifest: Manifest = { format: 'shakti-trainer', version: 1, files, state, sha256: digest({ files, state }) }
+      const manifest: Manifest = {
+        format: 'shakti-trainer',
+        version: 1,
+        files,
+        state,
+        sha256: digest({ files, state }),
+      }
       await writeSynced(join(temporary, 'state.json'), JSON.stringify(manifest))
       await sync(temporary)
       const name = await this.#freeName(state)
@@ -142,7 +173,9 @@ export class FolderCheckpointer implements Checkpointer {
       try {
         return await this.#read(join(this.folder, name), stage)
       } catch (error) {
-        this.#onProblem(`checkpoint ${join(this.folder, name)} is passed over: ${(error as Error).message}`)
+        this.#onProblem(
+          `checkpoint ${join(this.folder, name)} is passed over: ${(error as Error).message}`,
+        )
       }
     }
     return undefined
@@ -151,7 +184,9 @@ export class FolderCheckpointer implements Checkpointer {
   /** The folder of the checkpoint written last, of any stage; from the file `latest`. */
   async latest(): Promise<string | undefined> {
     const name = await readFile(join(this.folder, 'latest'), 'utf8').catch(() => undefined)
-    return name !== undefined && folderName.test(name.trim()) ? join(this.folder, name.trim()) : undefined
+    return name !== undefined && folderName.test(name.trim())
+      ? join(this.folder, name.trim())
+      : undefined
   }
 
   /** Newest first; a final one before all. */
@@ -161,7 +196,9 @@ export class FolderCheckpointer implements Checkpointer {
       .flatMap((name) => {
         const m = folderName.exec(name)
         if (m?.[1] !== stage) return []
-        return [{ name, step: m[2] === 'final' ? Infinity : Number(m[3]), revision: Number(m[4] ?? 0) }]
+        return [
+          { name, step: m[2] === 'final' ? Infinity : Number(m[3]), revision: Number(m[4] ?? 0) },
+        ]
       })
       .sort((a, b) => (a.step === b.step ? b.revision - a.revision : b.step - a.step))
   }
@@ -177,7 +214,10 @@ export class FolderCheckpointer implements Checkpointer {
   }
 
   async #point(name: string): Promise<void> {
-    const temporary = join(this.folder, `.tmp-latest-${process.pid}-${randomBytes(4).toString('hex')}`)
+    const temporary = join(
+      this.folder,
+      `.tmp-latest-${process.pid}-${randomBytes(4).toString('hex')}`,
+    )
     await writeSynced(temporary, name)
     await rename(temporary, join(this.folder, 'latest'))
     await sync(this.folder)
@@ -209,22 +249,29 @@ export class FolderCheckpointer implements Checkpointer {
     const need = parts.reduce((n, p) => n + bytesOf(p), 0) + (1 << 20)
     const { bavail, bsize } = await statfs(this.folder)
     if (bavail * bsize < need) {
-      throw new ShaktiError('checkpoint', `${this.folder} has ${bavail * bsize} bytes free, a checkpoint takes ${need}. Free some space; the older checkpoints are untouched.`)
+      throw new ShaktiError(
+        'checkpoint',
+        `${this.folder} has ${bavail * bsize} bytes free, a checkpoint takes ${need}. Free some space; the older checkpoints are untouched.`,
+      )
     }
   }
 
   async #read(folder: string, stage: string): Promise<Checkpoint> {
     const manifest = parseManifest(await readFile(join(folder, 'state.json'), 'utf8'))
-    if (manifest.state.stage !== stage) throw new Error(`it belongs to stage '${manifest.state.stage}'`)
+    if (manifest.state.stage !== stage)
+      throw new Error(`it belongs to stage '${manifest.state.stage}'`)
     for (const [file, { bytes, sha256 }] of Object.entries(manifest.files)) {
-      if (!/^(model|optimizer)\.safetensors$/.test(file)) throw new Error(`it names a file '${file.slice(0, 50)}'`)
+      if (!/^(model|optimizer)\.safetensors$/.test(file))
+        throw new Error(`it names a file '${file.slice(0, 50)}'`)
       const path = join(folder, file)
       const size = (await stat(path)).size
       if (size !== bytes) throw new Error(`${file} has ${size} bytes, not ${bytes}`)
-      if ((await hashFile(path)) !== sha256) throw new Error(`${file} was changed since it was written (SHA-256 differs)`)
+      if ((await hashFile(path)) !== sha256)
+        throw new Error(`${file} was changed since it was written (SHA-256 differs)`)
     }
     if (!manifest.files['model.safetensors']) throw new Error('it holds no model')
-    const tensors = (name: string): Record<string, Tensor> => loadSafetensors(join(folder, `${name}.safetensors`)).tensors
+    const tensors = (name: string): Record<string, Tensor> =>
+      loadSafetensors(join(folder, `${name}.safetensors`)).tensors
     return {
       state: manifest.state,
       model: tensors('model'),
@@ -244,8 +291,10 @@ function alive(pid: number): boolean {
 
 function parseManifest(text: string): Manifest {
   const m = JSON.parse(text) as Partial<Manifest> | null
-  if (m?.format !== 'shakti-trainer') throw new Error('state.json is not a checkpoint of @shakti/trainer')
-  if (m.version !== 1) throw new Error(`state.json has version ${String(m.version)}, this program reads 1`)
+  if (m?.format !== 'shakti-trainer')
+    throw new Error('state.json is not a checkpoint of @shakti/trainer')
+  if (m.version !== 1)
+    throw new Error(`state.json has version ${String(m.version)}, this program reads 1`)
   if (!m.files || !m.state || digest({ files: m.files, state: m.state }) !== m.sha256) {
     throw new Error('state.json was changed since it was written (SHA-256 differs)')
   }

@@ -21,7 +21,8 @@ export interface BatchOptions<S, B> {
 }
 
 function positive(op: string, name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1) throw new ShaktiError(op, `${name} is ${value}. It must be an integer from 1.`)
+  if (!Number.isInteger(value) || value < 1)
+    throw new ShaktiError(op, `${name} is ${value}. It must be an integer from 1.`)
 }
 
 /** Remembers the last value: consecutive steps share an epoch, and the next may be asked for ahead of time. */
@@ -42,11 +43,19 @@ const batchesPerSort = 50
 
 /** Batches of a list of samples, epoch after epoch. What does not fill a last batch waits for the next epoch's order. */
 export function batches<S, B>(samples: ArrayLike<S>, options: BatchOptions<S, B>): DataSource<B> {
-  const { batchSize, collate, microBatchSize = batchSize, seed = 0, shuffle: mix = true, length } = options
+  const {
+    batchSize,
+    collate,
+    microBatchSize = batchSize,
+    seed = 0,
+    shuffle: mix = true,
+    length,
+  } = options
   positive('batches', 'batchSize', batchSize)
   positive('batches', 'microBatchSize', microBatchSize)
   const n = samples.length
-  if (n < batchSize) throw new ShaktiError('batches', `${n} samples do not fill a batch of ${batchSize}.`)
+  if (n < batchSize)
+    throw new ShaktiError('batches', `${n} samples do not fill a batch of ${batchSize}.`)
   const perEpoch = Math.floor(n / batchSize)
 
   const order = remember((epoch) => {
@@ -55,9 +64,13 @@ export function batches<S, B>(samples: ArrayLike<S>, options: BatchOptions<S, B>
     if (mix) shuffle(ids, next)
     if (!length) return ids
     const chunk = batchSize * batchesPerSort
-    for (let i = 0; i < n; i += chunk) ids.subarray(i, i + chunk).sort((a, b) => length(samples[a]!) - length(samples[b]!) || a - b)
+    for (let i = 0; i < n; i += chunk)
+      ids.subarray(i, i + chunk).sort((a, b) => length(samples[a]!) - length(samples[b]!) || a - b)
     if (!mix) return ids
-    const firsts = shuffle(Int32Array.from({ length: perEpoch }, (_, i) => i * batchSize), next)
+    const firsts = shuffle(
+      Int32Array.from({ length: perEpoch }, (_, i) => i * batchSize),
+      next,
+    )
     const grouped = new Int32Array(perEpoch * batchSize)
     firsts.forEach((first, i) => grouped.set(ids.subarray(first, first + batchSize), i * batchSize))
     return grouped
@@ -91,12 +104,16 @@ export interface PackOptions {
  * Samples packed into rows of up to `length` tokens: no padding, and nothing crosses from one sequence to another (see
  * `pack`). Each epoch packs anew, a sample going into the first open row that has room.
  */
-export function packed<I>(samples: readonly Sample<I>[], options: PackOptions): DataSource<TokenBatch<I>> {
+export function packed<I>(
+  samples: readonly Sample<I>[],
+  options: PackOptions,
+): DataSource<TokenBatch<I>> {
   const { length, microBatches = 1, seed = 0, shuffle: mix = true } = options
   positive('packed', 'length', length)
   positive('packed', 'microBatches', microBatches)
   const kept = samples.map((s) => truncate(s, length)).filter((s) => s !== undefined)
-  if (kept.length === 0) throw new ShaktiError('packed', `none of ${samples.length} samples fits into ${length} tokens.`)
+  if (kept.length === 0)
+    throw new ShaktiError('packed', `none of ${samples.length} samples fits into ${length} tokens.`)
 
   const rowsOf = (epoch: number): Sample<I>[][] => {
     const ids = Array.from(kept.keys())
@@ -149,15 +166,24 @@ export function generated<B>(
 }
 
 /** Several sources, one chosen for each step in proportion to its weight; each goes through its own data in order. */
-export function mixed<B>(parts: readonly { source: DataSource<B>; weight: number }[], options: { seed?: number } = {}): DataSource<B> {
+export function mixed<B>(
+  parts: readonly { source: DataSource<B>; weight: number }[],
+  options: { seed?: number } = {},
+): DataSource<B> {
   const { seed = 0 } = options
   const total = parts.reduce((sum, p) => sum + p.weight, 0)
   if (parts.length === 0 || parts.some((p) => !(p.weight >= 0)) || !(total > 0)) {
-    throw new ShaktiError('mixed', `weights are [${parts.map((p) => p.weight).join(', ')}]. They must be numbers from 0 with a sum above 0.`)
+    throw new ShaktiError(
+      'mixed',
+      `weights are [${parts.map((p) => p.weight).join(', ')}]. They must be numbers from 0 with a sum above 0.`,
+    )
   }
   const choice = (step: number): number => {
     let x = random(seed, step)() * total
-    return Math.max(0, parts.findIndex((p) => (x -= p.weight) < 0))
+    return Math.max(
+      0,
+      parts.findIndex((p) => (x -= p.weight) < 0),
+    )
   }
   // How often the source was chosen before is counted once and extended: a step costs O(1) in order, O(n) after a jump.
   const chosen: number[] = []

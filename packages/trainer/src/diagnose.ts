@@ -1,5 +1,13 @@
 // When a step is not finite: run its batch again, slowly, and find where the first bad number comes from.
-import { detectAnomaly, globalNorm, setRngState, ShaktiError, tidy, type RngState, type Tensor } from '@shakti/tensor'
+import {
+  detectAnomaly,
+  globalNorm,
+  setRngState,
+  ShaktiError,
+  tidy,
+  type RngState,
+  type Tensor,
+} from '@shakti/tensor'
 import { accumulate, clearGradients } from './step.js'
 import type { Loss, TrainableModel } from './types.js'
 
@@ -47,14 +55,20 @@ function watchModules(model: object): { path(): string | undefined; stop(): void
           running.pop()
         }
       }
-      Object.defineProperty(value, 'forward', { value: watched, configurable: true, writable: true, enumerable: false })
+      Object.defineProperty(value, 'forward', {
+        value: watched,
+        configurable: true,
+        writable: true,
+        enumerable: false,
+      })
       undo.push(() => {
         if (own) Object.defineProperty(value, 'forward', own)
         else delete (value as Partial<Callable>).forward
       })
     }
     for (const [key, child] of Object.entries(value)) {
-      if (typeof child === 'object' && child !== null) visit(child as object, path ? `${path}.${key}` : key)
+      if (typeof child === 'object' && child !== null)
+        visit(child as object, path ? `${path}.${key}` : key)
     }
   }
   visit(model, '')
@@ -87,16 +101,24 @@ export interface FailedStep<M extends TrainableModel, B> {
 }
 
 /** Repeats the failed step without the update, and says what went wrong where. */
-export async function diagnose<M extends TrainableModel, B>(model: M, failed: FailedStep<M, B>): Promise<NonFiniteError> {
+export async function diagnose<M extends TrainableModel, B>(
+  model: M,
+  failed: FailedStep<M, B>,
+): Promise<NonFiniteError> {
   const { stage, step, loss, batches, trained, rng, lossValue, gradNorm } = failed
   const parameters = trained.map(([, p]) => p)
   const seen = `loss ${lossValue}, gradient length ${gradNorm}.`
-  const help = 'Lower the learning rate, warm up longer, or look at this batch. The last checkpoint is from before.'
-  const stop = (path: string | undefined, what: string): NonFiniteError => new NonFiniteError(stage, step, path, `${seen} ${what} ${help}`)
+  const help =
+    'Lower the learning rate, warm up longer, or look at this batch. The last checkpoint is from before.'
+  const stop = (path: string | undefined, what: string): NonFiniteError =>
+    new NonFiniteError(stage, step, path, `${seen} ${what} ${help}`)
 
   const badWeights = await notFinite([...model.namedParameters()])
   if (badWeights.length > 0) {
-    return stop(badWeights[0], `The parameter ${badWeights[0]} itself is not finite (and ${badWeights.length - 1} more).`)
+    return stop(
+      badWeights[0],
+      `The parameter ${badWeights[0]} itself is not finite (and ${badWeights.length - 1} more).`,
+    )
   }
 
   clearGradients(parameters)
@@ -113,7 +135,8 @@ export async function diagnose<M extends TrainableModel, B>(model: M, failed: Fa
     clearGradients(parameters)
   }
   const where = watch.path()
-  if (where !== undefined) return stop(where, `The first bad number comes out of '${op}' in module ${where}.`)
+  if (where !== undefined)
+    return stop(where, `The first bad number comes out of '${op}' in module ${where}.`)
 
   setRngState(rng)
   try {
@@ -124,7 +147,10 @@ export async function diagnose<M extends TrainableModel, B>(model: M, failed: Fa
     const first = bad.at(-1)
     if (first !== undefined) {
       const source = op === undefined ? '' : ` The first bad number comes out of '${op}'.`
-      return stop(first, `The first gradient that is not finite, counted from the loss, is that of ${first} (${bad.length} of ${withGrad.length} are not).${source}`)
+      return stop(
+        first,
+        `The first gradient that is not finite, counted from the loss, is that of ${first} (${bad.length} of ${withGrad.length} are not).${source}`,
+      )
     }
   } finally {
     clearGradients(parameters)

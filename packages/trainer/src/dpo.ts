@@ -36,16 +36,27 @@ export function collatePreferences<I>(
 }
 
 /** Log-probability of each sequence's supervised tokens, summed: [sequences]. */
-export function sequenceLogProbs<M, B extends TokenBatch>(options: CausalOptions<M, B>, model: M, batch: B): Tensor {
+export function sequenceLogProbs<M, B extends TokenBatch>(
+  options: CausalOptions<M, B>,
+  model: M,
+  batch: B,
+): Tensor {
   const { index, labels, sequence } = supervisedPositions(batch)
   const logits = supervisedLogits(options, model, batch, index)
   const nll = crossEntropy(logits, tensor(labels), { reduction: 'none' })
-  return zeros([batch.lengths.length], { dtype: nll.dtype }).indexAdd(0, tensor(sequence), nll.neg())
+  return zeros([batch.lengths.length], { dtype: nll.dtype }).indexAdd(
+    0,
+    tensor(sequence),
+    nll.neg(),
+  )
 }
 
 export type DpoVariant = 'sigmoid' | 'ipo' | 'hinge' | 'robust'
 
-export interface DpoOptions<M, B extends PreferenceBatch = PreferenceBatch> extends CausalOptions<M, B> {
+export interface DpoOptions<M, B extends PreferenceBatch = PreferenceBatch> extends CausalOptions<
+  M,
+  B
+> {
   /** Default 'sigmoid'. */
   variant?: DpoVariant
   /** Default 0.1. */
@@ -79,17 +90,29 @@ export function dpoLosses(
   let losses: Tensor
   switch (variant) {
     case 'sigmoid':
-      losses = eps === 0 ? wrong(delta) : wrong(delta).mul(1 - eps).add(wrong(delta.neg()).mul(eps))
+      losses =
+        eps === 0
+          ? wrong(delta)
+          : wrong(delta)
+              .mul(1 - eps)
+              .add(wrong(delta.neg()).mul(eps))
       break
     case 'robust':
-      losses = wrong(delta).mul(1 - eps).sub(wrong(delta.neg()).mul(eps)).div(1 - 2 * eps)
+      losses = wrong(delta)
+        .mul(1 - eps)
+        .sub(wrong(delta.neg()).mul(eps))
+        .div(1 - 2 * eps)
       break
     case 'hinge':
       losses = delta.neg().add(1).relu()
       break
     case 'ipo': {
       const mean = ratios.div(counts)
-      losses = mean.narrow(0, 0, n).sub(mean.narrow(0, n, n)).sub(1 / (2 * beta)).square()
+      losses = mean
+        .narrow(0, 0, n)
+        .sub(mean.narrow(0, n, n))
+        .sub(1 / (2 * beta))
+        .square()
       break
     }
   }
@@ -101,12 +124,18 @@ export function dpoLosses(
 }
 
 /** DPO as a loss of a stage. Logs rewardsChosen, rewardsRejected, margin and accuracy, means over the pairs. */
-export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(options: DpoOptions<M, B>): Loss<M, B> {
+export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(
+  options: DpoOptions<M, B>,
+): Loss<M, B> {
   const { variant = 'sigmoid', beta = 0.1, labelSmoothing = 0 } = options
   if (!(beta > 0)) throw new ShaktiError('dpo', `beta is ${beta}. It must be above 0.`)
-  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5)) throw new ShaktiError('dpo', `labelSmoothing is ${labelSmoothing}. It must be in [0, 0.5).`)
+  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5))
+    throw new ShaktiError('dpo', `labelSmoothing is ${labelSmoothing}. It must be in [0, 0.5).`)
   if (labelSmoothing > 0 && (variant === 'ipo' || variant === 'hinge')) {
-    throw new ShaktiError('dpo', `labelSmoothing is ${labelSmoothing}, but '${variant}' has none. Use 'sigmoid' or 'robust', or 0.`)
+    throw new ShaktiError(
+      'dpo',
+      `labelSmoothing is ${labelSmoothing}, but '${variant}' has none. Use 'sigmoid' or 'robust', or 0.`,
+    )
   }
   return {
     name: `dpo-${variant}`,
@@ -114,12 +143,20 @@ export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(options: Dpo
     tokens: tokensOf,
     terms(model, batch) {
       if (batch.reference.some(Number.isNaN)) {
-        throw new ShaktiError('dpo', 'the batch has no reference log-probabilities. Pass the pairs through withReference before training.')
+        throw new ShaktiError(
+          'dpo',
+          'the batch has no reference log-probabilities. Pass the pairs through withReference before training.',
+        )
       }
       const counts = new Float32Array(batch.lengths.length)
       for (const s of supervisedPositions(batch).sequence) counts[s]!++
       const policy = sequenceLogProbs(options, model, batch)
-      const { losses, chosenRewards, rejectedRewards } = dpoLosses(policy, tensor(batch.reference), tensor(counts), { variant, beta, labelSmoothing })
+      const { losses, chosenRewards, rejectedRewards } = dpoLosses(
+        policy,
+        tensor(batch.reference),
+        tensor(counts),
+        { variant, beta, labelSmoothing },
+      )
       return {
         sum: losses.sum(),
         metrics: {
@@ -155,7 +192,9 @@ export async function withReference<M extends TrainableModel, I>(
       const logProbs = tidy(() => noGrad(() => sequenceLogProbs(options, model, make(part))))
       const values = await logProbs.data()
       logProbs.dispose()
-      part.forEach((p, k) => out.push({ ...p, reference: { chosen: values[k]!, rejected: values[part.length + k]! } }))
+      part.forEach((p, k) =>
+        out.push({ ...p, reference: { chosen: values[k]!, rejected: values[part.length + k]! } }),
+      )
     }
   } finally {
     model.train?.()

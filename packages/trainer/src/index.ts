@@ -44,4 +44,11 @@ export { combineLoggers, JsonlLogger, type Logger, type LogRecord } from './log.
 export { TensorBoardLogger } from './tensorboard.js'
 export { createProgress, type Progress, type ProgressState } from './progress.js'
 export { interruptSignal } from './interrupt.js'
-export { flatCurve, languageLoss, lossSpike, unigramEntropy, weakDecoder, type LanguageFacts } from './signatures.js'
+export {
+  flatCurve,
+  languageLoss,
+  lossSpike,
+  unigramEntropy,
+  weakDecoder,
+  type LanguageFacts,
+} from './signatures.js'

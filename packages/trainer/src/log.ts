@@ -1,5 +1,13 @@
 // Where numbers go: JSON lines, TensorBoard (tensorboard.ts), or several places at once.
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 
 export interface LogRecord {

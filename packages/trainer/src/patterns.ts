@@ -11,7 +11,8 @@ export function matches(name: string, pattern: string): boolean {
   const first = parts[0]!
   if (parts.length === 1) return name === first
   const last = parts.at(-1)!
-  if (!name.startsWith(first) || !name.endsWith(last) || name.length < first.length + last.length) return false
+  if (!name.startsWith(first) || !name.endsWith(last) || name.length < first.length + last.length)
+    return false
   let at = first.length
   const end = name.length - last.length
   for (const part of parts.slice(1, -1)) {
@@ -48,10 +49,15 @@ export function select(
   }
   const result: Selection = { trained: [], frozen: [] }
   for (const entry of all) {
-    const chosen = train.some((p) => matches(entry[0], p)) && !freeze.some((p) => matches(entry[0], p))
+    const chosen =
+      train.some((p) => matches(entry[0], p)) && !freeze.some((p) => matches(entry[0], p))
     result[chosen ? 'trained' : 'frozen'].push(entry)
   }
-  if (result.trained.length === 0) throw new ShaktiError(`stage ${stage.name}`, 'trains no parameter: freeze covers all that train names.')
+  if (result.trained.length === 0)
+    throw new ShaktiError(
+      `stage ${stage.name}`,
+      'trains no parameter: freeze covers all that train names.',
+    )
   return result
 }
 
@@ -72,7 +78,10 @@ export function parameterGroups<M extends TrainableModel, B>(
   const rates = typeof lr === 'number' ? { '*': lr } : lr
   for (const [pattern, rate] of Object.entries(rates)) {
     if (!Number.isFinite(rate) || rate < 0) {
-      throw new ShaktiError(`stage ${stage.name}`, `lr of '${pattern}' is ${rate}. It must be a number from 0.`)
+      throw new ShaktiError(
+        `stage ${stage.name}`,
+        `lr of '${pattern}' is ${rate}. It must be a number from 0.`,
+      )
     }
   }
   const groups = new Map<string, ParameterGroup>()

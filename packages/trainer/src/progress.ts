@@ -40,7 +40,11 @@ class Bar implements Progress {
   update(s: ProgressState): void {
     if (!this.#bar) {
       this.#bar = new cliProgress.SingleBar(
-        { format: '{stage} {bar} {value}/{total} · {figures} · {left} left', hideCursor: true, clearOnComplete: false },
+        {
+          format: '{stage} {bar} {value}/{total} · {figures} · {left} left',
+          hideCursor: true,
+          clearOnComplete: false,
+        },
         cliProgress.Presets.shades_classic,
       )
       this.#bar.start(s.steps, s.step, { stage: s.stage.padEnd(10), figures: '', left: '?' })

@@ -27,7 +27,10 @@ export function random(seed: number, ...keys: number[]): () => number {
 }
 
 /** Shuffles in place (Fisher and Yates). */
-export function shuffle<T extends { length: number; [i: number]: unknown }>(items: T, next: () => number): T {
+export function shuffle<T extends { length: number; [i: number]: unknown }>(
+  items: T,
+  next: () => number,
+): T {
   for (let i = items.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1))
     const t = items[i]

@@ -45,28 +45,63 @@ interface Issued<B> {
 
 /** What has to be the same for a checkpoint to be gone on with. The schedule is a function: five of its values stand for it. */
 function settingsOf<M extends TrainableModel, B>(stage: Stage<M, B>): Record<string, unknown> {
-  const { steps, lr, weightDecay = 0, betas = [0.9, 0.95], eps = 1e-8, clip = 1, schedule = constant() } = stage
+  const {
+    steps,
+    lr,
+    weightDecay = 0,
+    betas = [0.9, 0.95],
+    eps = 1e-8,
+    clip = 1,
+    schedule = constant(),
+  } = stage
   const probes = [0, 0.25, 0.5, 0.75, 1].map((t) => schedule(Math.floor(t * (steps - 1)), steps))
   const limit = Number.isFinite(clip) ? clip : 'none'
-  return { loss: stage.loss.name, steps, lr, weightDecay, betas, eps, clip: limit, train: stage.train ?? ['*'], freeze: stage.freeze ?? [], schedule: probes }
+  return {
+    loss: stage.loss.name,
+    steps,
+    lr,
+    weightDecay,
+    betas,
+    eps,
+    clip: limit,
+    train: stage.train ?? ['*'],
+    freeze: stage.freeze ?? [],
+    schedule: probes,
+  }
 }
 
 function checkStage<M extends TrainableModel, B>(stage: Stage<M, B>, model: M): void {
   checkStageName(stage.name)
   const { steps, clip = 1 } = stage
   const where = `stage ${stage.name}`
-  if (!Number.isInteger(steps) || steps < 1) throw new ShaktiError(where, `steps is ${steps}. It must be an integer from 1.`)
-  if (!(clip > 0)) throw new ShaktiError(where, `clip is ${clip}. It must be above 0, Infinity for no clipping.`)
+  if (!Number.isInteger(steps) || steps < 1)
+    throw new ShaktiError(where, `steps is ${steps}. It must be an integer from 1.`)
+  if (!(clip > 0))
+    throw new ShaktiError(where, `clip is ${clip}. It must be above 0, Infinity for no clipping.`)
   if (stage.activationCheckpointing && !('activationCheckpointing' in model)) {
-    throw new ShaktiError(where, 'asks for activationCheckpointing, but the model has no such property.')
+    throw new ShaktiError(
+      where,
+      'asks for activationCheckpointing, but the model has no such property.',
+    )
   }
 }
 
-function checkSettings(stage: string, saved: Record<string, unknown>, now: Record<string, unknown>): void {
-  const different = Object.keys({ ...saved, ...now }).filter((k) => JSON.stringify(saved[k]) !== JSON.stringify(now[k]))
+function checkSettings(
+  stage: string,
+  saved: Record<string, unknown>,
+  now: Record<string, unknown>,
+): void {
+  const different = Object.keys({ ...saved, ...now }).filter(
+    (k) => JSON.stringify(saved[k]) !== JSON.stringify(now[k]),
+  )
   if (different.length === 0) return
-  const list = different.map((k) => `${k} was ${JSON.stringify(saved[k])}, is ${JSON.stringify(now[k])}`).join('; ')
-  throw new ShaktiError(`stage ${stage}`, `the checkpoint was made with other settings: ${list}. Restore them, or remove the checkpoints to start anew.`)
+  const list = different
+    .map((k) => `${k} was ${JSON.stringify(saved[k])}, is ${JSON.stringify(now[k])}`)
+    .join('; ')
+  throw new ShaktiError(
+    `stage ${stage}`,
+    `the checkpoint was made with other settings: ${list}. Restore them, or remove the checkpoints to start anew.`,
+  )
 }
 
 function restoreModel(model: TrainableModel, checkpoint: Checkpoint): void {
@@ -102,7 +137,9 @@ class StageRun<M extends TrainableModel, B> {
     this.#options = options
     this.#settings = settingsOf(stage)
     this.#selection = select(options.model, stage)
-    const groups = parameterGroups(stage, this.#selection.trained, (name) => options.model.workingCopy?.(name))
+    const groups = parameterGroups(stage, this.#selection.trained, (name) =>
+      options.model.workingCopy?.(name),
+    )
     const { betas = [0.9, 0.95], eps = 1e-8 } = stage
     this.#optimizer = options.optimizer?.(groups) ?? new AdamW(groups, { betas, eps })
     this.#progress = options.progress ?? createProgress({ quiet: options.quiet ?? false })
@@ -144,7 +181,10 @@ class StageRun<M extends TrainableModel, B> {
       noGrad(() => this.#optimizer.load(tensors.optimizer!, state.optimizerSteps))
       for (const t of Object.values(tensors.optimizer)) t.dispose()
     } else if (!state.final) {
-      throw new ShaktiError(`stage ${this.#stage.name}`, `the checkpoint of step ${state.step} holds no optimiser state.`)
+      throw new ShaktiError(
+        `stage ${this.#stage.name}`,
+        `the checkpoint of step ${state.step} holds no optimiser state.`,
+      )
     }
     setRngState(state.rng)
     this.#step = this.#resumedFrom = state.step
@@ -161,8 +201,13 @@ class StageRun<M extends TrainableModel, B> {
   async #before(): Promise<void> {
     const { frozen } = this.#selection
     const { check } = this.#stage
-    if (frozen.length > 0) this.#frozen ??= { parameters: frozen.reduce((n, [, t]) => n + t.numel, 0), hash: await hashTensors(frozen) }
-    if (check?.kind === 'keepsLanguage') this.#textLoss ??= { before: await this.#apart(check.textLoss) }
+    if (frozen.length > 0)
+      this.#frozen ??= {
+        parameters: frozen.reduce((n, [, t]) => n + t.numel, 0),
+        hash: await hashTensors(frozen),
+      }
+    if (check?.kind === 'keepsLanguage')
+      this.#textLoss ??= { before: await this.#apart(check.textLoss) }
   }
 
   async #loop(): Promise<'done' | 'interrupted'> {
@@ -222,7 +267,16 @@ class StageRun<M extends TrainableModel, B> {
     const { name: stage, loss, lr, steps } = this.#stage
     const [lossValue = NaN, gradNorm = NaN, ...metrics] = Array.from(await values)
     if (!Number.isFinite(lossValue) || !Number.isFinite(gradNorm)) {
-      throw await diagnose(this.#options.model, { stage, step, loss, batches, trained: this.#selection.trained, rng, lossValue, gradNorm })
+      throw await diagnose(this.#options.model, {
+        stage,
+        step,
+        loss,
+        batches,
+        trained: this.#selection.trained,
+        rng,
+        lossValue,
+        gradNorm,
+      })
     }
     const spike = lossSpike(lossValue, this.#history.recent)
     if (spike && !this.#warnings.some((w) => w.code === spike.code)) this.#warn(spike)
@@ -247,7 +301,12 @@ class StageRun<M extends TrainableModel, B> {
 
   #warn(warning: Warning): void {
     this.#warnings.push(warning)
-    this.#options.logger?.log({ stage: this.#stage.name, step: this.#step, event: 'warning', ...warning })
+    this.#options.logger?.log({
+      stage: this.#stage.name,
+      step: this.#step,
+      event: 'warning',
+      ...warning,
+    })
     if (this.#options.onWarning) this.#options.onWarning(warning)
     else this.#progress.note(`warning (${this.#stage.name}): ${warning.message}`)
   }
@@ -275,7 +334,10 @@ class StageRun<M extends TrainableModel, B> {
     if (this.#frozen) {
       const now = await hashTensors(frozen)
       if (now !== this.#frozen.hash) {
-        throw new ShaktiError(`stage ${this.#stage.name}`, `changed weights that it froze: their SHA-256 was ${this.#frozen.hash}, is ${now}. Something writes to them outside of the optimiser.`)
+        throw new ShaktiError(
+          `stage ${this.#stage.name}`,
+          `changed weights that it froze: their SHA-256 was ${this.#frozen.hash}, is ${now}. Something writes to them outside of the optimiser.`,
+        )
       }
     }
     const { check } = this.#stage
@@ -283,7 +345,13 @@ class StageRun<M extends TrainableModel, B> {
     if (check?.kind === 'language') {
       const parameters = this.#selection.trained.reduce((n, [, p]) => n + p.numel, 0)
       const finalLoss = this.#history.finalLoss(this.#stage.steps)
-      warning = weakDecoder({ finalLoss, unigram: check.unigram, bytesPerToken: check.bytesPerToken, parameters, tokens: this.#tokens })
+      warning = weakDecoder({
+        finalLoss,
+        unigram: check.unigram,
+        bytesPerToken: check.bytesPerToken,
+        parameters,
+        tokens: this.#tokens,
+      })
     } else if (check?.kind === 'alignment') {
       warning = flatCurve(this.#history.points.map((p) => p.loss))
     } else if (check?.kind === 'keepsLanguage' && this.#textLoss) {
@@ -356,6 +424,9 @@ class StageRun<M extends TrainableModel, B> {
  *   { model, checkpointer: new FolderCheckpointer('runs/x/checkpoints'), signal: interruptSignal() },
  * )
  */
-export function run<M extends TrainableModel, B>(stage: Stage<M, B>, options: RunOptions<M>): Promise<StageResult> {
+export function run<M extends TrainableModel, B>(
+  stage: Stage<M, B>,
+  options: RunOptions<M>,
+): Promise<StageResult> {
   return new StageRun(stage, options).run()
 }

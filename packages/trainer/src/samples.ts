@@ -41,15 +41,30 @@ function check(sample: Sample): void {
   const { ids, mask, spans = [], images } = sample
   if (ids.length === 0) throw new ShaktiError('sample', 'has no tokens.')
   if (mask && mask.length !== ids.length) {
-    throw new ShaktiError('sample', `mask has ${mask.length} entries, ids ${ids.length}. They must be equal.`)
+    throw new ShaktiError(
+      'sample',
+      `mask has ${mask.length} entries, ids ${ids.length}. They must be equal.`,
+    )
   }
   if (images && images.length !== spans.length) {
-    throw new ShaktiError('sample', `has ${images.length} images but ${spans.length} spans of image tokens.`)
+    throw new ShaktiError(
+      'sample',
+      `has ${images.length} images but ${spans.length} spans of image tokens.`,
+    )
   }
   let at = 0
   for (const { start, end } of spans) {
-    if (!Number.isInteger(start) || !Number.isInteger(end) || start < at || end <= start || end > ids.length) {
-      throw new ShaktiError('sample', `span [${start}, ${end}) must lie in order, without overlap, in ${ids.length} tokens.`)
+    if (
+      !Number.isInteger(start) ||
+      !Number.isInteger(end) ||
+      start < at ||
+      end <= start ||
+      end > ids.length
+    ) {
+      throw new ShaktiError(
+        'sample',
+        `span [${start}, ${end}) must lie in order, without overlap, in ${ids.length} tokens.`,
+      )
     }
     at = end
   }
@@ -79,7 +94,10 @@ export function truncate<I>(
   const cut = spans?.find((s) => s.start < maxLength && s.end > maxLength)
   if (cut) {
     if (options.onCut === 'throw') {
-      throw new ShaktiError('truncate', `a limit of ${maxLength} tokens would cut the image at [${cut.start}, ${cut.end}). Raise the limit, or give the image fewer tokens.`)
+      throw new ShaktiError(
+        'truncate',
+        `a limit of ${maxLength} tokens would cut the image at [${cut.start}, ${cut.end}). Raise the limit, or give the image fewer tokens.`,
+      )
     }
     return undefined
   }
@@ -104,7 +122,12 @@ function write(sample: Sample, batch: TokenBatch, at: number): void {
   }
 }
 
-function blank<I>(rows: number, length: number, samples: readonly Sample<I>[], padId: number): TokenBatch<I> {
+function blank<I>(
+  rows: number,
+  length: number,
+  samples: readonly Sample<I>[],
+  padId: number,
+): TokenBatch<I> {
   return {
     rows,
     length,
@@ -147,7 +170,11 @@ export function pack<I>(samples: readonly Sample<I>[]): TokenBatch<I> {
 }
 
 /** The positions that have a label, their labels, and the sequence each belongs to. */
-export function supervisedPositions(batch: TokenBatch): { index: Int32Array; labels: Int32Array; sequence: Int32Array } {
+export function supervisedPositions(batch: TokenBatch): {
+  index: Int32Array
+  labels: Int32Array
+  sequence: Int32Array
+} {
   let n = 0
   for (const label of batch.labels) if (label !== ignoreIndex) n++
   const index = new Int32Array(n)

@@ -10,7 +10,11 @@ export interface WarmUp {
 }
 
 function share(name: string, value: number, steps: number): number {
-  if (!Number.isFinite(value) || value < 0) throw new ShaktiError('schedule', `${name} is ${value}. It must be a number from 0: a share below 1, or steps.`)
+  if (!Number.isFinite(value) || value < 0)
+    throw new ShaktiError(
+      'schedule',
+      `${name} is ${value}. It must be a number from 0: a share below 1, or steps.`,
+    )
   return value < 1 ? Math.ceil(value * steps) : value
 }
 

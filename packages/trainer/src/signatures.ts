@@ -84,7 +84,11 @@ export function languageLoss(before: number, after: number, tolerance = 0.05): W
 }
 
 /** A single step far above its past: more than `factor` (default 3) times the median of the last 50. */
-export function lossSpike(loss: number, recent: readonly number[], factor = 3): Warning | undefined {
+export function lossSpike(
+  loss: number,
+  recent: readonly number[],
+  factor = 3,
+): Warning | undefined {
   if (recent.length < 50) return undefined
   const median = recent.slice(-50).sort((a, b) => a - b)[25]!
   if (!(median > 0) || loss <= factor * median) return undefined

@@ -1,6 +1,15 @@
 // One optimiser step: forward and backward of every micro-batch, clipping, the update. All of it is issued without
 // waiting for a result; what the step measured is read later, by who wants it.
-import { clipScale, globalNorm, keep, noGrad, ShaktiError, stack, tidy, type Tensor } from '@shakti/tensor'
+import {
+  clipScale,
+  globalNorm,
+  keep,
+  noGrad,
+  ShaktiError,
+  stack,
+  tidy,
+  type Tensor,
+} from '@shakti/tensor'
 import type { Optimizer } from './adamw.js'
 import type { Loss, TrainableModel } from './types.js'
 
@@ -29,7 +38,10 @@ export interface StepOutput {
 export function countItems<M, B>(loss: Loss<M, B>, batches: readonly B[]): number {
   const count = batches.reduce((n, b) => n + loss.count(b), 0)
   if (count === 0) {
-    throw new ShaktiError(`loss ${loss.name}`, 'the batch has nothing to learn from: no supervised token in any micro-batch. Drop such samples from the data.')
+    throw new ShaktiError(
+      `loss ${loss.name}`,
+      'the batch has nothing to learn from: no supervised token in any micro-batch. Drop such samples from the data.',
+    )
   }
   return count
 }
@@ -39,7 +51,11 @@ export function countItems<M, B>(loss: Loss<M, B>, batches: readonly B[]): numbe
  * micro-batches give what one batch gives.
  * @returns the loss and the metrics, f32 [1 + metrics]
  */
-export function accumulate<M, B>(loss: Loss<M, B>, model: M, batches: readonly B[]): { values: Tensor; metrics: string[] } {
+export function accumulate<M, B>(
+  loss: Loss<M, B>,
+  model: M,
+  batches: readonly B[],
+): { values: Tensor; metrics: string[] } {
   const scale = 1 / countItems(loss, batches)
   let metrics: string[] | undefined
   const parts: Tensor[] = []
@@ -52,7 +68,9 @@ export function accumulate<M, B>(loss: Loss<M, B>, model: M, batches: readonly B
         terms.sum.mul(scale).backward()
         const entries = Object.entries(terms.metrics ?? {})
         metrics ??= entries.map(([name]) => name)
-        return noGrad(() => stack([terms.sum.detach().float(), ...entries.map(([, t]) => t.detach().float())]))
+        return noGrad(() =>
+          stack([terms.sum.detach().float(), ...entries.map(([, t]) => t.detach().float())]),
+        )
       }),
     )
   }
@@ -70,7 +88,11 @@ export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>)
   return tidy(() => {
     const { values, metrics } = accumulate(loss, model, batches)
     const grads = parameters.flatMap((p) => (p.grad ? [p.grad] : []))
-    if (grads.length === 0) throw new ShaktiError(`loss ${loss.name}`, 'reaches none of the parameters in training. Is everything that it depends on frozen?')
+    if (grads.length === 0)
+      throw new ShaktiError(
+        `loss ${loss.name}`,
+        'reaches none of the parameters in training. Is everything that it depends on frozen?',
+      )
     const out = noGrad(() => {
       const norm = globalNorm(grads)
       const mean = values.select(0, 0)

@@ -47,7 +47,8 @@ function varint(value: number): Buffer {
 // Field numbers of tensorflow/core/util/event.proto and framework/summary.proto.
 const key = (field: number, wire: 0 | 1 | 2 | 5): Buffer => varint(field * 8 + wire)
 const int = (field: number, value: number): Buffer => Buffer.concat([key(field, 0), varint(value)])
-const bytes = (field: number, value: Buffer): Buffer => Buffer.concat([key(field, 2), varint(value.length), value])
+const bytes = (field: number, value: Buffer): Buffer =>
+  Buffer.concat([key(field, 2), varint(value.length), value])
 const text = (field: number, value: string): Buffer => bytes(field, Buffer.from(value))
 function double(field: number, value: number): Buffer {
   const b = Buffer.alloc(8)
@@ -61,8 +62,14 @@ function float(field: number, value: number): Buffer {
 }
 
 /** An Event with a Summary of scalars: wall_time 1, step 2, summary 5; Summary.value 1 with tag 1, simple_value 2. */
-export function scalarEvent(wallTime: number, step: number, scalars: Readonly<Record<string, number>>): Buffer {
-  const values = Object.entries(scalars).map(([tag, value]) => bytes(1, Buffer.concat([text(1, tag), float(2, value)])))
+export function scalarEvent(
+  wallTime: number,
+  step: number,
+  scalars: Readonly<Record<string, number>>,
+): Buffer {
+  const values = Object.entries(scalars).map(([tag, value]) =>
+    bytes(1, Buffer.concat([text(1, tag), float(2, value)])),
+  )
   return Buffer.concat([double(1, wallTime), int(2, step), bytes(5, Buffer.concat(values))])
 }
 
@@ -75,7 +82,10 @@ export class TensorBoardLogger implements Logger {
     mkdirSync(folder, { recursive: true })
     const seconds = Date.now() / 1000
     const stamp = Math.floor(seconds).toString().padStart(10, '0')
-    this.path = join(folder, `events.out.tfevents.${stamp}.${hostname()}.${process.pid}.${process.hrtime()[1]}`)
+    this.path = join(
+      folder,
+      `events.out.tfevents.${stamp}.${hostname()}.${process.pid}.${process.hrtime()[1]}`,
+    )
     this.#fd = openSync(this.path, 'wx')
     this.#write(Buffer.concat([double(1, seconds), text(3, 'brain.Event:2')]))
   }
@@ -84,7 +94,8 @@ export class TensorBoardLogger implements Logger {
     const scalars = Object.entries(record).flatMap(([name, v]) =>
       typeof v === 'number' && name !== 'step' ? [[`${record.stage}/${name}`, v] as const] : [],
     )
-    if (scalars.length > 0) this.#write(scalarEvent(Date.now() / 1000, record.step, Object.fromEntries(scalars)))
+    if (scalars.length > 0)
+      this.#write(scalarEvent(Date.now() / 1000, record.step, Object.fromEntries(scalars)))
   }
 
   #write(event: Buffer): void {

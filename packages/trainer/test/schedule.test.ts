@@ -4,7 +4,8 @@ import { constant, cosine, linear, wsd, type Schedule } from '../src/index.js'
 import { matches } from '../src/index.js'
 import { assertClose } from './tiny.js'
 
-const curve = (s: Schedule, steps: number): number[] => Array.from({ length: steps }, (_, i) => s(i, steps))
+const curve = (s: Schedule, steps: number): number[] =>
+  Array.from({ length: steps }, (_, i) => s(i, steps))
 
 test('warm-up rises in a straight line and never wastes a step at zero', () => {
   assertClose(curve(constant({ warmup: 4 }), 6), [0.25, 0.5, 0.75, 1, 1, 1])
@@ -12,7 +13,13 @@ test('warm-up rises in a straight line and never wastes a step at zero', () => {
 })
 
 test('cosine goes from 1 over the middle to its final value at the last step', () => {
-  assertClose(curve(cosine({ final: 0.1 }), 5), [1, 0.1 + 0.9 * 0.8535534, 0.55, 0.1 + 0.9 * 0.1464466, 0.1])
+  assertClose(curve(cosine({ final: 0.1 }), 5), [
+    1,
+    0.1 + 0.9 * 0.8535534,
+    0.55,
+    0.1 + 0.9 * 0.1464466,
+    0.1,
+  ])
   const warmed = curve(cosine({ warmup: 2, final: 0 }), 7)
   assertClose(warmed, [0.5, 1, 1, 0.8535534, 0.5, 0.1464466, 0])
 })
@@ -50,7 +57,8 @@ test('a pattern fits whole names, with stars for anything', () => {
     ['ab', 'ab*b', false],
     ['anything', '*', true],
   ]
-  for (const [name, pattern, want] of cases) assert.is(matches(name, pattern), want, `${name} ~ ${pattern}`)
+  for (const [name, pattern, want] of cases)
+    assert.is(matches(name, pattern), want, `${name} ~ ${pattern}`)
 })
 
 test.run()

@@ -1,7 +1,15 @@
 import { tidy } from '@shakti/tensor'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { accumulate, AdamW, collate, parameterGroups, random, trainStep, type Sample } from '../src/index.js'
+import {
+  accumulate,
+  AdamW,
+  collate,
+  parameterGroups,
+  random,
+  trainStep,
+  type Sample,
+} from '../src/index.js'
 import { clearGradients } from '../src/step.js'
 import { assertClose, loss, TinyModel, vocabulary } from './tiny.js'
 
@@ -16,8 +24,17 @@ test('micro-batches of unequal numbers of supervised tokens give the gradient of
   const model = new TinyModel()
   const parameters = Object.values(model.weights)
   const gradients = (parts: Sample[][]): { loss: number; grads: number[] } => {
-    const { values } = tidy(() => accumulate(loss, model, parts.map((p) => collate(p))))
-    const out = { loss: values.dataSync()[0]!, grads: parameters.flatMap((p) => Array.from(p.grad!.dataSync())) }
+    const { values } = tidy(() =>
+      accumulate(
+        loss,
+        model,
+        parts.map((p) => collate(p)),
+      ),
+    )
+    const out = {
+      loss: values.dataSync()[0]!,
+      grads: parameters.flatMap((p) => Array.from(p.grad!.dataSync())),
+    }
     values.dispose()
     clearGradients(parameters)
     return out
@@ -27,14 +44,24 @@ test('micro-batches of unequal numbers of supervised tokens give the gradient of
   assertClose([split.loss], [whole.loss], { rtol: 1e-6 })
   assertClose(split.grads, whole.grads, { rtol: 1e-5, atol: 1e-6 })
   // Averaging the micro-batches' own means, the usual mistake, is far outside of that tolerance.
-  const means = [samples.slice(0, 1), samples.slice(1, 4), samples.slice(4)].map((p) => gradients([p]).loss)
+  const means = [samples.slice(0, 1), samples.slice(1, 4), samples.slice(4)].map(
+    (p) => gradients([p]).loss,
+  )
   assert.ok(Math.abs(means.reduce((a, b) => a + b) / 3 - whole.loss) > 1e-3)
 })
 
 test('a micro-batch without a supervised token adds nothing, a whole batch without one is an error', () => {
   const model = new TinyModel()
   const nothing: Sample = { ids: [1, 2, 3], mask: [0, 0, 0] }
-  const lossOf = (parts: Sample[][]): number => tidy(() => accumulate(loss, model, parts.map((p) => collate(p))).values).dataSync()[0]!
+  const lossOf = (parts: Sample[][]): number =>
+    tidy(
+      () =>
+        accumulate(
+          loss,
+          model,
+          parts.map((p) => collate(p)),
+        ).values,
+    ).dataSync()[0]!
   assert.is(lossOf([samples, [nothing]]), lossOf([samples]))
   assert.throws(() => lossOf([[nothing]]), /no supervised token/)
 })
@@ -44,10 +71,26 @@ test('the gradient is clipped by its length over all parameters', () => {
     const model = new TinyModel()
     const before = Object.values(model.values()).flat()
     // With betas 0 and a large eps the update is proportional to the clipped gradient.
-    const optimizer = new AdamW(parameterGroups({ name: 's', lr: 1 }, [...model.namedParameters()]), { betas: [0, 0], eps: 1e6 })
-    const out = trainStep({ model, loss, batches: [collate(samples)], parameters: Object.values(model.weights), optimizer, lrFactor: 1e6, clip })
+    const optimizer = new AdamW(
+      parameterGroups({ name: 's', lr: 1 }, [...model.namedParameters()]),
+      { betas: [0, 0], eps: 1e6 },
+    )
+    const out = trainStep({
+      model,
+      loss,
+      batches: [collate(samples)],
+      parameters: Object.values(model.weights),
+      optimizer,
+      lrFactor: 1e6,
+      clip,
+    })
     const norm = out.values.dataSync()[1]!
-    return { moved: Object.values(model.values()).flat().map((v, i) => before[i]! - v), norm }
+    return {
+      moved: Object.values(model.values())
+        .flat()
+        .map((v, i) => before[i]! - v),
+      norm,
+    }
   }
   const free = run(Infinity)
   assert.ok(free.norm > 0.1, `norm ${free.norm}`)
@@ -59,7 +102,10 @@ test('the gradient is clipped by its length over all parameters', () => {
 
 test('norms, biases, position tables and vectors get no weight decay, and each module group its own rate', () => {
   const model = new TinyModel()
-  const groups = parameterGroups({ name: 's', lr: { 'vision.*': 0.1, '*': 0.2 }, weightDecay: 0.3 }, [...model.namedParameters()])
+  const groups = parameterGroups(
+    { name: 's', lr: { 'vision.*': 0.1, '*': 0.2 }, weightDecay: 0.3 },
+    [...model.namedParameters()],
+  )
   const facts = groups.flatMap((g) => g.entries.map((e) => [e.name, g.lr, g.weightDecay]))
   assert.equal(facts, [
     ['embed.weight', 0.2, 0.3],
@@ -71,7 +117,10 @@ test('norms, biases, position tables and vectors get no weight decay, and each m
 
 test('a parameter that no rate is given for is an error that names it', () => {
   const model = new TinyModel()
-  assert.throws(() => parameterGroups({ name: 's', lr: { 'vision.*': 0.1 } }, [...model.namedParameters()]), /trains embed\.weight, but lr has no pattern/)
+  assert.throws(
+    () => parameterGroups({ name: 's', lr: { 'vision.*': 0.1 } }, [...model.namedParameters()]),
+    /trains embed\.weight, but lr has no pattern/,
+  )
 })
 
 test.run()

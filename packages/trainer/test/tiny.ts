@@ -1,5 +1,14 @@
 // A tiny language model out of tensor ops alone, with dropout so that the random state matters.
-import { dropout, embedding, manualSeed, normal, tidy, zeros, keep, type Tensor } from '@shakti/tensor'
+import {
+  dropout,
+  embedding,
+  manualSeed,
+  normal,
+  tidy,
+  zeros,
+  keep,
+  type Tensor,
+} from '@shakti/tensor'
 import { causal, type TokenBatch } from '../src/index.js'
 import { tensor } from '@shakti/tensor'
 import * as assert from 'uvu/assert'
@@ -15,7 +24,8 @@ export class TinyModel {
   constructor(seed = 1, p = 0) {
     manualSeed(seed)
     this.p = p
-    const make = (shape: number[], std: number): Tensor => keep(normal(shape, 0, std, { requiresGrad: true }))
+    const make = (shape: number[], std: number): Tensor =>
+      keep(normal(shape, 0, std, { requiresGrad: true }))
     this.weights = {
       'embed.weight': make([vocabulary, width], 0.5),
       'vision.fc.weight': make([width, width], 0.4),
@@ -47,7 +57,12 @@ export class TinyModel {
   }
 
   values(): Record<string, number[]> {
-    return Object.fromEntries(Object.entries(this.weights).map(([k, t]) => [k, Array.from(tidy(() => t.detach()).dataSync())]))
+    return Object.fromEntries(
+      Object.entries(this.weights).map(([k, t]) => [
+        k,
+        Array.from(tidy(() => t.detach()).dataSync()),
+      ]),
+    )
   }
 }
 
@@ -59,7 +74,11 @@ export const options = {
 export const loss = causal<TinyModel, TokenBatch>(options)
 
 /** Numbers equal up to atol + rtol |want|; names the worst. */
-export function assertClose(got: ArrayLike<number>, want: ArrayLike<number>, { rtol = 1e-5, atol = 1e-6 } = {}): void {
+export function assertClose(
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  { rtol = 1e-5, atol = 1e-6 } = {},
+): void {
   assert.is(got.length, want.length, `lengths ${got.length} and ${want.length}`)
   let worst = -1
   let excess = 0

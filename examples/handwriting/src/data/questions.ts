@@ -26,9 +26,21 @@ export function word(n: number): string {
 /** Ways to ask; the last of each is never used in training. */
 export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
   left: ['what is the left digit?', 'which digit is on the left?', 'what digit is on the left?'],
-  right: ['what is the right digit?', 'which digit is on the right?', 'what digit is on the right?'],
-  colour: ['what colour is the {side} digit?', 'which colour has the {side} digit?', 'the {side} digit is what colour?'],
-  larger: ['which digit is larger?', 'which side has the larger digit?', 'what side is the larger digit?'],
+  right: [
+    'what is the right digit?',
+    'which digit is on the right?',
+    'what digit is on the right?',
+  ],
+  colour: [
+    'what colour is the {side} digit?',
+    'which colour has the {side} digit?',
+    'the {side} digit is what colour?',
+  ],
+  larger: [
+    'which digit is larger?',
+    'which side has the larger digit?',
+    'what side is the larger digit?',
+  ],
   sum: ['what is the sum?', 'what is the sum of the digits?', 'what sum is it?'],
   number: ['read the number.', 'what is the number?', 'which number is it?'],
 }
@@ -36,7 +48,12 @@ export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
 export type Phrasing = 'seen' | 'held out'
 
 /** A question of the given type. Answers of `larger`: left, right or equal; of `number`: the two digits, "four two". */
-export function askQuestion(scene: Scene, type: QuestionType, random: Random, which: Phrasing = 'seen'): Question {
+export function askQuestion(
+  scene: Scene,
+  type: QuestionType,
+  random: Random,
+  which: Phrasing = 'seen',
+): Question {
   const all = phrasings[type]
   const text = which === 'seen' ? random.pick(all.slice(0, -1)) : all.at(-1)!
   const { left, right } = scene
@@ -50,7 +67,11 @@ export function askQuestion(scene: Scene, type: QuestionType, random: Random, wh
       return { type, text: text.replace('{side}', side), answer: scene[side].ink }
     }
     case 'larger':
-      return { type, text, answer: left.digit === right.digit ? 'equal' : left.digit > right.digit ? 'left' : 'right' }
+      return {
+        type,
+        text,
+        answer: left.digit === right.digit ? 'equal' : left.digit > right.digit ? 'left' : 'right',
+      }
     case 'sum':
       return { type, text, answer: word(left.digit + right.digit) }
     case 'number':
@@ -90,8 +111,12 @@ export function textDialogue(seed: number, i: number): Dialogue {
     return { turns }
   }
   const context = caption(scene)
-  if (random.next() < 0.15) return { context, turns: [{ user: describeRequest, assistant: context }] }
-  return { context, turns: questionsAbout(scene, 5, random).map((q) => ({ user: q.text, assistant: q.answer })) }
+  if (random.next() < 0.15)
+    return { context, turns: [{ user: describeRequest, assistant: context }] }
+  return {
+    context,
+    turns: questionsAbout(scene, 5, random).map((q) => ({ user: q.text, assistant: q.answer })),
+  }
 }
 
 /** Plain text for the tokenizer. */

@@ -1,6 +1,6 @@
 // A scene: two handwritten digits side by side on white, each in an ink of its own colour. 28 x 56 pixels, RGB.
 import { digitSide, type Digits } from './mnist.js'
-import { Random } from './random.js'
+import type { Random } from './random.js'
 
 export const height = digitSide
 export const width = 2 * digitSide
@@ -38,7 +38,14 @@ export interface DrawOptions {
   readonly augment: boolean
 }
 
-function paint(pixels: Uint8Array, digit: Uint8Array, x0: number, ink: Ink, random: Random, augment: boolean): void {
+function paint(
+  pixels: Uint8Array,
+  digit: Uint8Array,
+  x0: number,
+  ink: Ink,
+  random: Random,
+  augment: boolean,
+): void {
   const angle = augment ? random.between(-0.2, 0.2) : 0
   const step = augment ? random.between(0.88, 1.14) : 1
   const cx = digitSide / 2 + (augment ? random.between(-1.5, 1.5) : 0)
@@ -55,18 +62,26 @@ function paint(pixels: Uint8Array, digit: Uint8Array, x0: number, ink: Ink, rand
       for (let k = 0; k < 4; k++) {
         const [px, py] = [ui + (k & 1), vi + (k >> 1)]
         if (px < 0 || py < 0 || px >= digitSide || py >= digitSide) continue
-        a += (k & 1 ? u - ui : 1 - u + ui) * (k >> 1 ? v - vi : 1 - v + vi) * digit[py * digitSide + px]!
+        a +=
+          (k & 1 ? u - ui : 1 - u + ui) *
+          (k >> 1 ? v - vi : 1 - v + vi) *
+          digit[py * digitSide + px]!
       }
       if (a < 1) continue
       a /= 255
       const at = (y * width + x0 + x) * 3
-      for (let k = 0; k < 3; k++) pixels[at + k] = Math.round(colour[k]! * a + pixels[at + k]! * (1 - a))
+      for (let k = 0; k < 3; k++)
+        pixels[at + k] = Math.round(colour[k]! * a + pixels[at + k]! * (1 - a))
     }
   }
 }
 
 /** The pixels of a scene, height * width * 3 bytes, row by row. Which handwriting of a digit is drawn comes from `random`. */
-export function drawScene(scene: Scene, random: Random, { digits, augment }: DrawOptions): Uint8Array {
+export function drawScene(
+  scene: Scene,
+  random: Random,
+  { digits, augment }: DrawOptions,
+): Uint8Array {
   const pixels = new Uint8Array(height * width * 3).fill(250)
   for (const [i, side] of [scene.left, scene.right].entries()) {
     const picture = digits.image(random.pick(digits.byLabel[side.digit]!))

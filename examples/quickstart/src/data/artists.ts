@@ -9,13 +9,23 @@ import { concepts, heldOutConcepts, type Concept } from './concepts.js'
 
 const require = createRequire(import.meta.url)
 
-export const artists = ['noto', 'noto-v1', 'twemoji', 'openmoji', 'emojione', 'fxemoji', 'fluent-emoji-flat'] as const
+export const artists = [
+  'noto',
+  'noto-v1',
+  'twemoji',
+  'openmoji',
+  'emojione',
+  'fxemoji',
+  'fluent-emoji-flat',
+] as const
 export type Artist = (typeof artists)[number]
 
 interface IconSet {
   readonly width?: number
   readonly height?: number
-  readonly icons: Readonly<Record<string, { readonly body: string; readonly width?: number; readonly height?: number }>>
+  readonly icons: Readonly<
+    Record<string, { readonly body: string; readonly width?: number; readonly height?: number }>
+  >
   readonly aliases?: Readonly<Record<string, { readonly parent: string }>>
 }
 
@@ -51,7 +61,9 @@ export class Drawings {
 
   constructor(bytes: Buffer, all: readonly Concept[]) {
     this.#bytes = bytes
-    this.#index = new Map(artists.flatMap((a, i) => all.map((c, j) => [`${a}/${c.name}`, i * all.length + j] as const)))
+    this.#index = new Map(
+      artists.flatMap((a, i) => all.map((c, j) => [`${a}/${c.name}`, i * all.length + j] as const)),
+    )
   }
 
   get(artist: Artist, concept: string): Uint8Array {

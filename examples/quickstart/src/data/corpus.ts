@@ -31,7 +31,11 @@ export function definitions(limit: number): string[] {
     if (bar < 0) continue
     const word = line.split(' ')[4] ?? ''
     if (!/^[a-z]{3,10}$/.test(word)) continue
-    const gloss = line.slice(bar + 1).split(/[;"]/)[0]!.trim().toLowerCase()
+    const gloss = line
+      .slice(bar + 1)
+      .split(/[;"]/)[0]!
+      .trim()
+      .toLowerCase()
     if (gloss.length < 12 || gloss.length > 90 || !/^[a-z ,.'()-]+$/.test(gloss)) continue
     ;(names.has(word) ? first : rest).push(`${withArticle(word)}: ${gloss}.`)
   }
@@ -39,7 +43,10 @@ export function definitions(limit: number): string[] {
 }
 
 const kindQuestion = (c: Concept, random: Random): { user: string; assistant: string } => ({
-  user: random.pick([`what is ${withArticle(c.name)}?`, `what kind of thing is ${withArticle(c.name)}?`]),
+  user: random.pick([
+    `what is ${withArticle(c.name)}?`,
+    `what kind of thing is ${withArticle(c.name)}?`,
+  ]),
   assistant: withArticle(c.kind),
 })
 
@@ -75,17 +82,29 @@ export function textDialogue(seed: number, i: number): Dialogue {
   const random = new Random(seed, 1, i)
   const form = random.next()
   if (form < 0.1) {
-    return { turns: [0, 1, 2].map(() => kindQuestion(random.pick([...concepts, ...heldOutConcepts]), random)) }
+    return {
+      turns: [0, 1, 2].map(() =>
+        kindQuestion(random.pick([...concepts, ...heldOutConcepts]), random),
+      ),
+    }
   }
   const scene = composeScene(random)
   const context = caption(scene)
   if (form < 0.8) {
     const grid = pictureInWords(scene, random.next() < 0.85 ? 4 : 6)
-    if (random.next() < 0.25) return { grid, turns: [{ user: describeRequest, assistant: context }] }
-    return { grid, turns: questionsAbout(scene, 6, random).map((q) => ({ user: q.text, assistant: q.answer })) }
+    if (random.next() < 0.35)
+      return { grid, turns: [{ user: describeRequest, assistant: context }] }
+    return {
+      grid,
+      turns: questionsAbout(scene, 6, random).map((q) => ({ user: q.text, assistant: q.answer })),
+    }
   }
-  if (random.next() < 0.2) return { context, turns: [{ user: describeRequest, assistant: context }] }
-  return { context, turns: questionsAbout(scene, 4, random).map((q) => ({ user: q.text, assistant: q.answer })) }
+  if (random.next() < 0.2)
+    return { context, turns: [{ user: describeRequest, assistant: context }] }
+  return {
+    context,
+    turns: questionsAbout(scene, 4, random).map((q) => ({ user: q.text, assistant: q.answer })),
+  }
 }
 
 /** Plain text for the tokenizer and for part of stage 1. */
@@ -93,6 +112,10 @@ export function* corpusText(seed: number, dialogues: number): Generator<string> 
   yield* definitions(3000)
   for (let i = 0; i < dialogues; i++) {
     const d = textDialogue(seed, i)
-    yield [d.context ?? '', (d.grid ?? []).map((w) => ` ${w}`).join(''), ...d.turns.flatMap((t) => [t.user, t.assistant])].join('\n')
+    yield [
+      d.context ?? '',
+      (d.grid ?? []).map((w) => ` ${w}`).join(''),
+      ...d.turns.flatMap((t) => [t.user, t.assistant]),
+    ].join('\n')
   }
 }

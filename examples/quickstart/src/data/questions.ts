@@ -16,16 +16,32 @@ const numbers = ['zero', 'one', 'two', 'three', 'four']
 
 /** Ways to ask; the last of each is never used in training. */
 export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
-  name: ['what is in the {place}?', 'what do you see in the {place}?', 'what stands in the {place}?'],
+  name: [
+    'what is in the {place}?',
+    'what do you see in the {place}?',
+    'what stands in the {place}?',
+  ],
   kind: [
     'what kind of thing is in the {place}?',
     'the thing in the {place} is of what kind?',
     'of what kind is the thing in the {place}?',
   ],
-  count: ['how many things are there?', 'how many things do you see?', 'how many things are in the picture?'],
+  count: [
+    'how many things are there?',
+    'how many things do you see?',
+    'how many things are in the picture?',
+  ],
   exists: ['is there {thing}?', 'do you see {thing}?', 'is {thing} there?'],
-  paper: ['what colour is the paper?', 'the paper has what colour?', 'what is the colour of the paper?'],
-  relation: ['what is {side} {thing}?', 'what do you see {side} {thing}?', 'what stands {side} {thing}?'],
+  paper: [
+    'what colour is the paper?',
+    'the paper has what colour?',
+    'what is the colour of the paper?',
+  ],
+  relation: [
+    'what is {side} {thing}?',
+    'what do you see {side} {thing}?',
+    'what stands {side} {thing}?',
+  ],
 }
 
 /** Which phrasings to draw from: those of training, or the one held out. */
@@ -36,11 +52,15 @@ function phrase(type: QuestionType, which: Phrasing, random: Random): string {
   return which === 'seen' ? random.pick(all.slice(0, -1)) : all.at(-1)!
 }
 
-const nameOf = (concept: { readonly name: string } | undefined): string => (concept ? withArticle(concept.name) : 'nothing')
+const nameOf = (concept: { readonly name: string } | undefined): string =>
+  concept ? withArticle(concept.name) : 'nothing'
 const theName = (name: string): string => `the ${name}`
 
 /** Cell next to `i` on a side, or undefined at the border. */
-const neighbours: readonly { readonly side: string; readonly of: (i: number) => number | undefined }[] = [
+const neighbours: readonly {
+  readonly side: string
+  readonly of: (i: number) => number | undefined
+}[] = [
   { side: 'left of', of: (i) => (i % 2 === 1 ? i - 1 : undefined) },
   { side: 'right of', of: (i) => (i % 2 === 0 ? i + 1 : undefined) },
   { side: 'above', of: (i) => (i >= 2 ? i - 2 : undefined) },
@@ -48,7 +68,12 @@ const neighbours: readonly { readonly side: string; readonly of: (i: number) => 
 ]
 
 /** A question of the given type, or undefined where the scene has none (no thing that stands alone in its kind). */
-export function askQuestion(scene: Scene, type: QuestionType, random: Random, which: Phrasing = 'seen'): Question | undefined {
+export function askQuestion(
+  scene: Scene,
+  type: QuestionType,
+  random: Random,
+  which: Phrasing = 'seen',
+): Question | undefined {
   const text = phrase(type, which, random)
   switch (type) {
     case 'name': {
@@ -58,7 +83,11 @@ export function askQuestion(scene: Scene, type: QuestionType, random: Random, wh
     case 'kind': {
       const full = [0, 1, 2, 3].filter((i) => scene.cells[i])
       const i = random.pick(full)
-      return { type, text: text.replace('{place}', places[i]!), answer: withArticle(scene.cells[i]!.kind) }
+      return {
+        type,
+        text: text.replace('{place}', places[i]!),
+        answer: withArticle(scene.cells[i]!.kind),
+      }
     }
     case 'count':
       return { type, text, answer: numbers[scene.cells.filter(Boolean).length]! }
@@ -77,7 +106,9 @@ export function askQuestion(scene: Scene, type: QuestionType, random: Random, wh
         return unique
           ? neighbours.flatMap(({ side, of }) => {
               const j = of(i)
-              return j === undefined ? [] : [{ side, thing: c.name, answer: nameOf(scene.cells[j]) }]
+              return j === undefined
+                ? []
+                : [{ side, thing: c.name, answer: nameOf(scene.cells[j]) }]
             })
           : []
       })

@@ -2,7 +2,7 @@
 import type { Artist, Drawings } from './artists.js'
 import { side } from './artists.js'
 import { concepts, type Concept } from './concepts.js'
-import { Random } from './random.js'
+import type { Random } from './random.js'
 
 export const size = 48
 const cell = size / 2
@@ -48,7 +48,14 @@ export interface DrawOptions {
 }
 
 /** Paints one drawing into a cell by bilinear sampling under rotation, mirroring and scale. */
-function paint(pixels: Uint8Array, drawing: Uint8Array, x0: number, y0: number, random: Random, augment: boolean): void {
+function paint(
+  pixels: Uint8Array,
+  drawing: Uint8Array,
+  x0: number,
+  y0: number,
+  random: Random,
+  augment: boolean,
+): void {
   const scale = augment ? random.between(15, 23) : 20
   const angle = augment ? random.between(-0.35, 0.35) : 0
   const mirror = augment && random.next() < 0.5 ? -1 : 1
@@ -84,17 +91,26 @@ function paint(pixels: Uint8Array, drawing: Uint8Array, x0: number, y0: number, 
       if (grey) colour.fill((r + g + b) / 3)
       const at = (y * size + x) * 3
       for (let k = 0; k < 3; k++) {
-        pixels[at + k] = Math.max(0, Math.min(255, colour[k]! * gain[k]! + pixels[at + k]! * (1 - a)))
+        pixels[at + k] = Math.max(
+          0,
+          Math.min(255, colour[k]! * gain[k]! + pixels[at + k]! * (1 - a)),
+        )
       }
     }
   }
 }
 
 /** The pixels of a scene, size * size * 3 bytes, row by row. */
-export function drawScene(scene: Scene, drawings: Drawings, random: Random, options: DrawOptions): Uint8Array {
+export function drawScene(
+  scene: Scene,
+  drawings: Drawings,
+  random: Random,
+  options: DrawOptions,
+): Uint8Array {
   const pixels = new Uint8Array(size * size * 3)
   const tint = papers[scene.paper].map((c) => c + random.between(-8, 8))
-  for (let i = 0; i < pixels.length; i++) pixels[i] = Math.max(0, Math.min(255, tint[i % 3]! + random.between(-3, 3)))
+  for (let i = 0; i < pixels.length; i++)
+    pixels[i] = Math.max(0, Math.min(255, tint[i % 3]! + random.between(-3, 3)))
   scene.cells.forEach((concept, i) => {
     if (!concept) return
     const drawing = drawings.get(random.pick(options.artists), concept.name)

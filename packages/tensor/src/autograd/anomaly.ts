@@ -13,7 +13,8 @@ export const anomaly = {
   on: false,
   check(op: string, results: readonly Tensor[]): void {
     const first = results[0]
-    if (!first || !isFloating(first.dtype) || first.storage.device === 'meta' || first.numel === 0) return
+    if (!first || !isFloating(first.dtype) || first.storage.device === 'meta' || first.numel === 0)
+      return
     anomaly.on = false
     try {
       if (!allFinite(first)) {

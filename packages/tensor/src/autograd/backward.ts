@@ -4,7 +4,7 @@ import { AutogradError, DTypeError, ShapeError } from '../errors.js'
 import { filled, issueOne } from '../native/encode.js'
 import { formatShape, sameShape, type Shape } from '../shape.js'
 import { inScope, unowned } from '../scope.js'
-import { Tensor } from '../tensor.js'
+import type { Tensor } from '../tensor.js'
 import { Node, withGrad, type InputMeta } from './tape.js'
 
 export interface BackwardOptions {
@@ -24,7 +24,8 @@ function fit(g: Tensor, meta: InputMeta): Tensor {
 function sumTo(g: Tensor, shape: Shape): Tensor {
   const lead = g.ndim - shape.length
   const dims: number[] = []
-  for (let d = 0; d < g.ndim; d++) if (d < lead || (shape[d - lead] === 1 && g.shape[d] !== 1)) dims.push(d)
+  for (let d = 0; d < g.ndim; d++)
+    if (d < lead || (shape[d - lead] === 1 && g.shape[d] !== 1)) dims.push(d)
   return g.sum(dims, { keepDim: true }).reshape(shape)
 }
 
@@ -41,7 +42,8 @@ function accumulate(into: Map<Node, Tensor>, target: Node, g: Tensor, createGrap
     into.set(target, g.alias())
     return
   }
-  const inPlace = !createGraph && before.storage.refs === 1 && before.isContiguous() && before.dtype === g.dtype
+  const inPlace =
+    !createGraph && before.storage.refs === 1 && before.isContiguous() && before.dtype === g.dtype
   if (inPlace) issueOne('add', [before, g], before, [0, 0])
   else {
     into.set(target, before.add(g).alias())
@@ -56,13 +58,16 @@ function accumulateLeaf(leaf: Tensor, g: Tensor, createGraph: boolean): void {
     return
   }
   if (before) {
-    if (before.isContiguous() && before.dtype === g.dtype) issueOne('add', [before, g], before, [0, 0])
+    if (before.isContiguous() && before.dtype === g.dtype)
+      issueOne('add', [before, g], before, [0, 0])
     else leaf.grad = unowned(() => before.add(g))
     return
   }
   // Taken over when nobody else can see the memory, else copied: a gradient must not change with something else.
   const own = g.storage.refs === 1 && g.isContiguous()
-  leaf.grad = own ? g.alias() : unowned(() => issueOne('copy', [g], { shape: g.shape, dtype: g.dtype }))
+  leaf.grad = own
+    ? g.alias()
+    : unowned(() => issueOne('copy', [g], { shape: g.shape, dtype: g.dtype }))
   leaf.grad!.storage.guard()
 }
 
@@ -97,7 +102,10 @@ function runNode(node: Node, g: Tensor, pending: Map<Node, Tensor>, createGraph:
     if (edge === undefined) return
     const given = grads[i]
     if (!given) {
-      throw new AutogradError(node.op, `its gradient rule returned nothing for input ${i}, which requires a gradient.`)
+      throw new AutogradError(
+        node.op,
+        `its gradient rule returned nothing for input ${i}, which requires a gradient.`,
+      )
     }
     const fitted = fit(given, node.metas[i]!)
     if (edge instanceof Node) accumulate(pending, edge, fitted, createGraph)
@@ -109,7 +117,10 @@ export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptio
   const { createGraph = false, retainGraph = createGraph } = options
   root.assertLive('backward')
   if (!root.requiresGrad) {
-    throw new AutogradError('backward', `${root.toString()} does not depend on anything that requires a gradient.`)
+    throw new AutogradError(
+      'backward',
+      `${root.toString()} does not depend on anything that requires a gradient.`,
+    )
   }
   withGrad(createGraph, () => {
     const first = root.gradFn

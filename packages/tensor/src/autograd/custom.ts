@@ -3,7 +3,7 @@ import { AutogradError } from '../errors.js'
 import { record } from '../ops/table.js'
 import { getRngState, setRngState } from '../random.js'
 import { inScope } from '../scope.js'
-import { Tensor } from '../tensor.js'
+import type { Tensor } from '../tensor.js'
 import { backward } from './backward.js'
 import { noGrad, tracks, withGrad } from './tape.js'
 
@@ -21,7 +21,10 @@ export function customFunction<I extends readonly Tensor[]>(
     const out = noGrad(() => forward(...inputs))
     if (!tracks(inputs)) return out
     const result = out.detach()
-    const saved = [...inputs, result].map((t) => ({ tensor: t.alias(), version: t.storage.version }))
+    const saved = [...inputs, result].map((t) => ({
+      tensor: t.alias(),
+      version: t.storage.version,
+    }))
     record(
       name,
       result,
@@ -45,7 +48,10 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tenso
   const out = noGrad(() => fn(...inputs))
   const anchor = inputs.find((t) => t.requiresGrad)
   if (!tracks(inputs) || !anchor) {
-    throw new AutogradError('checkpoint', 'needs at least one input that requires a gradient, or nothing would be trained. Call the function directly.')
+    throw new AutogradError(
+      'checkpoint',
+      'needs at least one input that requires a gradient, or nothing would be trained. Call the function directly.',
+    )
   }
   const result = out.detach()
   const saved = inputs.map((t) => ({ tensor: t.alias(), version: t.storage.version }))

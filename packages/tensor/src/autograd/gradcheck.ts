@@ -28,7 +28,10 @@ export function gradcheck(
   const { eps = 1e-6, atol = 1e-6, rtol = 1e-4 } = options
   for (const t of inputs) {
     if (t.requiresGrad && t.dtype !== 'f64') {
-      throw new AutogradError('gradcheck', `needs f64 inputs, got ${t.describe()}: a difference in f32 has too few digits.`)
+      throw new AutogradError(
+        'gradcheck',
+        `needs f64 inputs, got ${t.describe()}: a difference in f32 has too few digits.`,
+      )
     }
   }
   tidy(() => {
@@ -49,13 +52,18 @@ export function gradcheck(
           tidy(() => {
             const moved = Float64Array.from(base)
             moved[i]! += delta
-            const args = inputs.map((t, j) => (j === k ? tensor(moved, { shape: t.shape }) : t.detach()))
+            const args = inputs.map((t, j) =>
+              j === k ? tensor(moved, { shape: t.shape }) : t.detach(),
+            )
             return noGrad(() => score(...args).itemSync())
           })
         const want = (at(eps) - at(-eps)) / (2 * eps)
         const error = Math.abs(got[i]! - want)
         if (!(error <= atol + rtol * Math.abs(want))) {
-          throw new AutogradError('gradcheck', `input ${k}, element ${i}: the rule gives ${got[i]}, the difference ${want} (off by ${error}).`)
+          throw new AutogradError(
+            'gradcheck',
+            `input ${k}, element ${i}: the rule gives ${got[i]}, the difference ${want} (off by ${error}).`,
+          )
         }
       }
       leaf.grad = undefined

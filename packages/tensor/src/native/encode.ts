@@ -48,14 +48,21 @@ function writeOperand(
   return at + 2 * n
 }
 
-function deviceOf(name: string, inputs: readonly (Tensor | undefined)[], outputs: readonly Output[]): DeviceName {
+function deviceOf(
+  name: string,
+  inputs: readonly (Tensor | undefined)[],
+  outputs: readonly Output[],
+): DeviceName {
   let device: DeviceName | undefined
   for (const list of [inputs, outputs] as const) {
     for (const t of list) {
       if (!(t instanceof Tensor)) continue
       if (device === undefined) device = t.storage.device
       else if (device !== t.storage.device) {
-        throw new DeviceError(name, `tensors are on ${device} and ${t.storage.device}. Move one with .to().`)
+        throw new DeviceError(
+          name,
+          `tensors are on ${device} and ${t.storage.device}. Move one with .to().`,
+        )
       }
     }
   }
@@ -99,9 +106,17 @@ export function issue(
     if (t.disposed || t.storage.handle === 0) disposed(command)
     const stretch = broadcast !== undefined && !sameShape(t.shape, broadcast)
     at = stretch
-      ? writeOperand(at, t.storage.handle, t.dtype, t.offset, broadcast, broadcastStrides(t.shape, t.strides, broadcast))
+      ? writeOperand(
+          at,
+          t.storage.handle,
+          t.dtype,
+          t.offset,
+          broadcast,
+          broadcastStrides(t.shape, t.strides, broadcast),
+        )
       : writeOperand(at, t.storage.handle, t.dtype, t.offset, t.shape, t.strides)
-    if (at > b.length - 64) throw new NativeError(command, `too many operands for one command (${inputs.length}).`)
+    if (at > b.length - 64)
+      throw new NativeError(command, `too many operands for one command (${inputs.length}).`)
   }
   const firstOutput = at
   for (let i = 0; i < outputs.length; i++) {
@@ -113,7 +128,8 @@ export function issue(
     } else {
       at = writeOperand(at, 0, o.dtype, 0, o.shape, contiguousStrides(o.shape))
     }
-    if (at > b.length - 64) throw new NativeError(command, `too many operands for one command (${outputs.length}).`)
+    if (at > b.length - 64)
+      throw new NativeError(command, `too many operands for one command (${outputs.length}).`)
   }
   for (let i = 0; i < attrs.length; i++) b[at + i] = attrs[i]!
 
@@ -166,5 +182,12 @@ export function issueOne(
 
 /** A new tensor with every element `value`, on the device of `like`. */
 export function filled(meta: Meta, value: number, like: Tensor): Tensor {
-  return issue('fill', [], [{ shape: meta.shape, dtype: meta.dtype }], [value], undefined, like.device)[0]!
+  return issue(
+    'fill',
+    [],
+    [{ shape: meta.shape, dtype: meta.dtype }],
+    [value],
+    undefined,
+    like.device,
+  )[0]!
 }

@@ -42,7 +42,10 @@ const attention = op({
   outputs: ['out', 'lse'],
   check: ({ q }, _: Attrs) => ({
     out: { shape: q.shape, dtype: q.dtype },
-    lse: { shape: [q.shape[0]!, q.shape[2]!, q.shape[1]!], dtype: q.dtype === 'f64' ? ('f64' as const) : ('f32' as const) },
+    lse: {
+      shape: [q.shape[0]!, q.shape[2]!, q.shape[1]!],
+      dtype: q.dtype === 'f64' ? ('f64' as const) : ('f32' as const),
+    },
   }),
   encode,
   saves: ['q', 'k', 'v', 'mask', 'cuQ', 'cuK', 'out', 'lse'],
@@ -58,11 +61,21 @@ const attention = op({
 })
 
 /** The same in plain ops, for the one case that the fused kernel leaves out: a bias that wants a gradient. */
-function composed(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, { scale, causal, window }: Attrs): Tensor {
+function composed(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  bias: Tensor,
+  { scale, causal, window }: Attrs,
+): Tensor {
   const group = q.shape[2]! / k.shape[2]!
   const heads = (t: Tensor): Tensor => {
     const [b, l, h, d] = t.shape as [number, number, number, number]
-    return t.unsqueeze(3).expand([b, l, h, group, d]).reshape([b, l, h * group, d]).transpose(1, 2)
+    return t
+      .unsqueeze(3)
+      .expand([b, l, h, group, d])
+      .reshape([b, l, h * group, d])
+      .transpose(1, 2)
   }
   const [lq, lk] = [q.shape[1]!, k.shape[1]!]
   let scores = q.transpose(1, 2).matmul(heads(k).mT()).mul(scale).add(bias)
@@ -75,7 +88,8 @@ function composed(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, { scale, causal
   return scores.softmax(-1).matmul(heads(v)).transpose(1, 2)
 }
 
-const lastContiguous = (t: Tensor): Tensor => (t.strides[3] === 1 || t.shape[3] === 1 ? t : t.contiguous())
+const lastContiguous = (t: Tensor): Tensor =>
+  t.strides[3] === 1 || t.shape[3] === 1 ? t : t.contiguous()
 
 function fail(message: string, ...shapes: Shape[]): never {
   throw new ShapeError('scaledDotProductAttention', message, shapes)
@@ -87,38 +101,84 @@ function fail(message: string, ...shapes: Shape[]): never {
  * @param k [batch, kv heads, keys, head dim]; heads must be a multiple of kv heads (grouped-query attention, arXiv 2305.13245)
  * @returns the shape of q. A query that may look at nothing gives 0.
  */
-export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  const { mask, isCausal = false, window = 0, cuSeqlensQ, cuSeqlensK = cuSeqlensQ, layout = 'bhld' } = options
+export function scaledDotProductAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions = {},
+): Tensor {
+  const {
+    mask,
+    isCausal = false,
+    window = 0,
+    cuSeqlensQ,
+    cuSeqlensK = cuSeqlensQ,
+    layout = 'bhld',
+  } = options
   if (layout === 'bhld') {
     const swap = (t: Tensor): Tensor => {
-      if (t.ndim !== 4) fail(`q, k and v need 4 dimensions, got ${q.describe()}, ${k.describe()}, ${v.describe()}.`, q.shape, k.shape, v.shape)
+      if (t.ndim !== 4)
+        fail(
+          `q, k and v need 4 dimensions, got ${q.describe()}, ${k.describe()}, ${v.describe()}.`,
+          q.shape,
+          k.shape,
+          v.shape,
+        )
       return t.transpose(1, 2)
     }
-    return scaledDotProductAttention(swap(q), swap(k), swap(v), { ...options, layout: 'blhd' }).transpose(1, 2)
+    return scaledDotProductAttention(swap(q), swap(k), swap(v), {
+      ...options,
+      layout: 'blhd',
+    }).transpose(1, 2)
   }
   if (q.ndim !== 4 || k.ndim !== 4 || v.ndim !== 4) {
-    fail(`q, k and v need 4 dimensions, got ${q.describe()}, ${k.describe()}, ${v.describe()}.`, q.shape, k.shape, v.shape)
+    fail(
+      `q, k and v need 4 dimensions, got ${q.describe()}, ${k.describe()}, ${v.describe()}.`,
+      q.shape,
+      k.shape,
+      v.shape,
+    )
   }
   sameDType('scaledDotProductAttention', q, k, v)
-  if (!isFloating(q.dtype)) throw new DTypeError('scaledDotProductAttention', `needs floating tensors, got ${q.describe()}.`)
+  if (!isFloating(q.dtype))
+    throw new DTypeError(
+      'scaledDotProductAttention',
+      `needs floating tensors, got ${q.describe()}.`,
+    )
   const [b, lq, h, d] = q.shape as [number, number, number, number]
   const [bk, lk, hk, dk] = k.shape as [number, number, number, number]
-  if (bk !== b || dk !== d || v.shape.some((s, i) => s !== k.shape[i]) || hk === 0 || h % hk !== 0) {
+  if (
+    bk !== b ||
+    dk !== d ||
+    v.shape.some((s, i) => s !== k.shape[i]) ||
+    hk === 0 ||
+    h % hk !== 0
+  ) {
     fail(
       `k and v must be equal, with q's batch and head dim and a divisor of its ${h} heads: q ${q.describe()}, k ${k.describe()}, v ${v.describe()} as [batch, length, heads, head dim].`,
-      q.shape, k.shape, v.shape,
+      q.shape,
+      k.shape,
+      v.shape,
     )
   }
   if (window < 0 || !Number.isInteger(window) || (window > 0 && !isCausal)) {
     fail(`window is an integer from 1 and goes with isCausal, got ${window}.`)
   }
-  if (cuSeqlensQ && b !== 1) fail(`packed sequences (cuSeqlensQ) come as batch 1, got ${q.describe()}.`, q.shape)
+  if (cuSeqlensQ && b !== 1)
+    fail(`packed sequences (cuSeqlensQ) come as batch 1, got ${q.describe()}.`, q.shape)
   const attrs: Attrs = { scale: options.scale ?? 1 / Math.sqrt(d), causal: isCausal, window }
   const wide = q.dtype === 'f64' && mask && isFloating(mask.dtype) ? mask.to('f64') : mask
   const full = wide && broadcastMask(wide, [b, h, lq, lk])
   if (full?.requiresGrad) return composed(q, k, v, full, attrs)
   return attention(
-    { q: lastContiguous(q), k: lastContiguous(k), v: lastContiguous(v), mask: full, cuQ: cuSeqlensQ?.contiguous(), cuK: cuSeqlensK?.contiguous() },
+    {
+      q: lastContiguous(q),
+      k: lastContiguous(k),
+      v: lastContiguous(v),
+      mask: full,
+      cuQ: cuSeqlensQ?.contiguous(),
+      cuK: cuSeqlensK?.contiguous(),
+    },
     attrs,
   ).out
 }
@@ -127,6 +187,9 @@ function broadcastMask(mask: Tensor, shape: Shape): Tensor {
   try {
     return mask.expand(shape)
   } catch {
-    return fail(`the mask must stretch to [batch, heads, queries, keys] = ${formatShape(shape)}, got ${mask.describe()}.`, mask.shape)
+    return fail(
+      `the mask must stretch to [batch, heads, queries, keys] = ${formatShape(shape)}, got ${mask.describe()}.`,
+      mask.shape,
+    )
   }
 }

@@ -27,12 +27,18 @@ const copy = op({
   grad: (g) => ({ x: g }),
 })
 
-export const cast: { [K in keyof CastOps]: (x: Tensor, ...args: Parameters<CastOps[K]>) => Tensor } = {
+export const cast: {
+  [K in keyof CastOps]: (x: Tensor, ...args: Parameters<CastOps[K]>) => Tensor
+} = {
   to: (x, target) => {
-    const { dtype = x.dtype, device = x.device } = typeof target === 'string' ? { dtype: target } : target
+    const { dtype = x.dtype, device = x.device } =
+      typeof target === 'string' ? { dtype: target } : target
     checkDType('to', dtype)
     if (device !== x.device) {
-      throw new DeviceError('to', `cannot move from ${x.device} to ${device}: this build has the cpu device alone.`)
+      throw new DeviceError(
+        'to',
+        `cannot move from ${x.device} to ${device}: this build has the cpu device alone.`,
+      )
     }
     return dtype === x.dtype ? x : copy({ x }, { dtype }).out
   },

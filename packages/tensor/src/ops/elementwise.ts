@@ -78,10 +78,18 @@ export interface ElementwiseOps {
   maskedFill(mask: Tensor, value: number): Tensor
 }
 
-const like = ({ x }: { readonly x: Tensor }): { out: { shape: readonly number[]; dtype: DType } } => ({
+const like = ({
+  x,
+}: {
+  readonly x: Tensor
+}): { out: { shape: readonly number[]; dtype: DType } } => ({
   out: { shape: x.shape, dtype: x.dtype },
 })
-const asBool = ({ x }: { readonly x: Tensor }): { out: { shape: readonly number[]; dtype: DType } } => ({
+const asBool = ({
+  x,
+}: {
+  readonly x: Tensor
+}): { out: { shape: readonly number[]; dtype: DType } } => ({
   out: { shape: x.shape, dtype: 'bool' },
 })
 
@@ -169,7 +177,12 @@ function binaryShape(command: string, a: Tensor, b: Tensor | undefined): readonl
 const encodeBinary = ({ scalar, reverse }: BinaryAttrs): number[] => [scalar, reverse ? 1 : 0]
 
 /** Brings both operands to one dtype. */
-function unify(command: string, x: Tensor, y: TensorLike, floating: boolean): [Tensor, TensorLike, DType] {
+function unify(
+  command: string,
+  x: Tensor,
+  y: TensorLike,
+  floating: boolean,
+): [Tensor, TensorLike, DType] {
   if (typeof y === 'number') {
     const dtype = isFloating(x.dtype)
       ? x.dtype
@@ -181,7 +194,10 @@ function unify(command: string, x: Tensor, y: TensorLike, floating: boolean): [T
     return [x.to(dtype), y, dtype]
   }
   if (!(y instanceof Tensor)) {
-    throw new DTypeError(command, `takes a tensor or a number, got ${y === null ? 'null' : typeof y}.`)
+    throw new DTypeError(
+      command,
+      `takes a tensor or a number, got ${y === null ? 'null' : typeof y}.`,
+    )
   }
   let dtype = promote(x.dtype, y.dtype)
   if (floating) dtype = toFloating(dtype)
@@ -189,17 +205,36 @@ function unify(command: string, x: Tensor, y: TensorLike, floating: boolean): [T
 }
 
 /** Arithmetic of two operands. `reads` says whether the rule looks at the operands' values. */
-function arithmetic(command: CommandName, floating: boolean, reads: boolean, rule: Required<BinaryGrad>) {
-  const shape = ({ a, b }: { readonly a: Tensor; readonly b?: Tensor | undefined }, _: BinaryAttrs) => ({
+function arithmetic(
+  command: CommandName,
+  floating: boolean,
+  reads: boolean,
+  rule: Required<BinaryGrad>,
+) {
+  const shape = (
+    { a, b }: { readonly a: Tensor; readonly b?: Tensor | undefined },
+    _: BinaryAttrs,
+  ) => ({
     out: { shape: binaryShape(command, a, b), dtype: a.dtype },
   })
-  const common = { command, inputs: ['a', 'b?'], outputs: ['out'], broadcast: true, check: shape, encode: encodeBinary } as const
+  const common = {
+    command,
+    inputs: ['a', 'b?'],
+    outputs: ['out'],
+    broadcast: true,
+    check: shape,
+    encode: encodeBinary,
+  } as const
   const f = reads
     ? op({
         ...common,
         saves: ['a', 'b'],
         grad: (g, { a, b }, { attrs: { scalar, reverse }, need }) => {
-          if (b) return { a: need.a ? rule.a(g, a, b) : undefined, b: need.b ? rule.b(g, a, b) : undefined }
+          if (b)
+            return {
+              a: need.a ? rule.a(g, a, b) : undefined,
+              b: need.b ? rule.b(g, a, b) : undefined,
+            }
           return { a: reverse ? rule.b(g, scalar, a) : rule.a(g, a, scalar) }
         },
       })
@@ -208,7 +243,11 @@ function arithmetic(command: CommandName, floating: boolean, reads: boolean, rul
         saves: [],
         grad: (g, _, { attrs: { scalar, reverse }, need, metas }) => {
           // The rules of add and sub do not look at the operands; g stands in for both.
-          if (metas.b) return { a: need.a ? rule.a(g, g, g) : undefined, b: need.b ? rule.b(g, g, g) : undefined }
+          if (metas.b)
+            return {
+              a: need.a ? rule.a(g, g, g) : undefined,
+              b: need.b ? rule.b(g, g, g) : undefined,
+            }
           return { a: reverse ? rule.b(g, scalar, g) : rule.a(g, g, scalar) }
         },
       })
@@ -235,7 +274,9 @@ function compare(command: CommandName) {
   })
   return (x: Tensor, y: TensorLike): Tensor => {
     const [a, b] = unify(command, x, y, false)
-    return typeof b === 'number' ? f({ a }, { scalar: b, reverse: false }).out : f({ a, b }, { scalar: 0, reverse: false }).out
+    return typeof b === 'number'
+      ? f({ a }, { scalar: b, reverse: false }).out
+      : f({ a, b }, { scalar: 0, reverse: false }).out
   }
 }
 
@@ -329,7 +370,10 @@ const whereRow = op({
  */
 export function where(cond: Tensor, a: TensorLike, b: TensorLike): Tensor {
   if (cond.dtype !== 'bool') {
-    throw new DTypeError('where', `the condition must be bool, got ${cond.describe()}. Compare it with something.`)
+    throw new DTypeError(
+      'where',
+      `the condition must be bool, got ${cond.describe()}. Compare it with something.`,
+    )
   }
   const one = a instanceof Tensor ? a : b instanceof Tensor ? b : undefined
   let dtype: DType = one?.dtype ?? 'f32'

@@ -22,7 +22,10 @@ export interface IndexOps {
 
 export function checkIndex(name: string, index: Tensor): void {
   if (index.dtype !== 'i32' && index.dtype !== 'i64') {
-    throw new DTypeError(name, `places must be i32 (or i64), got ${index.describe()}. Convert with .to('i32').`)
+    throw new DTypeError(
+      name,
+      `places must be i32 (or i64), got ${index.describe()}. Convert with .to('i32').`,
+    )
   }
 }
 
@@ -36,13 +39,19 @@ const gatherRow = op({
   outputs: ['out'],
   check: ({ x, index }, { dim }: DimAttr) => {
     if (index.ndim !== x.ndim || index.shape.some((s, d) => d !== dim && s > x.shape[d]!)) {
-      throw new ShapeError('gather', `index ${index.describe()} does not fit ${x.describe()} off dim ${dim}.`, [x.shape, index.shape])
+      throw new ShapeError(
+        'gather',
+        `index ${index.describe()} does not fit ${x.describe()} off dim ${dim}.`,
+        [x.shape, index.shape],
+      )
     }
     return { out: { shape: index.shape, dtype: x.dtype } }
   },
   encode: ({ dim }) => [dim],
   saves: ['index'],
-  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: filled(metas.x, 0, g).scatterAdd(dim, index, g) }),
+  grad: (g, { index }, { attrs: { dim }, metas }) => ({
+    x: filled(metas.x, 0, g).scatterAdd(dim, index, g),
+  }),
 })
 
 const scatterAddRow = op({
@@ -70,7 +79,10 @@ const scatterAddRow = op({
 
 function checkSlices(name: string, index: Tensor): void {
   checkIndex(name, index)
-  if (index.ndim !== 1) throw new ShapeError(name, `index must have one dimension, got ${index.describe()}.`, [index.shape])
+  if (index.ndim !== 1)
+    throw new ShapeError(name, `index must have one dimension, got ${index.describe()}.`, [
+      index.shape,
+    ])
 }
 
 const indexSelectRow = op({
@@ -82,7 +94,9 @@ const indexSelectRow = op({
   }),
   encode: ({ dim }) => [dim],
   saves: ['index'],
-  grad: (g, { index }, { attrs: { dim }, metas }) => ({ x: filled(metas.x, 0, g).indexAdd(dim, index, g) }),
+  grad: (g, { index }, { attrs: { dim }, metas }) => ({
+    x: filled(metas.x, 0, g).indexAdd(dim, index, g),
+  }),
 })
 
 const indexAddRow = op({
@@ -92,7 +106,11 @@ const indexAddRow = op({
   check: ({ x, index, src }, { dim }: DimAttr) => {
     const want = x.shape.map((s, d) => (d === dim ? index.shape[0]! : s))
     if (!sameShape(src.shape, want)) {
-      throw new ShapeError('indexAdd', `source must be ${formatShape(want)}, got ${src.describe()}.`, [x.shape, src.shape])
+      throw new ShapeError(
+        'indexAdd',
+        `source must be ${formatShape(want)}, got ${src.describe()}.`,
+        [x.shape, src.shape],
+      )
     }
     return { out: { shape: x.shape, dtype: x.dtype } }
   },
@@ -139,14 +157,23 @@ const embeddingRow = op({
   outputs: ['out'],
   check: ({ weight, ids }, _: { paddingIdx: number }) => {
     if (weight.ndim !== 2) {
-      throw new ShapeError('embedding', `weight must be [vocabulary, width], got ${weight.describe()}.`, [weight.shape])
+      throw new ShapeError(
+        'embedding',
+        `weight must be [vocabulary, width], got ${weight.describe()}.`,
+        [weight.shape],
+      )
     }
     return { out: { shape: [...ids.shape, weight.shape[1]!], dtype: weight.dtype } }
   },
   encode: () => [],
   saves: ['ids'],
   grad: (g, { ids }, { attrs: { paddingIdx }, metas }) => ({
-    weight: issueOne('embedding_backward', [g, ids], { shape: metas.weight.shape, dtype: g.dtype }, [paddingIdx]),
+    weight: issueOne(
+      'embedding_backward',
+      [g, ids],
+      { shape: metas.weight.shape, dtype: g.dtype },
+      [paddingIdx],
+    ),
   }),
 })
 
@@ -154,7 +181,11 @@ const embeddingRow = op({
  * Rows of `weight` ([vocabulary, width]) at `ids` (i32, any shape): ids.shape + [width].
  * @param options.paddingIdx an id whose row gets no gradient
  */
-export function embedding(ids: Tensor, weight: Tensor, options: { paddingIdx?: number } = {}): Tensor {
+export function embedding(
+  ids: Tensor,
+  weight: Tensor,
+  options: { paddingIdx?: number } = {},
+): Tensor {
   checkIndex('embedding', ids)
   return embeddingRow({ weight, ids }, { paddingIdx: options.paddingIdx ?? -1 }).out
 }

@@ -10,11 +10,23 @@ import { softmaxOps } from './softmax.js'
 import { sortOps } from './sort.js'
 
 /** Every family by name, for the tests that go over the table. */
-export const families = { cast, elementwise, indexOps, matmulOps, reduce, shapeOps, softmaxOps, sortOps }
+export const families = {
+  cast,
+  elementwise,
+  indexOps,
+  matmulOps,
+  reduce,
+  shapeOps,
+  softmaxOps,
+  sortOps,
+}
 
 export function install(): void {
   for (const family of Object.values(families)) {
-    for (const [name, fn] of Object.entries(family) as [string, (x: Tensor, ...args: never[]) => unknown][]) {
+    for (const [name, fn] of Object.entries(family) as [
+      string,
+      (x: Tensor, ...args: never[]) => unknown,
+    ][]) {
       Object.defineProperty(Tensor.prototype, name, {
         value(this: Tensor, ...args: never[]) {
           return fn(this, ...args)

@@ -34,10 +34,12 @@ const crossEntropyRow = op({
   encode: ({ ignoreIndex, labelSmoothing }) => [ignoreIndex, labelSmoothing],
   saves: ['logits', 'target', 'lse'],
   grad: (g, { logits, target, lse }, { attrs: { ignoreIndex, labelSmoothing } }) => ({
-    logits: issueOne('cross_entropy_backward', [g, logits, target, lse], { shape: logits.shape, dtype: logits.dtype }, [
-      ignoreIndex,
-      labelSmoothing,
-    ]),
+    logits: issueOne(
+      'cross_entropy_backward',
+      [g, logits, target, lse],
+      { shape: logits.shape, dtype: logits.dtype },
+      [ignoreIndex, labelSmoothing],
+    ),
   }),
 })
 
@@ -47,9 +49,14 @@ const crossEntropyRow = op({
  * @param target [n], i32 class or `ignoreIndex`
  * @returns one number, or [n] with reduction 'none'. The mean over no target at all is NaN, as in PyTorch.
  */
-export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+export function crossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
-  if (!isFloating(logits.dtype)) throw new DTypeError('crossEntropy', `logits must be floating, got ${logits.describe()}.`)
+  if (!isFloating(logits.dtype))
+    throw new DTypeError('crossEntropy', `logits must be floating, got ${logits.describe()}.`)
   checkIndex('crossEntropy', target)
   const rows = crossEntropyRow({ logits, target }, { ignoreIndex, labelSmoothing }).out
   if (reduction === 'none') return rows

@@ -33,10 +33,11 @@ function productShape(a: Tensor, b: Tensor): Shape {
   const kb = b.shape[b.ndim - 2]
   if (k !== kb) {
     const hint = k === b.shape[b.ndim - 1] ? ' Transpose b?' : ''
-    throw new ShapeError('matmul', `inner sizes differ: a is ${a.describe()}, b is ${b.describe()} (${k} ≠ ${kb}).${hint}`, [
-      a.shape,
-      b.shape,
-    ])
+    throw new ShapeError(
+      'matmul',
+      `inner sizes differ: a is ${a.describe()}, b is ${b.describe()} (${k} ≠ ${kb}).${hint}`,
+      [a.shape, b.shape],
+    )
   }
   return [...batchShape(a, b), a.shape[a.ndim - 2]!, b.shape[b.ndim - 1]!]
 }
@@ -57,7 +58,9 @@ const product = op({
   command: 'matmul',
   inputs: ['a', 'b', 'bias?'],
   outputs: ['out'],
-  check: ({ a, b }, _: Record<never, never>) => ({ out: { shape: productShape(a, b), dtype: a.dtype } }),
+  check: ({ a, b }, _: Record<never, never>) => ({
+    out: { shape: productShape(a, b), dtype: a.dtype },
+  }),
   encode: () => [0],
   saves: ['a', 'b'],
   grad: (g, { a, b }, { need }) => ({
@@ -77,7 +80,11 @@ function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
 function matmul(a: Tensor, b: Tensor): Tensor {
   checkFloats('matmul', a, b)
   if (a.ndim === 0 || b.ndim === 0) {
-    throw new ShapeError('matmul', `needs at least one dimension each, got ${a.describe()} and ${b.describe()}.`, [a.shape, b.shape])
+    throw new ShapeError(
+      'matmul',
+      `needs at least one dimension each, got ${a.describe()} and ${b.describe()}.`,
+      [a.shape, b.shape],
+    )
   }
   if (a.ndim === 1) return matmul(a.unsqueeze(0), b).squeeze(b.ndim === 1 ? 0 : -2)
   if (b.ndim === 1) return matmul(a, b.unsqueeze(1)).squeeze(-1)
@@ -96,14 +103,19 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   checkFloats('linear', x, weight)
   const width = x.shape[x.ndim - 1] ?? 0
   if (weight.ndim !== 2 || x.ndim === 0 || width !== weight.shape[1]) {
-    throw new ShapeError('linear', `weight must be [out, ${width}] for x ${x.describe()}, got ${weight.describe()}.`, [
-      x.shape,
-      weight.shape,
-    ])
+    throw new ShapeError(
+      'linear',
+      `weight must be [out, ${width}] for x ${x.describe()}, got ${weight.describe()}.`,
+      [x.shape, weight.shape],
+    )
   }
   const out = weight.shape[0]!
   if (bias && (bias.ndim !== 1 || bias.shape[0] !== out || bias.dtype !== x.dtype)) {
-    throw new ShapeError('linear', `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`, [bias.shape])
+    throw new ShapeError(
+      'linear',
+      `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`,
+      [bias.shape],
+    )
   }
   const rows = x.ndim === 2 ? x : x.reshape([-1, width])
   const y = product({ a: rows, b: weight.mT(), bias }, {}).out

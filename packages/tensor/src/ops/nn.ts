@@ -16,7 +16,13 @@ const ropeRow = op({
   check: ({ x, cos, sin }, _: { inverse: boolean }) => {
     const [b, l, , d] = x.shape
     const want = x.ndim === 4 && cos.ndim === 3 && sameShape(cos.shape, sin.shape)
-    if (!want || d! % 2 !== 0 || (cos.shape[0] !== 1 && cos.shape[0] !== b) || cos.shape[1] !== l || cos.shape[2] !== d! / 2) {
+    if (
+      !want ||
+      d! % 2 !== 0 ||
+      (cos.shape[0] !== 1 && cos.shape[0] !== b) ||
+      cos.shape[1] !== l ||
+      cos.shape[2] !== d! / 2
+    ) {
       throw new ShapeError(
         'rope',
         `needs x [batch, length, heads, even d] with cos and sin [batch or 1, length, d / 2], got ${x.describe()}, ${cos.describe()}, ${sin.describe()}.`,
@@ -53,7 +59,11 @@ const swigluRow = op({
   outputs: ['out'],
   check: ({ gate, up }, _: NoAttrs) => {
     if (!sameShape(gate.shape, up.shape)) {
-      throw new ShapeError('swiglu', `gate and up must have one shape, got ${gate.describe()} and ${up.describe()}.`, [gate.shape, up.shape])
+      throw new ShapeError(
+        'swiglu',
+        `gate and up must have one shape, got ${gate.describe()} and ${up.describe()}.`,
+        [gate.shape, up.shape],
+      )
     }
     return { out: { shape: gate.shape, dtype: gate.dtype } }
   },
@@ -107,15 +117,25 @@ interface ConvAttrs {
   readonly numbers: readonly number[]
 }
 
-const pair = (v: number | readonly [number, number] | undefined, or: number): readonly [number, number] =>
-  typeof v === 'object' ? v : [v ?? or, v ?? or]
+const pair = (
+  v: number | readonly [number, number] | undefined,
+  or: number,
+): readonly [number, number] => (typeof v === 'object' ? v : [v ?? or, v ?? or])
 
 const conv2dRow = op({
   command: 'conv2d',
   inputs: ['x', 'w', 'bias?'],
   outputs: ['out'],
   check: ({ x, w, bias }, { numbers }: ConvAttrs) => {
-    const [sh, sw, ph, pw, dh, dw, groups] = numbers as [number, number, number, number, number, number, number]
+    const [sh, sw, ph, pw, dh, dw, groups] = numbers as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
     const [n, c, height, width] = x.shape as [number, number, number, number]
     const [o, cg, kh, kw] = w.shape as [number, number, number, number]
     if (x.ndim !== 4 || w.ndim !== 4 || c !== cg * groups || o % groups !== 0) {
@@ -131,7 +151,11 @@ const conv2dRow = op({
     const oh = Math.floor((height + 2 * ph - dh * (kh - 1) - 1) / sh) + 1
     const ow = Math.floor((width + 2 * pw - dw * (kw - 1) - 1) / sw) + 1
     if (oh < 1 || ow < 1) {
-      throw new ShapeError('conv2d', `a kernel of ${kh}x${kw} does not fit into ${height}x${width} with padding ${ph}, ${pw}.`, [x.shape, w.shape])
+      throw new ShapeError(
+        'conv2d',
+        `a kernel of ${kh}x${kw} does not fit into ${height}x${width} with padding ${ph}, ${pw}.`,
+        [x.shape, w.shape],
+      )
     }
     return { out: { shape: [n, o, oh, ow], dtype: x.dtype } }
   },
@@ -150,13 +174,26 @@ const conv2dRow = op({
  * @param weight [out, channels / groups, kernel height, kernel width]
  * @param bias [out]
  */
-export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: Conv2dOptions = {}): Tensor {
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  options: Conv2dOptions = {},
+): Tensor {
   const { groups = 1 } = options
   sameDType('conv2d', x, weight, bias)
-  const numbers = [...pair(options.stride, 1), ...pair(options.padding, 0), ...pair(options.dilation, 1), groups]
+  const numbers = [
+    ...pair(options.stride, 1),
+    ...pair(options.padding, 0),
+    ...pair(options.dilation, 1),
+    groups,
+  ]
   const least = [1, 1, 0, 0, 1, 1, 1]
   if (numbers.some((v, i) => !Number.isInteger(v) || v < least[i]!)) {
-    throw new ShapeError('conv2d', `stride, dilation and groups are integers from 1, padding from 0; got [${numbers.join(', ')}].`)
+    throw new ShapeError(
+      'conv2d',
+      `stride, dilation and groups are integers from 1, padding from 0; got [${numbers.join(', ')}].`,
+    )
   }
   return conv2dRow({ x, w: weight, bias }, { numbers }).out
 }
@@ -167,9 +204,16 @@ const interpolateRow = op({
   command: 'interpolate',
   inputs: ['x'],
   outputs: ['out'],
-  check: ({ x }, { size }: { size: readonly [number, number]; mode: number; alignCorners: boolean }) => {
+  check: (
+    { x },
+    { size }: { size: readonly [number, number]; mode: number; alignCorners: boolean },
+  ) => {
     if (x.ndim !== 4 || x.shape[2] === 0 || x.shape[3] === 0) {
-      throw new ShapeError('interpolate', `needs x [n, c, h, w] that is not empty, got ${x.describe()}.`, [x.shape])
+      throw new ShapeError(
+        'interpolate',
+        `needs x [n, c, h, w] that is not empty, got ${x.describe()}.`,
+        [x.shape],
+      )
     }
     return { out: { shape: [x.shape[0]!, x.shape[1]!, ...size], dtype: x.dtype } }
   },
@@ -186,13 +230,22 @@ const interpolateRow = op({
  */
 export function interpolate(
   x: Tensor,
-  options: { size: readonly [number, number]; mode?: (typeof modes)[number]; alignCorners?: boolean },
+  options: {
+    size: readonly [number, number]
+    mode?: (typeof modes)[number]
+    alignCorners?: boolean
+  },
 ): Tensor {
   const { size, mode = 'nearest', alignCorners = false } = options
-  if (!modes.includes(mode)) throw new ShaktiError('interpolate', `unknown mode '${mode}'. Use ${modes.join(', ')}.`)
+  if (!modes.includes(mode))
+    throw new ShaktiError('interpolate', `unknown mode '${mode}'. Use ${modes.join(', ')}.`)
   if (size.length !== 2 || size.some((s) => !Number.isInteger(s) || s < 1)) {
-    throw new ShapeError('interpolate', `size is [height, width], integers from 1, got [${size.join(', ')}].`)
+    throw new ShapeError(
+      'interpolate',
+      `size is [height, width], integers from 1, got [${size.join(', ')}].`,
+    )
   }
-  if (!x.dtype.includes('f')) throw new DTypeError('interpolate', `needs a floating tensor, got ${x.describe()}.`)
+  if (!x.dtype.includes('f'))
+    throw new DTypeError('interpolate', `needs a floating tensor, got ${x.describe()}.`)
   return interpolateRow({ x }, { size, mode: modes.indexOf(mode), alignCorners }).out
 }

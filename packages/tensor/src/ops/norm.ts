@@ -8,11 +8,16 @@ import { op } from './table.js'
 const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
 
 function check(name: string, x: Tensor, ...params: (Tensor | undefined)[]): void {
-  if (!isFloating(x.dtype)) throw new DTypeError(name, `needs a floating tensor, got ${x.describe()}.`)
+  if (!isFloating(x.dtype))
+    throw new DTypeError(name, `needs a floating tensor, got ${x.describe()}.`)
   const width = x.shape[x.ndim - 1]
   for (const p of params) {
     if (p && (p.ndim !== 1 || p.shape[0] !== width)) {
-      throw new ShapeError(name, `weight and bias must be [${width}] for x ${x.describe()}, got ${p.describe()}.`, [x.shape, p.shape])
+      throw new ShapeError(
+        name,
+        `weight and bias must be [${width}] for x ${x.describe()}, got ${p.describe()}.`,
+        [x.shape, p.shape],
+      )
     }
   }
 }
@@ -29,7 +34,8 @@ const layerNormRow = op({
   encode: ({ eps }) => [eps],
   saves: ['x', 'weight', 'mean', 'rstd'],
   grad: (g, { x, weight, mean, rstd }, { metas, need }) => {
-    const of = (m: typeof metas.weight, wanted: boolean) => (m && wanted ? { shape: m.shape, dtype: m.dtype } : undefined)
+    const of = (m: typeof metas.weight, wanted: boolean) =>
+      m && wanted ? { shape: m.shape, dtype: m.dtype } : undefined
     const [dx, dweight, dbias] = issue(
       'layer_norm_backward',
       [g, x, weight, mean, rstd],

@@ -74,7 +74,11 @@ function extreme(command: CommandName) {
     check: ({ x }, attrs: FoldAttrs) => {
       for (const d of attrs.dims) {
         if (x.shape[d] === 0) {
-          throw new ShapeError(command, `dim ${d} of ${formatShape(x.shape)} is empty, and nothing has no extreme.`, [x.shape])
+          throw new ShapeError(
+            command,
+            `dim ${d} of ${formatShape(x.shape)} is empty, and nothing has no extreme.`,
+            [x.shape],
+          )
         }
       }
       return foldShape({ x }, attrs)
@@ -114,7 +118,9 @@ function indexed(command: 'max_index' | 'min_index') {
     outputs: ['values', 'indices'],
     check: ({ x }, _: Record<never, never>) => {
       if (x.shape[x.ndim - 1] === 0) {
-        throw new ShapeError(name, `the dimension to search in ${formatShape(x.shape)} is empty.`, [x.shape])
+        throw new ShapeError(name, `the dimension to search in ${formatShape(x.shape)} is empty.`, [
+          x.shape,
+        ])
       }
       const shape = [...x.shape.slice(0, -1), 1]
       return { values: { shape, dtype: x.dtype }, indices: { shape, dtype: 'i32' as const } }
@@ -200,12 +206,16 @@ export const reduce = {
     dim === undefined ? amin(x) : minIndex(x, dim, options),
   argmax: index(maxIndex),
   argmin: index(minIndex),
-  any: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => amax(x.ne(0), dims, options).to('bool'),
-  all: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => amin(x.ne(0), dims, options).to('bool'),
+  any: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
+    amax(x.ne(0), dims, options).to('bool'),
+  all: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
+    amin(x.ne(0), dims, options).to('bool'),
   var: variance,
-  std: (x: Tensor, dims?: Dims, options?: KeepDim & { unbiased?: boolean }): Tensor => variance(x, dims, options).sqrt(),
+  std: (x: Tensor, dims?: Dims, options?: KeepDim & { unbiased?: boolean }): Tensor =>
+    variance(x, dims, options).sqrt(),
   logsumexp: (x: Tensor, dims: Dims, { keepDim = false }: KeepDim = {}): Tensor => {
-    if (!isFloating(x.dtype)) throw new DTypeError('logsumexp', `needs a floating tensor, got ${x.describe()}.`)
+    if (!isFloating(x.dtype))
+      throw new DTypeError('logsumexp', `needs a floating tensor, got ${x.describe()}.`)
     // The largest is only a shift: it has no share in the gradient. -inf would turn into NaN by -inf - -inf.
     const top = amax(x.detach(), dims, { keepDim: true })
     const shift = top.isfinite().to(x.dtype).mul(top.clamp(-1e38, 1e38))
@@ -218,5 +228,6 @@ export const reduce = {
     if (x.ndim === 0) return x
     return accumulate(x.to(dtype).movedim(d, -1), false).movedim(-1, d)
   },
-  norm: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => sum(x.square(), dims, options).sqrt(),
+  norm: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
+    sum(x.square(), dims, options).sqrt(),
 }

@@ -106,7 +106,11 @@ function reshape(x: Tensor, shape: readonly number[]): Tensor {
 function permute(x: Tensor, dims: readonly number[]): Tensor {
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
   if (order.length !== x.ndim || new Set(order).size !== x.ndim) {
-    throw new ShapeError('permute', `[${dims.join(', ')}] does not name each of the ${x.ndim} dims of ${x.describe()} once.`, [x.shape])
+    throw new ShapeError(
+      'permute',
+      `[${dims.join(', ')}] does not name each of the ${x.ndim} dims of ${x.describe()} once.`,
+      [x.shape],
+    )
   }
   const back = order.map((_, d) => order.indexOf(d))
   return viewOf(
@@ -133,14 +137,31 @@ function expand(x: Tensor, shape: readonly number[]): Tensor {
   const target = shape.map((s, d) => (s === -1 && d >= lead ? x.shape[d - lead]! : s))
   checkShape('expand', target)
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, target), target)) {
-    throw new ShapeError('expand', `${x.describe()} does not stretch to ${formatShape(target)}.`, [x.shape, target])
+    throw new ShapeError('expand', `${x.describe()} does not stretch to ${formatShape(target)}.`, [
+      x.shape,
+      target,
+    ])
   }
   if (sameShape(x.shape, target)) return x
   // The engine sums the gradient over what was stretched.
-  return viewOf('expand', x, target, broadcastStrides(x.shape, x.strides, target), x.offset, (g) => g)
+  return viewOf(
+    'expand',
+    x,
+    target,
+    broadcastStrides(x.shape, x.strides, target),
+    x.offset,
+    (g) => g,
+  )
 }
 
-function narrow(x: Tensor, dim: number, start: number, length: number, step = 1, name = 'narrow'): Tensor {
+function narrow(
+  x: Tensor,
+  dim: number,
+  start: number,
+  length: number,
+  step = 1,
+  name = 'narrow',
+): Tensor {
   const d = normalizeDim(name, dim, x.ndim)
   const size = x.shape[d] ?? 0
   if (
@@ -152,7 +173,11 @@ function narrow(x: Tensor, dim: number, start: number, length: number, step = 1,
     (length > 0 && start + (length - 1) * step >= size) ||
     start > size
   ) {
-    throw new ShapeError(name, `${length} elements from ${start} do not lie in dim ${d} of ${x.describe()} (size ${size}).`, [x.shape])
+    throw new ShapeError(
+      name,
+      `${length} elements from ${start} do not lie in dim ${d} of ${x.describe()} (size ${size}).`,
+      [x.shape],
+    )
   }
   const shape = x.shape.map((s, i) => (i === d ? length : s))
   const strides = x.strides.map((s, i) => (i === d ? s * step : s))
@@ -167,14 +192,21 @@ function narrow(x: Tensor, dim: number, start: number, length: number, step = 1,
 
 function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
   if (ranges.length > x.ndim) {
-    throw new ShapeError('slice', `${ranges.length} ranges for ${x.ndim} dimensions of ${x.describe()}.`, [x.shape])
+    throw new ShapeError(
+      'slice',
+      `${ranges.length} ranges for ${x.ndim} dimensions of ${x.describe()}.`,
+      [x.shape],
+    )
   }
   return ranges.reduce<Tensor>((t, range, d) => {
     if (range === null) return t
     const size = t.shape[d]!
     const [from, to = size, step = 1] = range
     if (!Number.isInteger(step) || step < 1) {
-      throw new ShapeError('slice', `the step of dim ${d} must be an integer from 1, got ${step}. Use flip() to go backwards.`)
+      throw new ShapeError(
+        'slice',
+        `the step of dim ${d} must be an integer from 1, got ${step}. Use flip() to go backwards.`,
+      )
     }
     const place = (v: number): number => Math.min(Math.max(v < 0 ? v + size : v, 0), size)
     const start = place(from)
@@ -188,11 +220,18 @@ function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   const total = x.shape[d] ?? 0
   let sizes: readonly number[]
   if (typeof size === 'number') {
-    if (!Number.isInteger(size) || size < 1) throw new ShapeError('split', `the size of a part is an integer from 1, got ${size}.`)
-    sizes = Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
+    if (!Number.isInteger(size) || size < 1)
+      throw new ShapeError('split', `the size of a part is an integer from 1, got ${size}.`)
+    sizes = Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) =>
+      Math.min(size, total - i * size),
+    )
   } else sizes = size
   if (sizes.reduce((a, b) => a + b, 0) !== total) {
-    throw new ShapeError('split', `sizes [${sizes.join(', ')}] do not add up to ${total}, dim ${d} of ${x.describe()}.`, [x.shape])
+    throw new ShapeError(
+      'split',
+      `sizes [${sizes.join(', ')}] do not add up to ${total}, dim ${d} of ${x.describe()}.`,
+      [x.shape],
+    )
   }
   let at = 0
   return sizes.map((s) => {
@@ -204,7 +243,9 @@ function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
 
 const catRow = (dim: number, tensors: readonly Tensor[]): Tensor => {
   const first = tensors[0]!
-  const shape = first.shape.map((s, d) => (d === dim ? tensors.reduce((n, t) => n + t.shape[d]!, 0) : s))
+  const shape = first.shape.map((s, d) =>
+    d === dim ? tensors.reduce((n, t) => n + t.shape[d]!, 0) : s,
+  )
   const out = issueOne('cat', tensors, { shape, dtype: first.dtype }, [dim])
   if (tracks(tensors)) {
     record(
@@ -212,7 +253,11 @@ const catRow = (dim: number, tensors: readonly Tensor[]): Tensor => {
       out,
       tensors,
       (g, node) => {
-        const parts = split(g, node.metas.map((m) => m!.shape[dim]!), dim)
+        const parts = split(
+          g,
+          node.metas.map((m) => m!.shape[dim]!),
+          dim,
+        )
         return parts.map((p, i) => (node.needs(i) ? p : undefined))
       },
       [],
@@ -227,12 +272,23 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   if (!first) throw new ShapeError('cat', 'needs at least one tensor.')
   const d = normalizeDim('cat', dim, first.ndim)
   for (const t of tensors) {
-    if (t.ndim !== first.ndim || first.ndim === 0 || t.shape.some((s, i) => i !== d && s !== first.shape[i])) {
-      throw new ShapeError('cat', `${t.describe()} does not continue ${first.describe()} along dim ${d}.`, [first.shape, t.shape])
+    if (
+      t.ndim !== first.ndim ||
+      first.ndim === 0 ||
+      t.shape.some((s, i) => i !== d && s !== first.shape[i])
+    ) {
+      throw new ShapeError(
+        'cat',
+        `${t.describe()} does not continue ${first.describe()} along dim ${d}.`,
+        [first.shape, t.shape],
+      )
     }
   }
   const dtype = tensors.reduce((a, t) => promote(a, t.dtype), first.dtype)
-  return catRow(d, tensors.map((t) => t.to(dtype)))
+  return catRow(
+    d,
+    tensors.map((t) => t.to(dtype)),
+  )
 }
 
 /** Tensors of one shape along a new dimension. */
@@ -241,11 +297,18 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   if (!first) throw new ShapeError('stack', 'needs at least one tensor.')
   for (const t of tensors) {
     if (!sameShape(t.shape, first.shape)) {
-      throw new ShapeError('stack', `all shapes must be equal, got ${first.describe()} and ${t.describe()}.`, [first.shape, t.shape])
+      throw new ShapeError(
+        'stack',
+        `all shapes must be equal, got ${first.describe()} and ${t.describe()}.`,
+        [first.shape, t.shape],
+      )
     }
   }
   const d = dim < 0 ? dim + first.ndim + 1 : dim
-  return cat(tensors.map((t) => unsqueeze(t, d)), d)
+  return cat(
+    tensors.map((t) => unsqueeze(t, d)),
+    d,
+  )
 }
 
 function unsqueeze(x: Tensor, dim: number): Tensor {
@@ -259,7 +322,10 @@ const padRow = op({
   command: 'pad',
   inputs: ['x'],
   outputs: ['out'],
-  check: ({ x }, { before, after }: { before: readonly number[]; after: readonly number[]; value: number }) => ({
+  check: (
+    { x },
+    { before, after }: { before: readonly number[]; after: readonly number[]; value: number },
+  ) => ({
     out: { shape: x.shape.map((s, d) => s + before[d]! + after[d]!), dtype: x.dtype },
   }),
   encode: ({ before, value }) => [value, before.length, ...before],
@@ -272,7 +338,9 @@ const padRow = op({
 function pad(x: Tensor, pads: readonly (readonly [number, number])[], value = 0): Tensor {
   const lead = x.ndim - pads.length
   if (lead < 0 || pads.some((p) => p.length !== 2 || !p.every(Number.isInteger))) {
-    throw new ShapeError('pad', `needs at most ${x.ndim} pairs of integers for ${x.describe()}.`, [x.shape])
+    throw new ShapeError('pad', `needs at most ${x.ndim} pairs of integers for ${x.describe()}.`, [
+      x.shape,
+    ])
   }
   const full = x.shape.map((_, d) => (d < lead ? ([0, 0] as const) : pads[d - lead]!))
   const cut = full.reduce<Tensor>((t, [b, a], d) => {
@@ -301,7 +369,8 @@ function triangle(command: 'tril' | 'triu') {
     inputs: ['x'],
     outputs: ['out'],
     check: ({ x }, _: { diagonal: number }): { out: Meta } => {
-      if (x.ndim < 2) throw new ShapeError(command, `needs a matrix, got ${x.describe()}.`, [x.shape])
+      if (x.ndim < 2)
+        throw new ShapeError(command, `needs a matrix, got ${x.describe()}.`, [x.shape])
       return { out: { shape: x.shape, dtype: x.dtype } }
     },
     encode: ({ diagonal }) => [diagonal],
@@ -320,7 +389,11 @@ export const shapeOps: {
     const a = normalizeDim('flatten', startDim, x.ndim)
     const b = normalizeDim('flatten', endDim, x.ndim)
     if (a > b) throw new ShapeError('flatten', `startDim ${startDim} lies after endDim ${endDim}.`)
-    return reshape(x, [...x.shape.slice(0, a), numel(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)])
+    return reshape(x, [
+      ...x.shape.slice(0, a),
+      numel(x.shape.slice(a, b + 1)),
+      ...x.shape.slice(b + 1),
+    ])
   },
   transpose,
   mT: (x) => {
@@ -338,9 +411,18 @@ export const shapeOps: {
   },
   unsqueeze,
   squeeze: (x, dim) => {
-    if (dim === undefined) return reshape(x, x.shape.filter((s) => s !== 1))
+    if (dim === undefined)
+      return reshape(
+        x,
+        x.shape.filter((s) => s !== 1),
+      )
     const d = normalizeDim('squeeze', dim, x.ndim)
-    return x.shape[d] === 1 ? reshape(x, x.shape.filter((_, i) => i !== d)) : x
+    return x.shape[d] === 1
+      ? reshape(
+          x,
+          x.shape.filter((_, i) => i !== d),
+        )
+      : x
   },
   expand,
   broadcastTo: expand,
@@ -348,18 +430,24 @@ export const shapeOps: {
   select: (x, dim, index) => {
     const d = normalizeDim('select', dim, x.ndim)
     const at = index < 0 ? index + (x.shape[d] ?? 0) : index
-    return reshape(narrow(x, d, at, 1, 1, 'select'), x.shape.filter((_, i) => i !== d))
+    return reshape(
+      narrow(x, d, at, 1, 1, 'select'),
+      x.shape.filter((_, i) => i !== d),
+    )
   },
   slice,
   split,
   chunk: (x, n, dim = 0) => {
-    if (!Number.isInteger(n) || n < 1) throw new ShapeError('chunk', `the number of parts is an integer from 1, got ${n}.`)
+    if (!Number.isInteger(n) || n < 1)
+      throw new ShapeError('chunk', `the number of parts is an integer from 1, got ${n}.`)
     const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
     return split(x, Math.max(1, Math.ceil(size / n)), dim)
   },
   pad,
   flip: (x, dims) => {
-    const list = (typeof dims === 'number' ? [dims] : dims).map((d) => normalizeDim('flip', d, x.ndim))
+    const list = (typeof dims === 'number' ? [dims] : dims).map((d) =>
+      normalizeDim('flip', d, x.ndim),
+    )
     return list.length === 0 || x.ndim === 0 ? x : flipRow({ x }, { dims: list }).out
   },
   roll: (x, shift, dim) => {
@@ -371,11 +459,24 @@ export const shapeOps: {
   },
   repeat: (x, times) => {
     if (times.length < x.ndim || times.some((n) => !Number.isInteger(n) || n < 0)) {
-      throw new ShapeError('repeat', `needs an integer from 0 for each of the ${x.ndim} dims of ${x.describe()}, got [${times.join(', ')}].`, [x.shape])
+      throw new ShapeError(
+        'repeat',
+        `needs an integer from 0 for each of the ${x.ndim} dims of ${x.describe()}, got [${times.join(', ')}].`,
+        [x.shape],
+      )
     }
     const shape = [...new Array<number>(times.length - x.ndim).fill(1), ...x.shape]
-    const apart = reshape(x, shape.flatMap((s) => [1, s]))
-    return reshape(expand(apart, shape.flatMap((s, d) => [times[d]!, s])), shape.map((s, d) => s * times[d]!))
+    const apart = reshape(
+      x,
+      shape.flatMap((s) => [1, s]),
+    )
+    return reshape(
+      expand(
+        apart,
+        shape.flatMap((s, d) => [times[d]!, s]),
+      ),
+      shape.map((s, d) => s * times[d]!),
+    )
   },
   tril: triangle('tril'),
   triu: triangle('triu'),

@@ -32,7 +32,8 @@ function family(command: Command) {
     grad: (g, { out }) => ({ x: backward({ g, y: out }, {}).dx }),
   })
   return (x: Tensor, dim: number): Tensor => {
-    if (!isFloating(x.dtype)) throw new DTypeError(command, `needs a floating tensor, got ${x.describe()}.`)
+    if (!isFloating(x.dtype))
+      throw new DTypeError(command, `needs a floating tensor, got ${x.describe()}.`)
     const d = normalizeDim(command, dim, x.ndim)
     if (x.ndim === 0) return forward({ x: x.reshape([1]) }, {}).out.reshape([])
     if (d === x.ndim - 1) return forward({ x }, {}).out

@@ -40,17 +40,31 @@ const topkRow = op({
 })
 
 export const sortOps = {
-  sort: (x: Tensor, dim = -1, { descending = false }: { descending?: boolean } = {}): ValuesAndIndices => {
+  sort: (
+    x: Tensor,
+    dim = -1,
+    { descending = false }: { descending?: boolean } = {},
+  ): ValuesAndIndices => {
     const d = normalizeDim('sort', dim, x.ndim)
-    if (x.ndim === 0) throw new ShapeError('sort', 'a single number has no order; needs at least one dimension.')
+    if (x.ndim === 0)
+      throw new ShapeError('sort', 'a single number has no order; needs at least one dimension.')
     const { values, indices } = sortRow({ x: x.movedim(d, -1) }, { descending })
     return { values: values.movedim(-1, d), indices: indices.movedim(-1, d) }
   },
-  topk: (x: Tensor, k: number, dim = -1, { largest = true }: { largest?: boolean } = {}): ValuesAndIndices => {
+  topk: (
+    x: Tensor,
+    k: number,
+    dim = -1,
+    { largest = true }: { largest?: boolean } = {},
+  ): ValuesAndIndices => {
     const d = normalizeDim('topk', dim, x.ndim)
     const size = x.shape[d] ?? 0
     if (!Number.isInteger(k) || k < 0 || k > size) {
-      throw new ShapeError('topk', `k must be an integer from 0 to ${size}, the size of dim ${d} of ${x.describe()}, got ${k}.`, [x.shape])
+      throw new ShapeError(
+        'topk',
+        `k must be an integer from 0 to ${size}, the size of dim ${d} of ${x.describe()}, got ${k}.`,
+        [x.shape],
+      )
     }
     const { values, indices } = topkRow({ x: x.movedim(d, -1) }, { k, largest })
     return { values: values.movedim(-1, d), indices: indices.movedim(-1, d) }

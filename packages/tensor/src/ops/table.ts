@@ -4,7 +4,7 @@ import { Node, edgeOf, tracks, type InputMeta, type Saved } from '../autograd/ta
 import { anomaly } from '../autograd/anomaly.js'
 import { AutogradError } from '../errors.js'
 import { issue, type CommandName, type Meta } from '../native/encode.js'
-import { Tensor } from '../tensor.js'
+import type { Tensor } from '../tensor.js'
 import type { Shape } from '../shape.js'
 
 type Optional<K extends string> = K extends `${infer N}?` ? N : never
@@ -12,12 +12,15 @@ type Required<K extends string> = K extends `${string}?` ? never : K
 type Plain<K extends string> = Required<K> | Optional<K>
 
 /** Operands by name; `'bias?'` in a row may be absent. */
-export type Operands<I extends readonly string[]> = { readonly [K in Required<I[number]>]: Tensor } & {
+export type Operands<I extends readonly string[]> = {
+  readonly [K in Required<I[number]>]: Tensor
+} & {
   readonly [K in Optional<I[number]>]?: Tensor | undefined
 }
 type Outputs<O extends readonly string[]> = { readonly [K in O[number]]: Tensor }
 type SavedOperands<I extends readonly string[], O extends readonly string[], S> = {
-  readonly [K in keyof (Operands<I> & Outputs<O>) as K extends S ? K : never]: (Operands<I> & Outputs<O>)[K]
+  readonly [K in keyof (Operands<I> & Outputs<O>) as K extends S ? K : never]: (Operands<I> &
+    Outputs<O>)[K]
 }
 
 export interface GradInfo<I extends readonly string[], A> {
@@ -139,14 +142,25 @@ export function op<
 // Floating results of ops without a rule (backward kernels): backward through them must fail, not stop silently.
 const untracked = {
   add(t: Tensor): void {
-    record(t.describe(), t, [t], () => {
-      throw new AutogradError('backward', 'reached an op that has no gradient of its own (a second derivative).')
-    }, [])
+    record(
+      t.describe(),
+      t,
+      [t],
+      () => {
+        throw new AutogradError(
+          'backward',
+          'reached an op that has no gradient of its own (a second derivative).',
+        )
+      },
+      [],
+    )
   },
 }
 
 function isDifferentiable(meta: Meta): boolean {
-  return meta.dtype !== 'bool' && meta.dtype !== 'i32' && meta.dtype !== 'i64' && meta.dtype !== 'u8'
+  return (
+    meta.dtype !== 'bool' && meta.dtype !== 'i32' && meta.dtype !== 'i64' && meta.dtype !== 'u8'
+  )
 }
 
 /** Puts a node on the tape and hangs `result` on it. */
