@@ -61,9 +61,9 @@ function paint(
   const mirror = augment && random.next() < 0.5 ? -1 : 1
   const cx = x0 + cell / 2 + random.between(-1.5, 1.5)
   const cy = y0 + cell / 2 + random.between(-1.5, 1.5)
-  const gain = [0, 1, 2].map(() => (augment ? random.between(0.7, 1.3) : 1))
-  const grey = augment && random.next() < 0.15
-  const turn = augment && random.next() < 0.25 ? 1 + random.int(2) : 0 // other hues
+  const gain = [0, 1, 2].map(() => (augment ? random.between(0.8, 1.2) : 1))
+  const grey = augment && random.next() < 0.08
+  const turn = augment && random.next() < 0.08 ? 1 + random.int(2) : 0 // other hues
   const step = side / scale
   const [cos, sin] = [Math.cos(angle) * step, Math.sin(angle) * step]
   for (let y = y0; y < y0 + cell; y++) {
