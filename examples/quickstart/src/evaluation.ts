@@ -7,6 +7,7 @@ import {
   askQuestion,
   phrasings,
   questionTypes,
+  type Phrasing,
   type Question,
   type QuestionType,
 } from './data/questions.js'
@@ -32,12 +33,13 @@ export interface Score {
   readonly answered: readonly Answered[]
 }
 
-/** One question of each type about each scene, in the phrasing that training never used. */
+/** One question of each type about each scene, in the phrasings of training or in the one that it never used. */
 export function askAbout(
   m: Materials,
   artists: readonly Artist[],
   scenes: number,
   seed: number,
+  phrasing: Phrasing = 'seen',
 ): Asked[] {
   const out: Asked[] = []
   for (let i = 0; i < scenes; i++) {
@@ -45,7 +47,7 @@ export function askAbout(
     const scene = composeScene(random)
     const picture = draw(m, scene, random, artists)
     for (const type of questionTypes) {
-      const question = askQuestion(scene, type, random, 'held out')
+      const question = askQuestion(scene, type, random, phrasing)
       if (question) out.push({ question, picture })
     }
   }

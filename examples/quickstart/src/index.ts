@@ -239,6 +239,11 @@ async function main(): Promise<void> {
   const blank = await score(model, m, asked, 'blank')
   const wrong = await score(model, m, asked, 'wrong')
   const seenScore = await score(model, m, askAbout(m, seen, recipe.evaluation.scenes, seed + 1))
+  const rephrased = await score(
+    model,
+    m,
+    askAbout(m, [heldOut], recipe.evaluation.scenes, seed, 'held out'),
+  )
   const newConcepts = await score(
     model,
     m,
@@ -256,6 +261,7 @@ async function main(): Promise<void> {
     blankImageAccuracy: blank.accuracy,
     wrongImageAccuracy: wrong.accuracy,
     seenArtistAccuracy: seenScore.accuracy,
+    heldOutPhrasingAccuracy: rephrased.accuracy,
     heldOutConceptKindAccuracy: newConcepts.accuracy,
     byType: Object.fromEntries(
       questionTypes.map((t) => [
@@ -316,6 +322,7 @@ type Summary = {
   readonly byType: Readonly<Record<string, Readonly<Record<string, number | undefined>>>>
   readonly seconds: Readonly<Record<string, number>>
   readonly heldOutConceptKindAccuracy: number
+  readonly heldOutPhrasingAccuracy: number
 }
 
 function printSummary(s: Summary, held: Score, out: string): void {
@@ -340,6 +347,7 @@ function printSummary(s: Summary, held: Score, out: string): void {
   console.log(
     `\nkind of things never drawn in training: ${percent(s.heldOutConceptKindAccuracy)} (chance 20 %)`,
   )
+  console.log(`asked in a phrasing that training never used: ${percent(s.heldOutPhrasingAccuracy)}`)
   console.log('\nsome answers about pictures by the unseen artist:')
   for (const a of held.answered.filter((_, i) => i % 37 === 0).slice(0, 8)) {
     console.log(

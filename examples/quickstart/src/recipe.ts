@@ -61,8 +61,8 @@ export const recipe: Recipe = {
   extended: { context: 512, ropeTheta: 120 },
   language: { steps: 1100, batch: 16, lr: 3e-3 },
   extension: { steps: 40, batch: 4, lr: 1e-3 },
-  alignment: { steps: 950, batch: 32, vision: 3e-3, projector: 3e-3 },
-  instruction: { steps: 280, batch: 24, textShare: 0.15, lr: 2e-3, vision: 2e-3 },
+  alignment: { steps: 1000, batch: 32, vision: 3e-3, projector: 3e-3 },
+  instruction: { steps: 500, batch: 24, textShare: 0.15, lr: 2e-3, vision: 2e-3 },
   preference: { steps: 16, pairs: 128, batch: 8, lr: 1e-5, beta: 0.1 },
   evaluation: { scenes: 150 },
 }

@@ -183,7 +183,7 @@ export async function writeReport(
 <h1>Pictures by an artist never seen</h1>
 <p><span class="big">${percent(s['heldOutAccuracy'])}</span> of questions about scenes drawn by <b>${escape(s.heldOutArtist)}</b> answered right; ${percent(s['blankImageAccuracy'])} when the image is blanked, ${percent(s['wrongImageAccuracy'])} with another question's image.</p>
 <h2>Scores</h2><table><tr><th></th>${columns.map(([, t]) => `<th>${t}</th>`).join('')}</tr>${rows.join('')}<tr><th>all</th>${all.map((v) => `<th>${percent(v)}</th>`).join('')}</tr></table>
-<p>Kind of things never drawn in training: ${percent(s['heldOutConceptKindAccuracy'])} (chance 20 %).</p>
+<p>Kind of things never drawn in training: ${percent(s['heldOutConceptKindAccuracy'])} (chance 20 %). Asked in a phrasing never used in training: ${percent(s['heldOutPhrasingAccuracy'])}.</p>
 <h2>Training</h2><div class="curves">${results.map(lossCurve).join('')}</div>
 <h2>Pictures, questions, answers</h2><div class="cards">${cards.join('')}</div>
 <h2>Alignment probe</h2><p>What the projector makes of one thing alone, by every artist (t-SNE). Ringed and named: the unseen artist. The nearest neighbour shows the same thing for ${percent(purity)} of the drawings.</p>${svg}
