@@ -26,7 +26,7 @@ for (const file of candidates) {
 if (!addon) {
   throw new Error(
     `@shakti/kernels: no native addon for ${tag} could be loaded.\n${problems.join('\n')}\n` +
-      `Build it: in this repository 'npm run build'; in an installed package 'npm rebuild @shakti/kernels' or ` +
+      `Build it: in this repository 'npm run build'; in a project that installed the package ` +
       `'node node_modules/@shakti/kernels/scripts/build.mjs' (needs g++, make and python3).`,
   )
 }

@@ -6,9 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { clangFormatPath } from 'clang-format-node'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const files = readdirSync(join(root, 'src'), { recursive: true })
+// Not .inc: gen.mjs reads their OP lines one by one, and a formatter would break them.
+const files = ['src', join('test', 'cc')]
+  .flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((f) => join(folder, f)),
+  )
   .filter((f) => /\.(cc|h)$/.test(f) && !f.endsWith('.gen.h'))
-  .map((f) => join('src', f))
   .sort()
 
 const mode = process.argv.includes('--fix') ? ['-i'] : ['--dry-run', '-Werror']

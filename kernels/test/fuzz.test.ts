@@ -238,7 +238,7 @@ const calls: Record<string, () => Call> = {
     return {
       in: [s([...batch, m, k], d), s([...batch, k, n], d), maybe(t([n], d))],
       out: [t([...batch, m, n], d)],
-      attrs: [0],
+      attrs: [0, int(2)],
     }
   },
   copy: () => {

@@ -1,12 +1,11 @@
 // Scenes as samples: drawn, normalised, with captions or questions.
 import { normalizePixels, visualTokens, type EncodedImage } from '@shakti/vlm'
-import type { Sample } from '@shakti/trainer'
 import { type Artist, type Drawings } from './data/artists.js'
 import { caption, describeRequest } from './data/questions.js'
 import { questionsAbout } from './data/corpus.js'
 import { Random } from './data/random.js'
 import { composeScene, drawScene, size, type Scene } from './data/scenes.js'
-import type { ChatEncoder } from './tokens.js'
+import type { ChatEncoder, ChatSample } from './tokens.js'
 
 export interface Picture {
   readonly scene: Scene
@@ -47,7 +46,7 @@ export function makePicture(
 }
 
 /** The picture and a caption that names every cell. */
-export function captionSample(picture: Picture, chat: ChatEncoder): Sample<EncodedImage> {
+export function captionSample(picture: Picture, chat: ChatEncoder): ChatSample {
   return chat.dialogue([{ user: describeRequest, assistant: caption(picture.scene) }], {
     image: picture,
   })
@@ -59,7 +58,7 @@ export function questionSample(
   chat: ChatEncoder,
   n: number,
   random: Random,
-): Sample<EncodedImage> {
+): ChatSample {
   const turns = questionsAbout(picture.scene, n, random).map((q) => ({
     user: q.text,
     assistant: q.answer,

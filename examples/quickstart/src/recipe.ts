@@ -8,8 +8,22 @@ export interface Recipe {
   readonly decoder: Omit<ShaktiVlmConfigInput['decoder'], 'vocab'>
   /** Context and rotary base after the extension phase of stage 1. */
   readonly extended: { readonly context: number; readonly ropeTheta: number }
-  readonly language: { readonly steps: number; readonly batch: number; readonly lr: number }
+  /** The first `lessons` steps ask what stands where and whether something is there, and nothing else. */
+  readonly language: {
+    readonly steps: number
+    readonly lessons: number
+    readonly batch: number
+    readonly lr: number
+  }
   readonly extension: { readonly steps: number; readonly batch: number; readonly lr: number }
+  /** First half of stage 2: the visual tokens of a quarter against the words for it. */
+  readonly naming: {
+    readonly steps: number
+    readonly batch: number
+    readonly lr: number
+    /** Weight of the squared distance to the words' embeddings beside the cross-entropy. */
+    readonly pull: number
+  }
   readonly alignment: {
     readonly steps: number
     readonly batch: number
@@ -38,7 +52,7 @@ export const recipe: Recipe = {
   seed: 1,
   vocabulary: 640,
   vision: {
-    layers: 6,
+    layers: 4,
     preNormLayers: 2,
     width: 64,
     heads: 4,
@@ -50,19 +64,20 @@ export const recipe: Recipe = {
   },
   decoder: {
     layers: 3,
-    width: 96,
-    heads: 3,
-    kvHeads: [3, 3, 1],
-    ffn: 192,
+    width: 128,
+    heads: 4,
+    kvHeads: [4, 4, 2],
+    ffn: 256,
     tied: true,
     ropeTheta: 100,
     context: 192,
   },
   extended: { context: 512, ropeTheta: 120 },
-  language: { steps: 1100, batch: 16, lr: 3e-3 },
-  extension: { steps: 40, batch: 4, lr: 1e-3 },
-  alignment: { steps: 1000, batch: 32, vision: 3e-3, projector: 3e-3 },
-  instruction: { steps: 500, batch: 24, textShare: 0.15, lr: 2e-3, vision: 2e-3 },
+  language: { steps: 1400, lessons: 600, batch: 16, lr: 1e-3 },
+  extension: { steps: 40, batch: 4, lr: 5e-4 },
+  naming: { steps: 1300, batch: 32, lr: 3e-3, pull: 0.05 },
+  alignment: { steps: 250, batch: 32, vision: 2e-3, projector: 2e-3 },
+  instruction: { steps: 600, batch: 24, textShare: 0.12, lr: 1e-3, vision: 1e-3 },
   preference: { steps: 16, pairs: 128, batch: 8, lr: 1e-5, beta: 0.1 },
   evaluation: { scenes: 150 },
 }

@@ -1,4 +1,5 @@
 // The paper's three stages as data. Each is a plain object that `run` of @shakti/trainer carries out.
+import { crossEntropy, tensor } from '@shakti/tensor'
 import {
   causal,
   collate,
@@ -9,21 +10,31 @@ import {
   generated,
   batches,
   type DataSource,
+  type Loss,
   type Preference,
   type PreferenceBatch,
-  type Sample,
   type Stage,
   type TokenBatch,
 } from '@shakti/trainer'
 import type { EncodedImage, ShaktiVlm } from '@shakti/vlm'
 import type { Artist, Drawings } from './data/artists.js'
-import { definitions, textDialogue } from './data/corpus.js'
+import {
+  definitions,
+  firstDialogue,
+  quarterInWords,
+  textDialogue,
+  type Dialogue,
+} from './data/corpus.js'
+import { concepts } from './data/concepts.js'
 import { Random } from './data/random.js'
 import { captionSample, makePicture, questionSample } from './pictures.js'
 import type { Recipe } from './recipe.js'
-import type { ChatEncoder } from './tokens.js'
+import { none, type ChatEncoder, type ChatSample } from './tokens.js'
 
-export type Batch = TokenBatch<EncodedImage>
+export interface Batch extends TokenBatch<EncodedImage> {
+  /** Further words of each position, where a picture is given in words; see ChatSample. */
+  readonly also?: readonly Int32Array[]
+}
 type PairBatch = PreferenceBatch<EncodedImage>
 
 export interface Materials {
@@ -36,24 +47,81 @@ export interface Materials {
 
 /** Hidden states of all positions, logits where there is something to learn. */
 export const heads = {
-  hidden: (model: ShaktiVlm, batch: Batch) => model.forward(batch),
+  hidden: (model: ShaktiVlm, batch: Batch) => {
+    if (!batch.also) return model.forward(batch)
+    const shape = [batch.rows, batch.length]
+    const x = batch.also.reduce((sum, ids) => {
+      const there = tensor(
+        Float32Array.from(ids, (id) => (id === none ? 0 : 1)),
+        { shape: [...shape, 1] },
+      )
+      const words = tensor(
+        ids.map((id) => Math.max(id, 0)),
+        { shape },
+      )
+      return sum.add(model.decoder.embed(words).mul(there))
+    }, model.embed(batch))
+    return model.decoder.forward(x)
+  },
   head: (model: ShaktiVlm, hidden: Parameters<ShaktiVlm['logits']>[0]) => model.logits(hidden),
 }
 
 const language = causal<ShaktiVlm, Batch>(heads)
 
+/** Pictures, and for each quarter the words for it: what stands there, where it is, and the paper. */
+interface NamedBatch {
+  readonly images: readonly EncodedImage[]
+  /** Three times four words a picture. */
+  readonly words: readonly Int32Array[]
+}
+
+/**
+ * The mean of a quarter's visual tokens against the decoder's frozen embeddings: they must amount to the words that stage 1
+ * had in their place. Captions alone teach this many times slower, for their loss reaches the encoder through attention that
+ * finds nothing yet.
+ */
+const naming = (pull: number): Loss<ShaktiVlm, NamedBatch> => ({
+  name: 'naming',
+  count: (batch) => batch.images.length * 4,
+  terms(model, { images, words }) {
+    const { width } = model.config.decoder
+    const tokens = model.encodeImages(images)
+    const half = Math.sqrt(tokens.shape[0]! / images.length) / 2
+    const quarters = tokens
+      .reshape([images.length, 2, half, 2, half, width])
+      .mean([2, 4])
+      .reshape([-1, width])
+    const { model: decoder } = model.decoder
+    const logits = model.logits(decoder.norm.forward(quarters))
+    const targets = words.map((ids) => tensor(ids))
+    const named = targets
+      .map((ids) => crossEntropy(logits, ids, { reduction: 'sum' }))
+      .reduce((a, b) => a.add(b))
+    const sum = targets.map((ids) => model.decoder.embed(ids)).reduce((a, b) => a.add(b))
+    return { sum: named.add(quarters.sub(sum).square().sum().mul(pull)) }
+  },
+})
+
 /** Lengths in steps of 8, so that few different shapes occur. */
-const together = (chat: ChatEncoder, samples: readonly Sample<EncodedImage>[]): Batch =>
-  collate(samples, { padId: chat.pad, multipleOf: 8 })
+function together(chat: ChatEncoder, samples: readonly ChatSample[]): Batch {
+  const batch = collate(samples, { padId: chat.pad, multipleOf: 8 })
+  if (!samples.some((s) => s.also)) return batch
+  const also = [0, 1].map((k) => {
+    const ids = new Int32Array(batch.ids.length).fill(none)
+    samples.forEach((s, row) => ids.set(s.also?.[k] ?? [], row * batch.length))
+    return ids
+  })
+  return { ...batch, also }
+}
 
 /** Text: dialogues about scenes in words, and one definition in sixteen. */
 function textSamples(
   { chat, recipe }: Materials,
-  definitionSamples: readonly Sample<EncodedImage>[],
+  definitionSamples: readonly ChatSample[],
   stream: number,
   step: number,
   n: number,
-): Sample<EncodedImage>[] {
+): ChatSample[] {
   return Array.from({ length: n }, (_, i) => {
     const k = step * n + i
     if (k % 16 === 0) return definitionSamples[(k / 16) % definitionSamples.length]!
@@ -91,6 +159,12 @@ export function textSources(m: Materials): {
   }
 }
 
+/** Five things for the first half of the lessons, all of them at four fifths. */
+function thingsOfLesson({ recipe: { language } }: Materials, step: number): number {
+  const grown = (step / language.lessons - 1 / 2) / (4 / 5 - 1 / 2)
+  return 5 + Math.round(Math.min(Math.max(grown, 0), 1) * (concepts.length - 5))
+}
+
 /** Patch sizes in turn: mostly the larger one, the smaller (with more than twice the tokens) often enough to be learned. */
 export function patchOfStep({ recipe }: Materials, step: number): number {
   const sizes = recipe.vision.patchSizes
@@ -109,6 +183,7 @@ function pictures(m: Materials, step: number, n: number, from: number) {
 export interface Stages {
   readonly language: Stage<ShaktiVlm, Batch>
   readonly extension: Stage<ShaktiVlm, Batch>
+  readonly naming: Stage<ShaktiVlm, NamedBatch>
   readonly alignment: Stage<ShaktiVlm, Batch>
   readonly instruction: Stage<ShaktiVlm, Batch>
   preference(pairs: readonly Preference<EncodedImage>[]): Stage<ShaktiVlm, PairBatch>
@@ -126,17 +201,30 @@ export function buildStages(
   const textLoss = async (of: ShaktiVlm): Promise<number> =>
     (await evaluate(of, { loss: language, data: text.heldOut, steps: 8 })).loss
 
+  const lessons = (step: number, n: number): Batch =>
+    together(
+      chat,
+      Array.from({ length: n }, (_, i) => {
+        const d: Dialogue = firstDialogue(r.seed, step * n + i, thingsOfLesson(m, step))
+        return chat.dialogue(d.turns, d)
+      }),
+    )
+
   // Long documents for the extension: many dialogues in one sequence, up to the new context.
   const long = generated<Batch>((step) => {
     const documents = Array.from({ length: r.extension.batch }, (_, i) => {
       const ids: number[] = []
       const mask: number[] = []
+      const also: [number[], number[]] = [[], []]
       for (let k = 0; ; k++) {
         const d = textDialogue(r.seed + 50, (step * r.extension.batch + i) * 40 + k)
         const next = chat.dialogue(d.turns, d)
-        if (ids.length + next.ids.length > r.extended.context) return { ids, mask }
+        if (ids.length + next.ids.length > r.extended.context) return { ids, mask, also }
         ids.push(...Array.from(next.ids))
         mask.push(...Array.from(next.mask ?? []))
+        also.forEach((more, j) =>
+          more.push(...(next.also?.[j] ?? new Array<number>(next.ids.length).fill(none))),
+        )
       }
     })
     return together(chat, documents)
@@ -152,7 +240,11 @@ export function buildStages(
       schedule: cosine({ warmup: 0.03 }),
       steps: r.language.steps,
       loss: language,
-      data: text.train(0, r.language.batch),
+      data: generated((step) =>
+        step < r.language.lessons
+          ? lessons(step, r.language.batch)
+          : (text.train(0, r.language.batch).batch(step) as Promise<Batch[]>),
+      ),
       check: { kind: 'language', ...facts },
     },
     extension: {
@@ -164,6 +256,25 @@ export function buildStages(
       steps: r.extension.steps,
       loss: language,
       data: long,
+    },
+    naming: {
+      name: 'naming',
+      train: ['vision.*', 'projector.*'],
+      freeze: ['decoder.*'],
+      lr: r.naming.lr,
+      weightDecay: 0.05,
+      schedule: cosine({ warmup: 0.05, final: 0.02 }),
+      steps: r.naming.steps,
+      loss: naming(r.naming.pull),
+      data: generated((step) => {
+        const seen = pictures(m, step, r.naming.batch, 2_000_000)
+        const bags = seen.flatMap((p) => [0, 1, 2, 3].map((i) => quarterInWords(p.scene, i)))
+        return {
+          images: seen.map((p) => p.image),
+          words: [0, 1, 2].map((k) => Int32Array.from(bags, (bag) => chat.word(bag[k]!))),
+        }
+      }),
+      check: { kind: 'alignment' },
     },
     alignment: {
       name: 'alignment',

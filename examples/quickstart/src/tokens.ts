@@ -3,11 +3,19 @@
 import type { Tokenizer } from '@shakti/tokenizer'
 import type { Sample } from '@shakti/trainer'
 import type { EncodedImage } from '@shakti/vlm'
+import type { WordBag } from './data/corpus.js'
 
 export interface Turn {
   readonly user: string
   readonly assistant: string
 }
+
+/** A dialogue as tokens. */
+export interface ChatSample extends Sample<EncodedImage> {
+  /** Where a picture is given in words: the second and third word of each position, `none` where there is none. */
+  readonly also?: readonly (readonly number[])[]
+}
+export const none = -1
 
 export class ChatEncoder {
   readonly #pieces = new Map<string, number[]>()
@@ -56,6 +64,17 @@ export class ChatEncoder {
     return ids
   }
 
+  /** The one token of a word as it stands within a sentence. */
+  word(word: string): number {
+    const ids = this.#text(` ${word}`)
+    if (ids.length !== 1) {
+      throw new Error(
+        `ChatEncoder: '${word}' is ${ids.length} tokens, not one. Train the tokenizer with a larger vocabulary.`,
+      )
+    }
+    return ids[0]!
+  }
+
   /** The question alone, ready for an answer. */
   prompt(
     user: string,
@@ -73,11 +92,11 @@ export class ChatEncoder {
     turns: readonly Turn[],
     options: {
       context?: string
-      grid?: readonly string[]
+      grid?: readonly WordBag[]
       image?: { image: EncodedImage; tokens: number }
     } = {},
-  ): Sample<EncodedImage> {
-    const { ids, mask, span } = this.#encode(
+  ): ChatSample {
+    const { ids, mask, span, also } = this.#encode(
       turns,
       options.context,
       options.image ?? options.grid,
@@ -86,33 +105,37 @@ export class ChatEncoder {
     return {
       ids,
       mask,
+      ...(options.grid ? { also } : {}),
       ...(options.image ? { spans: [span!], images: [options.image.image] } : {}),
     }
   }
 
   /** Plain text, every token to be learned. */
-  plain(text: string): Sample<EncodedImage> {
+  plain(text: string): ChatSample {
     return { ids: [this.#id.bos, ...this.tokenizer.encode(text)] }
   }
 
   #encode(
     turns: readonly Turn[],
     context: string | undefined,
-    image: { tokens: number } | readonly string[] | undefined,
+    image: { tokens: number } | readonly WordBag[] | undefined,
     open: boolean,
   ): {
     ids: number[]
     mask: number[]
     span: { start: number; end: number } | undefined
+    also: number[][]
   } {
     const id = this.#id
     const ids = [id.bos]
     const mask = [0]
+    const also: [number[], number[]] = [[none], [none]]
     let span: { start: number; end: number } | undefined
     const push = (tokens: readonly number[], learn: number): void => {
       for (const t of tokens) {
         ids.push(t)
         mask.push(learn)
+        for (const more of also) more.push(none)
       }
     }
     turns.forEach((turn, i) => {
@@ -121,7 +144,11 @@ export class ChatEncoder {
         push([id.imageStart], 0)
         const start = ids.length
         if ('tokens' in image) push(new Array<number>(image.tokens).fill(id.image), 0)
-        else for (const word of image) push(this.#text(` ${word}`), 0)
+        else
+          for (const bag of image) {
+            push([this.word(bag[0])], 0)
+            also.forEach((more, k) => (more[more.length - 1] = this.word(bag[k + 1]!)))
+          }
         span = { start, end: ids.length }
         push([id.imageEnd], 0)
       }
@@ -131,6 +158,6 @@ export class ChatEncoder {
       push(this.#text(turn.assistant), 1)
       push([id.end], 1)
     })
-    return { ids, mask, span }
+    return { ids, mask, span, also }
   }
 }

@@ -66,6 +66,8 @@ bool isa_available(Isa isa) {
   }
 }
 
+bool has_avx512_bf16() { return features().avx512_bf16; }
+
 const char* isa_name(Isa isa) { return kIsaNames[static_cast<int>(isa)]; }
 
 bool choose_isa(Isa* isa) {

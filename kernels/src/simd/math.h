@@ -24,15 +24,18 @@ SHAKTI_INLINE vf scale_by_power(vf y, vi n) {
 
 SHAKTI_INLINE vf vexp(vf x) {
   constexpr float c[] = {5.000000013e-01f, 1.666657700e-01f, 4.166646498e-02f, 8.363175566e-03f, 1.393364353e-03f};
-  const vf clamped = vmin(vmax(x, splat(-104.0f)), splat(88.8f));
+  // In this order of operands NaN passes; 88.8 is beyond the last finite result, so infinity comes out by itself.
+  const vf clamped = vmax(splat(-104.0f), vmin(splat(88.8f), x));
   const vf n = vround_small(clamped * 1.44269504088896341f);
   // ln 2 in two parts, the first exact when multiplied by n.
   vf r = vfma(n, splat(-0.693359375f), clamped);
   r = vfma(n, splat(2.12194440e-4f), r);
   const vf y = vfma(polynomial(r, c), r * r, r) + 1.0f;
-  vf out = scale_by_power(y, __builtin_convertvector(n, vi));
-  out = select(x > splat(88.72284f), splat(__builtin_inff()), out);
-  return select(x != x, x, out);
+#if defined(__AVX512F__)
+  return (vf)_mm512_scalef_ps((__m512)y, (__m512)n);
+#else
+  return scale_by_power(y, __builtin_convertvector(n, vi));
+#endif
 }
 
 SHAKTI_INLINE vf vlog(vf x) {

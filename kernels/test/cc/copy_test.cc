@@ -7,7 +7,8 @@ EACH(DECLARE_OP)
 
 namespace {
 
-const DType kAll[] = {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::i64, DType::u8, DType::boolean};
+const DType kAll[] = {DType::f32, DType::bf16, DType::f16, DType::f64,
+                      DType::i32, DType::i64,  DType::u8,  DType::boolean};
 
 Shape some_shape() {
   switch (pick(0, 5)) {
@@ -27,7 +28,12 @@ double converted(double v, DType t) {
   }
   if (t == DType::boolean) return v != 0;
   if (std::isnan(v)) return 0;
-  const double low = t == DType::u8 ? 0 : t == DType::i32 ? -2147483648.0 : -0x1p63, high = t == DType::u8 ? 255 : t == DType::i32 ? 2147483647.0 : 0x1p63;
+  const double low = t == DType::u8    ? 0
+                     : t == DType::i32 ? -2147483648.0
+                                       : -0x1p63,
+               high = t == DType::u8    ? 255
+                      : t == DType::i32 ? 2147483647.0
+                                        : 0x1p63;
   return std::trunc(std::fmin(std::fmax(v, low), high));
 }
 
@@ -37,14 +43,15 @@ void copies() {
       for (int round = 0; round < 12; ++round) {
         const Shape s = some_shape();
         const Tensor x = filled(s, from, round % 4, from == DType::u8 ? 0 : -300, 255), y = tensor(s, to, round / 4);
-        if (x.numel() > 3 && dtype_is_float(from) && round % 4 != 3) x.set(0, INFINITY), x.set(1, -INFINITY), x.set(2, NAN);
+        if (x.numel() > 3 && dtype_is_float(from) && round % 4 != 3)
+          x.set(0, INFINITY), x.set(1, -INFINITY), x.set(2, NAN);
         if (!OP_OF(copy)({x}, {y})) return;
         for (int64_t i = 0; i < y.numel(); ++i) {
           const double want = converted(x[i], to);
           // f64 to 16 bits goes through f32, as in PyTorch: rounded twice.
           const double rtol = from == DType::f64 && dtype_size(to) == 2 ? eps(to) : 0;
-          EXPECT(close(y[i], want, rtol, 0), "copy %s to %s: place %lld is %.9g, should be %.9g", dtype_name(from), dtype_name(to),
-                 static_cast<long long>(i), y[i], want);
+          EXPECT(close(y[i], want, rtol, 0), "copy %s to %s: place %lld is %.9g, should be %.9g", dtype_name(from),
+                 dtype_name(to), static_cast<long long>(i), y[i], want);
         }
       }
     }
@@ -58,12 +65,14 @@ void copies() {
   OP_OF(copy)({x}, {part});
   for (int64_t i = 0; i < 180; ++i) {
     const bool inside = i / 20 >= 2 && i / 20 < 7 && i % 20 >= 6 && i % 20 < 13;
-    EXPECT(inside ? whole[i] <= 2 : whole[i] >= 3, "copy into a view: place %lld is %g", static_cast<long long>(i), whole[i]);
+    EXPECT(inside ? whole[i] <= 2 : whole[i] >= 3, "copy into a view: place %lld is %g", static_cast<long long>(i),
+           whole[i]);
   }
   const Tensor big = tensor({3}, DType::i64), same = tensor({3}, DType::i64, 2);
   for (int i = 0; i < 3; ++i) big.o.ptr<int64_t>()[i] = (int64_t{1} << 62) + i;
   OP_OF(copy)({big}, {same});
-  for (int i = 0; i < 3; ++i) EXPECT(same.o.ptr<int64_t>()[same.at(i)] == (int64_t{1} << 62) + i, "copy of i64 loses digits");
+  for (int i = 0; i < 3; ++i)
+    EXPECT(same.o.ptr<int64_t>()[same.at(i)] == (int64_t{1} << 62) + i, "copy of i64 loses digits");
   EXPECT(!OP_OF(copy).refused({tensor({3}, DType::f32)}, {tensor({4}, DType::f32)}, {}), "copy to another shape");
   EXPECT(!OP_OF(copy).refused({tensor({3}, DType::f32)}, {tensor({3, 1}, DType::f32)}, {}), "copy to another rank");
 }
@@ -75,7 +84,8 @@ void placements() {
       Shape s = some_shape();
       const Tensor y = tensor(s, t, round % 3);
       if (!OP_OF(fill)({}, {y}, {3})) return;
-      for (int64_t i = 0; i < y.numel(); ++i) EXPECT(y[i] == (t == DType::boolean ? 1 : 3), "fill of %s gives %g", dtype_name(t), y[i]);
+      for (int64_t i = 0; i < y.numel(); ++i)
+        EXPECT(y[i] == (t == DType::boolean ? 1 : 3), "fill of %s gives %g", dtype_name(t), y[i]);
       if (s.size() < 2) s = {pick(1, 40), pick(1, 40)};
       const Tensor x = filled(s, t, round % 4, low, 9), z = tensor(s, t);
       const int64_t diagonal = pick(-20, 20), cols = s.back(), rows = s[s.size() - 2];
@@ -84,7 +94,8 @@ void placements() {
         for (int64_t i = 0; i < z.numel(); ++i) {
           const int64_t r = i / cols % rows, c = i % cols;
           const double want = (lower ? c - r <= diagonal : c - r >= diagonal) ? x[i] : 0;
-          EXPECT(close(z[i], want, 0, 0), "%s of %s, diagonal %lld", lower ? "tril" : "triu", dtype_name(t), static_cast<long long>(diagonal));
+          EXPECT(close(z[i], want, 0, 0), "%s of %s, diagonal %lld", lower ? "tril" : "triu", dtype_name(t),
+                 static_cast<long long>(diagonal));
         }
       }
       // flip
@@ -107,7 +118,8 @@ void placements() {
       // pad
       Shape wide = s;
       std::vector<double> before{2, static_cast<double>(s.size())};
-      for (size_t d = 0; d < s.size(); ++d) before.push_back(static_cast<double>(pick(0, 3))), wide[d] += static_cast<int64_t>(before.back()) + pick(0, 3);
+      for (size_t d = 0; d < s.size(); ++d)
+        before.push_back(static_cast<double>(pick(0, 3))), wide[d] += static_cast<int64_t>(before.back()) + pick(0, 3);
       const Tensor w = tensor(wide, t);
       if (!OP_OF(pad)({x}, {w}, before)) return;
       for (int64_t i = 0; i < w.numel(); ++i) {
@@ -168,7 +180,8 @@ void refusals() {
   const Tensor y = f32({5}), i = tensor({5}, DType::i64);
   OP_OF(arange)({}, {y}, {1, -0.5});
   OP_OF(arange)({}, {i}, {0x1p52, 3});
-  for (int k = 0; k < 5; ++k) EXPECT(y[k] == 1 - 0.5 * k && i[k] == 0x1p52 + 3 * k, "arange place %d is %g and %g", k, y[k], i[k]);
+  for (int k = 0; k < 5; ++k)
+    EXPECT(y[k] == 1 - 0.5 * k && i[k] == 0x1p52 + 3 * k, "arange place %d is %g and %g", k, y[k], i[k]);
 }
 
 }  // namespace

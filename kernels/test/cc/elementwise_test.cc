@@ -1,12 +1,16 @@
-// Every elementwise op against a formula in f64, for every dtype it takes, in all layouts, and around the edges of a tile.
+// Every elementwise op against a formula in f64, for every dtype it takes, in all layouts, and around the edges of a
+// tile.
 #define HARNESS_MAIN
 #include "harness.h"
 
+// clang-format off
 #define EACH(F) \
-  F(neg) F(abs) F(sign) F(square) F(reciprocal) F(sqrt) F(rsqrt) F(exp) F(expm1) F(log) F(log1p) F(sin) F(cos) F(tanh) F(erf) \
-  F(sigmoid) F(relu) F(gelu) F(gelu_tanh) F(silu) F(floor) F(ceil) F(round) F(logical_not) F(isfinite) F(add) F(sub) F(mul) F(div) \
-  F(pow) F(maximum) F(minimum) F(eq) F(ne) F(lt) F(le) F(gt) F(ge) F(logical_and) F(logical_or) F(where) F(clamp) F(relu_backward) \
-  F(gelu_backward) F(gelu_tanh_backward) F(silu_backward) F(tanh_backward) F(sigmoid_backward)
+  F(neg) F(abs) F(sign) F(square) F(reciprocal) F(sqrt) F(rsqrt) F(exp) F(expm1) F(log) F(log1p) F(sin) F(cos) \
+  F(tanh) F(erf) F(sigmoid) F(relu) F(gelu) F(gelu_tanh) F(silu) F(floor) F(ceil) F(round) F(logical_not) \
+  F(isfinite) F(add) F(sub) F(mul) F(div) F(pow) F(maximum) F(minimum) F(eq) F(ne) F(lt) F(le) F(gt) F(ge) \
+  F(logical_and) F(logical_or) F(where) F(clamp) F(relu_backward) F(gelu_backward) F(gelu_tanh_backward) \
+  F(silu_backward) F(tanh_backward) F(sigmoid_backward)
+// clang-format on
 EACH(DECLARE_OP)
 
 namespace {
@@ -15,7 +19,8 @@ using Unary = double (*)(double);
 using Binary = double (*)(double, double);
 enum Takes { floats, numbers, all_to_bool };
 
-const DType kAll[] = {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::i64, DType::u8, DType::boolean};
+const DType kAll[] = {DType::f32, DType::bf16, DType::f16, DType::f64,
+                      DType::i32, DType::i64,  DType::u8,  DType::boolean};
 
 bool takes(Takes what, DType t) {
   if (what == floats) return dtype_is_float(t);
@@ -34,25 +39,31 @@ Shape some_shape() {
 
 void compare(const char* name, const Tensor& y, int64_t i, double want, double scale) {
   const DType t = y.o.dtype;
-  // A function of an input that was rounded to t already: only the result's rounding counts, and a few ulp of f32 within.
-  const double rtol = t == DType::f64 ? 1e-12 : eps(t) + 4e-7, atol = (t == DType::f64 ? 1e-13 : 4e-7) * scale + (t == DType::f16 ? 6e-8 : 0);
+  // A function of an input that was rounded to t already: only the result's rounding counts, and a few ulp of f32
+  // within.
+  const double rtol = t == DType::f64 ? 1e-12 : eps(t) + 4e-7,
+               atol = (t == DType::f64 ? 1e-13 : 4e-7) * scale + (t == DType::f16 ? 6e-8 : 0);
   if (t == DType::f16 && std::fabs(want) > 65000) return;
-  EXPECT(close(y[i], want, rtol, atol), "%s %s: place %lld is %.9g, should be %.9g", name, dtype_name(t), static_cast<long long>(i), y[i], want);
+  EXPECT(close(y[i], want, rtol, atol), "%s %s: place %lld is %.9g, should be %.9g", name, dtype_name(t),
+         static_cast<long long>(i), y[i], want);
 }
 
 void unary(const Called& op, Unary f, Takes what, double low, double high) {
   for (const DType t : kAll) {
     if (!takes(what, t)) {
-      if (what == floats) EXPECT(!op.refused({tensor({3}, t)}, {tensor({3}, t)}, {}), "%s accepts %s", op.name, dtype_name(t));
+      if (what == floats)
+        EXPECT(!op.refused({tensor({3}, t)}, {tensor({3}, t)}, {}), "%s accepts %s", op.name, dtype_name(t));
       continue;
     }
     for (int round = 0; round < 12; ++round) {
       const Shape s = some_shape();
-      const Tensor x = filled(s, t, round % 4, t == DType::u8 ? std::fmax(low, 0) : low, high), y = tensor(s, what == all_to_bool ? DType::boolean : t);
+      const Tensor x = filled(s, t, round % 4, t == DType::u8 ? std::fmax(low, 0) : low, high),
+                   y = tensor(s, what == all_to_bool ? DType::boolean : t);
       if (!op({x}, {y})) return;
       for (int64_t i = 0; i < y.numel(); ++i) {
         double want = f(x[i]);
-        if (t == DType::u8 && what == numbers) want = static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(want)));
+        if (t == DType::u8 && what == numbers)
+          want = static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(want)));
         compare(op.name, y, i, want, 1);
       }
     }
@@ -69,21 +80,26 @@ void binary(const Called& op, Binary f, Takes what, double low, double high, boo
       const double from = t == DType::u8 ? std::fmax(low, 0) : low;
       const Tensor x = filled(s, t, round % 4, from, high), z = filled(s, t, round / 4, from, high);
       const bool number = has_scalar && round % 3 == 2, reverse = number && round % 2;
-      const double scalar = dtype_is_float(t) ? static_cast<double>(static_cast<float>(real(from, high))) : static_cast<double>(pick(0, 3));
+      const double scalar = dtype_is_float(t) ? static_cast<double>(static_cast<float>(real(from, high)))
+                                              : static_cast<double>(pick(0, 3));
       const Tensor y = tensor(s, what == all_to_bool ? DType::boolean : t);
-      const std::vector<double> attrs = has_scalar ? std::vector<double>{scalar, reverse ? 1.0 : 0.0} : std::vector<double>{};
+      const std::vector<double> attrs =
+          has_scalar ? std::vector<double>{scalar, reverse ? 1.0 : 0.0} : std::vector<double>{};
       if (!op({x, number ? absent() : z}, {y}, attrs)) return;
       for (int64_t i = 0; i < y.numel(); ++i) {
         const double b = number ? scalar : z[i];
         double want = reverse ? f(b, x[i]) : f(x[i], b);
-        if (t == DType::u8 && what == numbers) want = static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(want)));
+        if (t == DType::u8 && what == numbers)
+          want = static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(want)));
         compare(op.name, y, i, want, std::fmax(std::fabs(x[i]), std::fabs(b)));
       }
     }
   }
   const std::vector<double> none = has_scalar ? std::vector<double>{0, 0} : std::vector<double>{};
-  EXPECT(!op.refused({tensor({3}, DType::f32), tensor({4}, DType::f32)}, {tensor({3}, DType::f32)}, none), "%s accepts unlike shapes", op.name);
-  EXPECT(!op.refused({tensor({3}, DType::f32), tensor({3}, DType::f64)}, {tensor({3}, DType::f32)}, none), "%s accepts unlike dtypes", op.name);
+  EXPECT(!op.refused({tensor({3}, DType::f32), tensor({4}, DType::f32)}, {tensor({3}, DType::f32)}, none),
+         "%s accepts unlike shapes", op.name);
+  EXPECT(!op.refused({tensor({3}, DType::f32), tensor({3}, DType::f64)}, {tensor({3}, DType::f32)}, none),
+         "%s accepts unlike dtypes", op.name);
 }
 
 double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }
@@ -102,17 +118,27 @@ void special() {
   const struct {
     Called op;
     Unary f;
-  } table[] = {{OP_OF(relu), [](double x) { return x > 0 || x != x ? x : 0; }}, {OP_OF(exp), [](double x) { return x > 89 ? INFINITY : std::exp(x); }},
-               {OP_OF(log), std::log}, {OP_OF(tanh), std::tanh}, {OP_OF(erf), std::erf}, {OP_OF(sigmoid), sigmoid},
-               {OP_OF(round), std::nearbyint}, {OP_OF(floor), std::floor}, {OP_OF(ceil), std::ceil}, {OP_OF(abs), std::fabs},
-               {OP_OF(sign), sign}, {OP_OF(sqrt), std::sqrt}, {OP_OF(silu), [](double x) { return x == -INFINITY ? NAN : x * sigmoid(x); }}};
+  } table[] = {{OP_OF(relu), [](double x) { return x > 0 || x != x ? x : 0; }},
+               {OP_OF(exp), [](double x) { return x > 89 ? INFINITY : std::exp(x); }},
+               {OP_OF(log), std::log},
+               {OP_OF(tanh), std::tanh},
+               {OP_OF(erf), std::erf},
+               {OP_OF(sigmoid), sigmoid},
+               {OP_OF(round), std::nearbyint},
+               {OP_OF(floor), std::floor},
+               {OP_OF(ceil), std::ceil},
+               {OP_OF(abs), std::fabs},
+               {OP_OF(sign), sign},
+               {OP_OF(sqrt), std::sqrt},
+               {OP_OF(silu), [](double x) { return x == -INFINITY ? NAN : x * sigmoid(x); }}};
   for (const auto& row : table) {
     const Tensor x = tensor({n}, DType::f32), y = tensor({n}, DType::f32);
     for (int i = 0; i < n; ++i) x.set(i, static_cast<double>(in[i]));
     if (!row.op({x}, {y})) return;
     for (int i = 0; i < n; ++i) {
       double want = row.f(static_cast<double>(in[i]));
-      EXPECT(close(y[i], want, 1e-6, 1e-44), "%s(%g) is %g, should be %g", row.op.name, static_cast<double>(in[i]), y[i], want);
+      EXPECT(close(y[i], want, 1e-6, 1e-44), "%s(%g) is %g, should be %g", row.op.name, static_cast<double>(in[i]),
+             y[i], want);
     }
   }
   // NaN wins on either side.
@@ -126,33 +152,41 @@ void special() {
   const Tensor p = tensor({2}, DType::i64), q = tensor({2}, DType::i64);
   p.o.ptr<int64_t>()[0] = INT64_MIN, p.o.ptr<int64_t>()[1] = INT64_MAX;
   for (const Called& op : {OP_OF(neg), OP_OF(abs), OP_OF(square)}) op({p}, {q});
-  for (const Called& op : {OP_OF(add), OP_OF(sub), OP_OF(mul), OP_OF(pow)}) op({p, p}, {q}, {0, 0}), op({p, absent()}, {q}, {1e300, 1}), op({p, absent()}, {q}, {NAN, 0});
+  for (const Called& op : {OP_OF(add), OP_OF(sub), OP_OF(mul), OP_OF(pow)})
+    op({p, p}, {q}, {0, 0}), op({p, absent()}, {q}, {1e300, 1}), op({p, absent()}, {q}, {NAN, 0});
   OP_OF(clamp)({p}, {q}, {-INFINITY, INFINITY});
-  EXPECT(q.o.ptr<int64_t>()[0] == INT64_MIN && q.o.ptr<int64_t>()[1] == INT64_MAX, "clamp to everything changes an i64");
+  EXPECT(q.o.ptr<int64_t>()[0] == INT64_MIN && q.o.ptr<int64_t>()[1] == INT64_MAX,
+         "clamp to everything changes an i64");
 }
 
 void others() {
   for (const DType t : kAll) {
     for (int round = 0; round < 16; ++round) {
       const Shape s = some_shape();
-      const Tensor c = filled(s, DType::boolean, round % 4, 0, 1), a = filled(s, t, round % 4, 0, 100), b = filled(s, t, round / 4, 0, 100), y = tensor(s, t);
+      const Tensor c = filled(s, DType::boolean, round % 4, 0, 1), a = filled(s, t, round % 4, 0, 100),
+                   b = filled(s, t, round / 4, 0, 100), y = tensor(s, t);
       const bool no_a = round % 3 == 1, no_b = round % 3 == 2;
       if (!OP_OF(where)({c, no_a ? absent() : a, no_b ? absent() : b}, {y}, {1, 0})) return;
-      for (int64_t i = 0; i < y.numel(); ++i) compare("where", y, i, c[i] != 0 ? (no_a ? 1 : a[i]) : (no_b ? 0 : b[i]), 0);
+      for (int64_t i = 0; i < y.numel(); ++i)
+        compare("where", y, i, c[i] != 0 ? (no_a ? 1 : a[i]) : (no_b ? 0 : b[i]), 0);
       if (t == DType::boolean) continue;
       if (!OP_OF(clamp)({a}, {y}, {10, 50})) return;
       for (int64_t i = 0; i < y.numel(); ++i) compare("clamp", y, i, std::fmin(std::fmax(a[i], 10), 50), 0);
     }
   }
-  EXPECT(!OP_OF(where).refused({tensor({3}, DType::f32), absent(), absent()}, {tensor({3}, DType::f32)}, {0, 0}), "where takes an f32 condition");
+  EXPECT(!OP_OF(where).refused({tensor({3}, DType::f32), absent(), absent()}, {tensor({3}, DType::f32)}, {0, 0}),
+         "where takes an f32 condition");
   EXPECT(!OP_OF(clamp).refused({tensor({3}, DType::f32)}, {tensor({3}, DType::f32)}, {1, 0}), "clamp takes min > max");
 }
 
 }  // namespace
 
-#define UNARY(name, what, low, high, expression) unary(OP_OF(name), [](double x) -> double { return expression; }, what, low, high);
-#define BINARY(name, what, low, high, expression) binary(OP_OF(name), [](double a, double b) -> double { return expression; }, what, low, high);
-#define GRADIENT(name, expression) binary(OP_OF(name), [](double g, double x) -> double { return g * (expression); }, floats, -4, 4, false);
+#define UNARY(name, what, low, high, expression) \
+  unary(OP_OF(name), [](double x) -> double { return expression; }, what, low, high);
+#define BINARY(name, what, low, high, expression) \
+  binary(OP_OF(name), [](double a, double b) -> double { return expression; }, what, low, high);
+#define GRADIENT(name, expression) \
+  binary(OP_OF(name), [](double g, double x) -> double { return g * (expression); }, floats, -4, 4, false);
 
 int main() {
   UNARY(neg, numbers, -100, 100, -x)

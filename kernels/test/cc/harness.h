@@ -1,5 +1,5 @@
-// Calls checks and kernels without the addon: operands in heap blocks of their exact size (so that AddressSanitizer sees a
-// step outside), random layouts, and a serial Context. One binary an instruction set.
+// Calls checks and kernels without the addon: operands in heap blocks of their exact size (so that AddressSanitizer
+// sees a step outside), random layouts, and a serial Context. One binary an instruction set.
 #pragma once
 #include <cmath>
 #include <cstdarg>
@@ -12,29 +12,30 @@
 
 #include "../../src/runtime/op.h"
 
-#define DECLARE_OP(name) \
-  namespace shakti { \
-  Status check_##name(const Args&); \
+#define DECLARE_OP(name)                                      \
+  namespace shakti {                                          \
+  Status check_##name(const Args&);                           \
   size_t workspace_##name(const Args&) __attribute__((weak)); \
-  } \
-  namespace SHAKTI_ISA_NS { \
-  void run_##name(const Args&, Context&); \
+  }                                                           \
+  namespace SHAKTI_ISA_NS {                                   \
+  void run_##name(const Args&, Context&);                     \
   }
-#define OP_OF(name) Called{#name, shakti::check_##name, shakti::workspace_##name, SHAKTI_ISA_NS::run_##name}
+#define OP_OF(name) \
+  Called { #name, shakti::check_##name, shakti::workspace_##name, SHAKTI_ISA_NS::run_##name }
 
 using namespace shakti;
 
 inline int failures = 0;
 inline std::string late;  // what a kernel reported
 
-#define EXPECT(condition, ...) \
-  do { \
-    if (!(condition)) { \
+#define EXPECT(condition, ...)                         \
+  do {                                                 \
+    if (!(condition)) {                                \
       std::printf("FAIL %s:%d: ", __FILE__, __LINE__); \
-      std::printf(__VA_ARGS__); \
-      std::printf("\n"); \
-      ++failures; \
-    } \
+      std::printf(__VA_ARGS__);                        \
+      std::printf("\n");                               \
+      ++failures;                                      \
+    }                                                  \
   } while (0)
 
 namespace shakti {
@@ -76,7 +77,9 @@ inline uint64_t rng() {
   rng_state ^= rng_state >> 7;
   return rng_state ^= rng_state << 17;
 }
-inline int64_t pick(int64_t low, int64_t high) { return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1)); }
+inline int64_t pick(int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1));
+}
 inline double real(double low, double high) { return low + (high - low) * static_cast<double>(rng() >> 11) * 0x1p-53; }
 
 inline float half_to_float(uint16_t h) {
@@ -165,7 +168,8 @@ inline Tensor tensor(const Shape& shape, DType t, int layout = 0) {
     order.push_back(d);
   }
   if (layout > 0) {
-    for (int i = x.o.ndim - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(pick(0, i))]);
+    for (int i = x.o.ndim - 1; i > 0; --i)
+      std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(pick(0, i))]);
   }
   int64_t step = layout >= 2 ? pick(1, 2) : 1;
   for (int i = x.o.ndim - 1; i >= 0; --i) {
@@ -185,7 +189,8 @@ inline Tensor tensor(const Shape& shape, DType t, int layout = 0) {
 }
 inline Tensor filled(const Shape& shape, DType t, int layout, double low, double high) {
   Tensor x = tensor(shape, t, layout);
-  for (int64_t i = 0; i < x.numel(); ++i) x.set(i, t == DType::boolean ? static_cast<double>(pick(0, 1)) : real(low, high));
+  for (int64_t i = 0; i < x.numel(); ++i)
+    x.set(i, t == DType::boolean ? static_cast<double>(pick(0, 1)) : real(low, high));
   return x;
 }
 inline Tensor absent() { return {}; }
@@ -196,23 +201,31 @@ struct Called {
   WorkspaceFn workspace;
   RunFn run;
 
-  Status refused(const std::vector<Tensor>& in, const std::vector<Tensor>& out, const std::vector<double>& attrs) const {
+  Status refused(const std::vector<Tensor>& in, const std::vector<Tensor>& out,
+                 const std::vector<double>& attrs) const {
     return call(in, out, attrs, false);
   }
   // False when the check refuses (which is then a failure of the test).
-  bool operator()(const std::vector<Tensor>& in, const std::vector<Tensor>& out, const std::vector<double>& attrs = {}) const {
+  bool operator()(const std::vector<Tensor>& in, const std::vector<Tensor>& out,
+                  const std::vector<double>& attrs = {}) const {
     const Status s = call(in, out, attrs, true);
     EXPECT(s, "%s refused: %s", name, s.message);
     return static_cast<bool>(s);
   }
 
  private:
-  Status call(const std::vector<Tensor>& in, const std::vector<Tensor>& out, const std::vector<double>& attrs, bool run_it) const {
+  Status call(const std::vector<Tensor>& in, const std::vector<Tensor>& out, const std::vector<double>& attrs,
+              bool run_it) const {
     std::vector<Operand> i, o;
     for (const Tensor& t : in) i.push_back(t.o);
     for (const Tensor& t : out) o.push_back(t.o);
-    Args args{i.data(), o.data(), attrs.data(), static_cast<int32_t>(i.size()), static_cast<int32_t>(o.size()),
-              static_cast<int32_t>(attrs.size()), nullptr};
+    Args args{i.data(),
+              o.data(),
+              attrs.data(),
+              static_cast<int32_t>(i.size()),
+              static_cast<int32_t>(o.size()),
+              static_cast<int32_t>(attrs.size()),
+              nullptr};
     Status s = check(args);
     if (!s || !run_it) return s;
     const size_t bytes = workspace ? workspace(args) : 0;

@@ -47,7 +47,8 @@ void check(const char* name, const F& f, double (*exact)(double), double bound, 
       }
     }
   }
-  const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1.0f, -1.0f, 88.72283f, 88.73f, -87.4f, -103.9f, -104.1f};
+  const float special[] = {0.0f,  -0.0f,     INFINITY, -INFINITY, NAN,     1.0f,
+                           -1.0f, 88.72283f, 88.73f,   -87.4f,    -103.9f, -104.1f};
   for (float s : special) {
     if (s < low) continue;
     store(y, f(splat(s)));
@@ -68,7 +69,8 @@ void check(const char* name, const F& f, double (*exact)(double), double bound, 
   }
   const bool ok = worst <= bound;
   if (!ok) ++failures;
-  std::printf("%s %-10s %.3g ulp at %.9g (bound %g)\n", ok ? "ok  " : "FAIL", name, worst, static_cast<double>(at), bound);
+  std::printf("%s %-10s %.3g ulp at %.9g (bound %g)\n", ok ? "ok  " : "FAIL", name, worst, static_cast<double>(at),
+              bound);
 }
 
 // All 2^16 values of a 16-bit type there and back; and rounding at halves.
@@ -86,7 +88,9 @@ void check_halves() {
     const float f = from_f16(h)[0];
     const int e = static_cast<int>(u >> 10 & 31);
     const double m = u & 1023;
-    const double want = (u & 0x8000 ? -1 : 1) * (e == 0 ? m * 0x1p-24 : e == 31 ? (m == 0 ? INFINITY : NAN) : std::ldexp(1024 + m, e - 25));
+    const double want = (u & 0x8000 ? -1 : 1) * (e == 0    ? m * 0x1p-24
+                                                 : e == 31 ? (m == 0 ? INFINITY : NAN)
+                                                           : std::ldexp(1024 + m, e - 25));
     const bool same = std::isnan(want) ? std::isnan(f) : static_cast<double>(f) == want;
     const vh again = to_f16(splat(f));
     if (!same || (again[0] != u && !std::isnan(f))) {

@@ -1,4 +1,5 @@
-// The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, bias, accumulation.
+// The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, bias,
+// accumulation.
 #define HARNESS_MAIN
 #include "harness.h"
 
@@ -25,9 +26,9 @@ void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, 
     double want = (bias ? v[c] : 0) + (add ? before[static_cast<size_t>(i)] : 0);
     for (int64_t x = 0; x < k; ++x) want += a[q * m * k + r * k + x] * b[q * k * n + x * n + c];
     if (!close(y[i], want, eps(t), atol)) {
-      EXPECT(false, "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d: y[%lld] is %.9g, should be %.9g", dtype_name(t),
-             static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), la, lb, bias, add,
-             static_cast<long long>(i), y[i], want);
+      EXPECT(false, "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d: y[%lld] is %.9g, should be %.9g",
+             dtype_name(t), static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), la, lb,
+             bias, add, static_cast<long long>(i), y[i], want);
       return;
     }
   }
@@ -45,10 +46,12 @@ int main() {
     const DType t = floats[round % 8 < 5 ? 0 : round % 8 - 4];
     Shape batch;
     for (int64_t i = pick(0, 2); i > 0; --i) batch.push_back(pick(1, 3));
-    one(t, batch, pick(1, 40), pick(1, 70), pick(1, 40), static_cast<int>(pick(0, 3)), static_cast<int>(pick(0, 3)), pick(0, 1), pick(0, 1));
+    one(t, batch, pick(1, 40), pick(1, 70), pick(1, 40), static_cast<int>(pick(0, 3)), static_cast<int>(pick(0, 3)),
+        pick(0, 1), pick(0, 1));
   }
   for (const DType t : floats) {
-    for (int64_t m : {1, 2, 3, 4, 5, 8}) one(t, {}, m, 100, 75, 0, 1, m & 1, m & 2), one(t, {}, m, 75, 130, 0, 0, m & 2, m & 1);
+    for (int64_t m : {1, 2, 3, 4, 5, 8})
+      one(t, {}, m, 100, 75, 0, 1, m & 1, m & 2), one(t, {}, m, 75, 130, 0, 0, m & 2, m & 1);
     one(t, {}, 3, 4, 0, 0, 0, true, false);
     one(t, {2}, 0, 4, 3, 0, 0, true, false);
     one(t, {0}, 2, 4, 3, 0, 0, true, true);

@@ -21,7 +21,8 @@ int main() {
       }
       std::vector<std::vector<double>> p(n), m(n), v(n);
       for (size_t i = 0; i < n; ++i) {
-        for (int64_t k = 0; k < state[i].numel(); ++k) p[i].push_back(state[i][k]), m[i].push_back(0), v[i].push_back(0);
+        for (int64_t k = 0; k < state[i].numel(); ++k)
+          p[i].push_back(state[i][k]), m[i].push_back(0), v[i].push_back(0);
       }
       for (int step = 1; step <= 5; ++step) {
         const Tensor scale = tensor({1}, DType::f32);
@@ -35,10 +36,14 @@ int main() {
             const double g = in[1 + i][k] * (scaled ? 0.25 : 1);
             m[i][q] = b1 * m[i][q] + (1 - b1) * g;
             v[i][q] = b2 * v[i][q] + (1 - b2) * g * g;
-            p[i][q] -= lr * (decay * p[i][q] + m[i][q] / (1 - std::pow(b1, step)) / (std::sqrt(v[i][q] / (1 - std::pow(b2, step))) + epsilon));
-            EXPECT(close(state[i][k], p[i][q], 1e-5, 1e-5), "step %d, tensor %zu: p[%lld] is %.9g, should be %.9g", step, i, static_cast<long long>(k), state[i][k], p[i][q]);
-            EXPECT(close(state[n + i][k], m[i][q], 1e-5, 1e-7) && close(state[2 * n + i][k], v[i][q], 1e-5, 1e-7), "step %d: moments", step);
-            if (copies) EXPECT(close(state[3 * n + i][k], state[i][k], eps(DType::bf16), 0), "the bf16 copy is not p rounded");
+            p[i][q] -= lr * (decay * p[i][q] + m[i][q] / (1 - std::pow(b1, step)) /
+                                                   (std::sqrt(v[i][q] / (1 - std::pow(b2, step))) + epsilon));
+            EXPECT(close(state[i][k], p[i][q], 1e-5, 1e-5), "step %d, tensor %zu: p[%lld] is %.9g, should be %.9g",
+                   step, i, static_cast<long long>(k), state[i][k], p[i][q]);
+            EXPECT(close(state[n + i][k], m[i][q], 1e-5, 1e-7) && close(state[2 * n + i][k], v[i][q], 1e-5, 1e-7),
+                   "step %d: moments", step);
+            if (copies)
+              EXPECT(close(state[3 * n + i][k], state[i][k], eps(DType::bf16), 0), "the bf16 copy is not p rounded");
           }
         }
       }
@@ -48,9 +53,11 @@ int main() {
   const std::vector<double> ok = {lr, b1, b2, epsilon, decay, 1};
   EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3})}, ok), "adamw without second moments");
   EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({4}), f32({4}), f32({4})}, ok), "adamw of unlike sizes");
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), tensor({3}, DType::f64)}, ok), "adamw with f64 moments");
+  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), tensor({3}, DType::f64)}, ok),
+         "adamw with f64 moments");
   EXPECT(!OP_OF(adamw).refused({absent()}, {f32({3}), f32({3}), f32({3})}, ok), "adamw without gradients");
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), f32({3})}, {lr, b1, b2, epsilon, decay, 0}), "step 0");
+  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), f32({3})}, {lr, b1, b2, epsilon, decay, 0}),
+         "step 0");
 
   for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::f64}) {
     std::vector<Tensor> xs;
@@ -61,7 +68,8 @@ int main() {
     }
     const Tensor y = f32({1});
     if (!OP_OF(global_norm)(xs, {y})) return 1;
-    EXPECT(close(y[0], std::sqrt(sum), 2e-7, 0), "global_norm of %s is %.9g, should be %.9g", dtype_name(t), y[0], std::sqrt(sum));
+    EXPECT(close(y[0], std::sqrt(sum), 2e-7, 0), "global_norm of %s is %.9g, should be %.9g", dtype_name(t), y[0],
+           std::sqrt(sum));
     // Squares beyond f32's range.
     if (t == DType::f16) continue;
     for (int64_t k = 0; k < xs[0].numel(); ++k) xs[0].set(k, 1e30);

@@ -12,7 +12,8 @@ double mul(double a, double b) { return a * b; }
 double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b); }
 double smaller(double a, double b) { return std::isnan(a) || std::isnan(b) ? NAN : std::fmin(a, b); }
 
-void fold(const Called& op, double (*f)(double, double), double start, DType t, DType u, const Shape& s, unsigned dims, int layout, double low, double high) {
+void fold(const Called& op, double (*f)(double, double), double start, DType t, DType u, const Shape& s, unsigned dims,
+          int layout, double low, double high) {
   const Tensor x = filled(s, t, layout, low, high);
   Shape r = s;
   for (size_t d = 0; d < s.size(); ++d) {
@@ -36,11 +37,16 @@ void fold(const Called& op, double (*f)(double, double), double start, DType t, 
   for (int64_t i = 0; i < y.numel(); ++i) {
     const auto k = static_cast<size_t>(i);
     // f32 sums by pieces: a few ulp of the sum of magnitudes.
-    const double atol = f == add ? (u == DType::f64 ? 1e-14 : dtype_is_float(u) ? 3e-7 : 0) * size[k] + (u == DType::f16 ? 6e-8 : 0) : 0;
+    const double atol = f == add ? (u == DType::f64     ? 1e-14
+                                    : dtype_is_float(u) ? 3e-7
+                                                        : 0) *
+                                           size[k] +
+                                       (u == DType::f16 ? 6e-8 : 0)
+                                 : 0;
     const double rtol = eps(u) + (f == mul ? (u == DType::f64 ? 1e-12 : 1e-4) : 0);
     if (!close(y[i], want[k], rtol, atol)) {
-      EXPECT(false, "%s of %s, dims %x, layout %d, rank %zu: y[%lld] is %.9g, should be %.9g", op.name, dtype_name(t), dims, layout, s.size(),
-             static_cast<long long>(i), y[i], want[k]);
+      EXPECT(false, "%s of %s, dims %x, layout %d, rank %zu: y[%lld] is %.9g, should be %.9g", op.name, dtype_name(t),
+             dims, layout, s.size(), static_cast<long long>(i), y[i], want[k]);
       return;
     }
   }
@@ -63,7 +69,8 @@ void indices() {
       const Shape s = some_shape(round);
       Shape r = s;
       r.back() = 1;
-      const Tensor x = filled(s, t, round % 4, t == DType::u8 ? 0 : -20, 20), v = tensor(r, t), i = tensor(r, DType::i32);
+      const Tensor x = filled(s, t, round % 4, t == DType::u8 ? 0 : -20, 20), v = tensor(r, t),
+                   i = tensor(r, DType::i32);
       if (round % 5 == 0 && dtype_is_float(t) && round % 4 != 3) x.set(x.numel() / 2, NAN);
       for (const bool largest : {true, false}) {
         if (!(largest ? OP_OF(max_index) : OP_OF(min_index))({x}, {v, i})) return;
@@ -74,8 +81,9 @@ void indices() {
             const double a = x[q * n + k], b = x[q * n + best];
             if (!std::isnan(b) && (std::isnan(a) || (largest ? a > b : a < b))) best = k;
           }
-          EXPECT(i[q] == static_cast<double>(best) && close(v[q], x[q * n + best], 0, 0), "%s: row %lld gives %g at %g, should be %g at %lld",
-                 largest ? "max_index" : "min_index", static_cast<long long>(q), v[q], i[q], x[q * n + best], static_cast<long long>(best));
+          EXPECT(i[q] == static_cast<double>(best) && close(v[q], x[q * n + best], 0, 0),
+                 "%s: row %lld gives %g at %g, should be %g at %lld", largest ? "max_index" : "min_index",
+                 static_cast<long long>(q), v[q], i[q], x[q * n + best], static_cast<long long>(best));
         }
       }
       const Tensor y = tensor(s, t);
@@ -87,7 +95,8 @@ void indices() {
         for (int64_t q = 0; q < x.numel(); ++q) {
           const int64_t row = q / n, k = reverse ? n - 1 - q % n : q % n;
           total = q % n == 0 ? x[row * n + k] : total + x[row * n + k];
-          EXPECT(close(y[row * n + k], total, eps(t), 1e-9), "cumsum of %s is %g, should be %g", dtype_name(t), y[row * n + k], total);
+          EXPECT(close(y[row * n + k], total, eps(t), 1e-9), "cumsum of %s is %g, should be %g", dtype_name(t),
+                 y[row * n + k], total);
         }
       }
     }
@@ -133,9 +142,11 @@ int main() {
       const Tensor x = filled({n}, DType::f32, 0, -1, 1), y = tensor({1}, DType::f32);
       x.set(at, NAN);
       OP_OF(amax)({x}, {y});
-      EXPECT(std::isnan(y[0]), "amax of %lld loses a NaN at %lld", static_cast<long long>(n), static_cast<long long>(at));
+      EXPECT(std::isnan(y[0]), "amax of %lld loses a NaN at %lld", static_cast<long long>(n),
+             static_cast<long long>(at));
       OP_OF(amin)({x}, {y});
-      EXPECT(std::isnan(y[0]), "amin of %lld loses a NaN at %lld", static_cast<long long>(n), static_cast<long long>(at));
+      EXPECT(std::isnan(y[0]), "amin of %lld loses a NaN at %lld", static_cast<long long>(n),
+             static_cast<long long>(at));
     }
   }
   const auto f32 = [](Shape s) { return tensor(s, DType::f32); };
@@ -143,7 +154,8 @@ int main() {
   EXPECT(!OP_OF(sum).refused({f32({3, 4})}, {f32({3})}, {}), "sum into another rank");
   EXPECT(!OP_OF(sum).refused({f32({3})}, {tensor({1}, DType::i32)}, {}), "sum of f32 into i32");
   EXPECT(!OP_OF(amax).refused({f32({0, 4})}, {f32({1, 4})}, {}), "amax of nothing");
-  EXPECT(!OP_OF(max_index).refused({f32({3, 0})}, {f32({3, 1}), tensor({3, 1}, DType::i32)}, {}), "max_index of nothing");
+  EXPECT(!OP_OF(max_index).refused({f32({3, 0})}, {f32({3, 1}), tensor({3, 1}, DType::i32)}, {}),
+         "max_index of nothing");
   EXPECT(!OP_OF(max_index).refused({f32({3, 4})}, {f32({3, 1}), tensor({3, 1}, DType::i64)}, {}), "i64 indices");
   EXPECT(!OP_OF(cumsum).refused({f32({})}, {f32({})}, {0}), "cumsum of a scalar");
   return finish("reduce");

@@ -1,29 +1,57 @@
 #!/bin/sh
-# Builds and runs the C++ tests under AddressSanitizer and UBSan, for every instruction set that this machine has.
-#   kernels/test/cc/run.sh [test ...]     e.g. run.sh matmul math
+# Builds and runs the C++ tests, for every instruction set that this machine has.
+#   kernels/test/cc/run.sh [asan|tsan|plain] [test ...]     e.g. run.sh matmul math
+# asan (the default): AddressSanitizer and UBSan. tsan: ThreadSanitizer, for `runtime`, the one test with threads.
 set -e
 cd "$(dirname "$0")"
-out=${OUT:-../../build/cc}
+mode=asan
+case $1 in
+  asan | tsan | plain)
+    mode=$1
+    shift
+    ;;
+esac
+out=${OUT:-../../build/cc-$mode}
 mkdir -p "$out"
-flags="-std=gnu++17 -O1 -g1 -fno-math-errno -ffp-contract=off -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
+flags="-std=gnu++17 -O1 -g1 -pthread -fno-math-errno -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
+all="runtime math matmul elementwise reduce copy random optim"
+prefix=""
+case $mode in
+  asan) flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
+  tsan)
+    flags="$flags -fsanitize=thread"
+    all=runtime
+    # Its shadow memory wants the usual places of the address space, which some kernels randomise away.
+    if setarch -R true 2>/dev/null; then prefix="setarch -R"; fi
+    export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS}"
+    ;;
+esac
 isas="portable"
 if [ "$(uname -m)" = x86_64 ]; then
   flags="$flags -DSHAKTI_X86"
-  grep -q avx2 /proc/cpuinfo && isas="$isas avx2"
-  grep -q avx512bw /proc/cpuinfo && isas="$isas avx512"
+  grep -q avx2 /proc/cpuinfo 2>/dev/null && isas="$isas avx2"
+  grep -q avx512bw /proc/cpuinfo 2>/dev/null && isas="$isas avx512"
 fi
-for test in ${*:-math matmul elementwise reduce copy random optim}; do
-  for isa in ${ISAS:-$isas}; do
+for test in ${*:-$all}; do
+  # The runtime is compiled once, not per instruction set.
+  here=${ISAS:-$isas}
+  if [ "$test" = runtime ]; then here=portable; fi
+  for isa in $here; do
     case $isa in
       avx2) cpu="-mavx2 -mfma -mf16c -mbmi2" ;;
       avx512) cpu="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mbmi2 -mprefer-vector-width=512" ;;
       *) cpu="" ;;
     esac
     sources="${test}_test.cc"
+    if [ "$test" = runtime ]; then
+      for part in pool stream allocator limits; do sources="$sources ../../src/runtime/$part.cc"; done
+    else
+      cpu="$cpu -DSHAKTI_ISA=$isa"
+    fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
     # shellcheck disable=SC2086
-    ${CXX:-g++} $flags $cpu "-DSHAKTI_ISA=$isa" $sources -o "$out/$test-$isa"
+    ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$isa"
     printf '%s: ' "$isa"
-    "$out/$test-$isa"
+    $prefix "$out/$test-$isa"
   done
 done

@@ -70,7 +70,7 @@ export class Linear extends Module {
 export class Embedding extends Module {
   readonly weight: Parameter
 
-  constructor(vocabulary: number, width: number, init: Initializer = initNormal()) {
+  constructor(vocabulary: number, width: number, init: Initializer = initFanIn()) {
     super()
     this.weight = parameter([vocabulary, width], init, ['vocabulary', 'width'])
   }

@@ -31,6 +31,11 @@ export { embedding } from './ops/index-ops.js'
 export { layerNorm, rmsNorm } from './ops/norm.js'
 export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
+export {
+  getFloat32MatmulPrecision,
+  setFloat32MatmulPrecision,
+  type MatmulPrecision,
+} from './ops/matmul.js'
 export { conv2d, dropout, interpolate, rope, swiglu, type Conv2dOptions } from './ops/nn.js'
 export { adamw_, clipScale, globalNorm, type AdamWOptions } from './optim.js'
 export * from './io/index.js'

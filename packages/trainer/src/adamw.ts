@@ -50,6 +50,11 @@ export class AdamW implements Optimizer {
 
   constructor(groups: readonly ParameterGroup[], settings: AdamWSettings = {}) {
     const { betas = [0.9, 0.95], eps = 1e-8 } = settings
+    if (!betas.every((b) => b >= 0 && b < 1) || !(eps > 0))
+      throw new ShaktiError(
+        'AdamW',
+        `betas are [${betas.join(', ')}], eps is ${eps}. Betas must be in [0, 1), eps above 0.`,
+      )
     ;[this.#beta1, this.#beta2] = betas
     this.#eps = eps
     this.#groups = groups.map(({ lr, weightDecay, entries }) => ({

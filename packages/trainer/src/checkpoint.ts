@@ -136,6 +136,7 @@ export class FolderCheckpointer implements Checkpointer {
     await this.#checkSpace(model, optimizer ?? {})
     const temporary = join(this.folder, `.tmp-${process.pid}-${randomBytes(4).toString('hex')}`)
     await mkdir(temporary)
+    let name: string
     try {
       const files: Manifest['files'] = {}
       for (const [name, tensors] of Object.entries({
@@ -156,7 +157,7 @@ export class FolderCheckpointer implements Checkpointer {
       }
       await writeSynced(join(temporary, 'state.json'), JSON.stringify(manifest))
       await sync(temporary)
-      const name = await this.#freeName(state)
+      name = await this.#freeName(state)
       await rename(temporary, join(this.folder, name))
       await sync(this.folder)
       await this.#point(name)
@@ -164,20 +165,28 @@ export class FolderCheckpointer implements Checkpointer {
       await rm(temporary, { recursive: true, force: true })
       throw error
     }
-    await this.#clean(state)
+    await this.#clean(state, name)
   }
 
+  /** @throws ShaktiError when there are checkpoints of the stage, and all are damaged */
   async load(stage: string): Promise<Checkpoint | undefined> {
     checkStageName(stage)
+    const problems: string[] = []
     for (const { name } of await this.#list(stage)) {
       try {
         return await this.#read(join(this.folder, name), stage)
       } catch (error) {
-        this.#onProblem(
-          `checkpoint ${join(this.folder, name)} is passed over: ${(error as Error).message}`,
-        )
+        const problem = `${join(this.folder, name)}: ${(error as Error).message}`
+        problems.push(problem)
+        this.#onProblem(`checkpoint passed over, ${problem}`)
       }
     }
+    // Starting anew would look like a run that goes on, and its first save would end what can still be repaired.
+    if (problems.length > 0)
+      throw new ShaktiError(
+        'checkpoint',
+        `no checkpoint of stage '${stage}' is whole. ${problems.join('. ')}. Put back a copy, or remove these folders to train the stage anew.`,
+      )
     return undefined
   }
 
@@ -223,10 +232,13 @@ export class FolderCheckpointer implements Checkpointer {
     await sync(this.folder)
   }
 
-  async #clean({ stage, final }: RunState): Promise<void> {
-    const all = await this.#list(stage)
-    const superfluous = final ? all.slice(1) : all.slice(this.#keep)
-    for (const { name } of superfluous) {
+  /** The newest stay, counted from the one just written; later steps than its own are of a past that was given up. */
+  async #clean({ stage, step, final }: RunState, written: string): Promise<void> {
+    const others = (await this.#list(stage)).filter((c) => c.name !== written)
+    const ranked = final
+      ? others
+      : [...others.filter((c) => c.step <= step), ...others.filter((c) => c.step > step)]
+    for (const { name } of ranked.slice(final ? 0 : this.#keep - 1)) {
       // Renamed first: a folder that is half deleted must not look like a checkpoint.
       const gone = join(this.folder, `.tmp-deleted-${randomBytes(4).toString('hex')}`)
       await rename(join(this.folder, name), gone)
@@ -240,8 +252,9 @@ export class FolderCheckpointer implements Checkpointer {
     for (const name of await readdir(this.folder)) {
       const m = /^\.tmp-(?:latest-)?(\d+)-|^\.tmp-deleted-/.exec(name)
       if (!m) continue
-      if (m[1] !== undefined && alive(Number(m[1]))) continue
-      await rm(join(this.folder, name), { recursive: true, force: true })
+      const path = join(this.folder, name)
+      if (m[1] !== undefined && (await inUse(path, Number(m[1])))) continue
+      await rm(path, { recursive: true, force: true })
     }
   }
 
@@ -257,14 +270,18 @@ export class FolderCheckpointer implements Checkpointer {
   }
 
   async #read(folder: string, stage: string): Promise<Checkpoint> {
-    const manifest = parseManifest(await readFile(join(folder, 'state.json'), 'utf8'))
+    const manifest = parseManifest(await readManifest(join(folder, 'state.json')))
     if (manifest.state.stage !== stage)
       throw new Error(`it belongs to stage '${manifest.state.stage}'`)
     for (const [file, { bytes, sha256 }] of Object.entries(manifest.files)) {
       if (!/^(model|optimizer)\.safetensors$/.test(file))
         throw new Error(`it names a file '${file.slice(0, 50)}'`)
       const path = join(folder, file)
-      const size = (await stat(path)).size
+      const size = (
+        await stat(path).catch(() => {
+          throw new Error(`${file} is missing`)
+        })
+      ).size
       if (size !== bytes) throw new Error(`${file} has ${size} bytes, not ${bytes}`)
       if ((await hashFile(path)) !== sha256)
         throw new Error(`${file} was changed since it was written (SHA-256 differs)`)
@@ -289,14 +306,93 @@ function alive(pid: number): boolean {
   }
 }
 
+/** Whether a temporary file's process may still write to it. */
+async function inUse(path: string, pid: number): Promise<boolean> {
+  if (pid !== process.pid) return alive(pid)
+  // In a container every start may get the same number: what is older than this process is not its own.
+  const started = Date.now() - process.uptime() * 1000
+  const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }))
+  return mtimeMs >= started
+}
+
+// 2,000 points with a dozen metrics take less than a megabyte.
+const maxManifestBytes = 64 << 20
+
+async function readManifest(path: string): Promise<string> {
+  const { size } = await stat(path).catch(() => {
+    throw new Error('state.json is missing')
+  })
+  if (size > maxManifestBytes)
+    throw new Error(`state.json has ${size} bytes, at most ${maxManifestBytes} are read`)
+  return readFile(path, 'utf8')
+}
+
+type Test = (value: unknown) => boolean
+const isRecord = (v: unknown): v is Record<string, unknown> =>
+  typeof v === 'object' && v !== null && !Array.isArray(v)
+const isCount: Test = (v) => Number.isSafeInteger(v) && (v as number) >= 0
+const isNumber: Test = (v) => typeof v === 'number'
+const isList = (item: Test, most: number): Test => {
+  return (v) => Array.isArray(v) && v.length <= most && v.every(item)
+}
+const has = (tests: Readonly<Record<string, Test>>): Test => {
+  return (v) => isRecord(v) && Object.entries(tests).every(([k, test]) => test(v[k]))
+}
+const orNull = (test: Test): Test => {
+  return (v) => v === null || test(v)
+}
+const isText: Test = (v) => typeof v === 'string'
+
+const stateFields: Readonly<Record<keyof RunState, readonly [Test, string]>> = {
+  stage: [isText, 'a string'],
+  step: [isCount, 'an integer from 0'],
+  final: [(v) => typeof v === 'boolean', 'true or false'],
+  settings: [isRecord, 'an object'],
+  optimizerSteps: [isCount, 'an integer from 0'],
+  rng: [has({ seed: isCount, offset: isCount }), 'a seed and an offset, integers from 0'],
+  history: [
+    has({
+      every: (v) => isCount(v) && v !== 0,
+      points: isList(has({ step: isCount, loss: isNumber }), 10_000),
+      recent: isList(isNumber, 50),
+    }),
+    "'every' from 1, at most 10,000 'points' with step and loss, at most 50 'recent' numbers",
+  ],
+  tokens: [isCount, 'an integer from 0'],
+  seconds: [isNumber, 'a number'],
+  evaluations: [isList(has({ step: isCount }), 1e6), 'a list of objects with a step'],
+  warnings: [isList(has({ code: isText, message: isText }), 1e4), 'a list of code and message'],
+  frozen: [
+    orNull(has({ parameters: isCount, hash: isText })),
+    'null, or a number of parameters and a hash',
+  ],
+  textLoss: [orNull(has({ before: orNull(isNumber) })), "null, or an object with 'before'"],
+}
+
 function parseManifest(text: string): Manifest {
-  const m = JSON.parse(text) as Partial<Manifest> | null
-  if (m?.format !== 'shakti-trainer')
-    throw new Error('state.json is not a checkpoint of @shakti/trainer')
-  if (m.version !== 1)
-    throw new Error(`state.json has version ${String(m.version)}, this program reads 1`)
-  if (!m.files || !m.state || digest({ files: m.files, state: m.state }) !== m.sha256) {
-    throw new Error('state.json was changed since it was written (SHA-256 differs)')
+  let m: unknown
+  try {
+    m = JSON.parse(text)
+  } catch (error) {
+    throw new Error(`state.json is not JSON, it may be cut short: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
-  return m as Manifest
+  if (!isRecord(m) || m['format'] !== 'shakti-trainer')
+    throw new Error("state.json: 'format' is not 'shakti-trainer'")
+  const { version, files, state, sha256 } = m
+  if (version !== 1)
+    throw new Error(`state.json: 'version' is ${String(version)}, this program reads 1`)
+  if (!isRecord(files) || !isRecord(state))
+    throw new Error("state.json: 'files' and 'state' must be objects")
+  if (digest({ files, state }) !== sha256)
+    throw new Error("state.json was changed since it was written ('sha256' differs)")
+  for (const [name, [test, should]] of Object.entries(stateFields)) {
+    if (!test(state[name])) throw new Error(`state.json: 'state.${name}' must be ${should}`)
+  }
+  for (const [file, entry] of Object.entries(files)) {
+    if (!has({ bytes: isCount, sha256: isText })(entry))
+      throw new Error(`state.json: 'files.${file.slice(0, 50)}' must have bytes and sha256`)
+  }
+  return m as unknown as Manifest
 }

@@ -2,7 +2,7 @@
 // the cursor of a run is its step, and a resumed run sees exactly what it would have seen.
 import { ShaktiError } from '@shakti/tensor'
 import { random, shuffle } from './random.js'
-import { pack, truncate, type Sample, type TokenBatch } from './samples.js'
+import { pack, supervised, truncate, type Sample, type TokenBatch } from './samples.js'
 import type { DataSource } from './types.js'
 
 export interface BatchOptions<S, B> {
@@ -60,18 +60,20 @@ export function batches<S, B>(samples: ArrayLike<S>, options: BatchOptions<S, B>
 
   const order = remember((epoch) => {
     const next = random(seed, epoch)
-    const ids = Int32Array.from({ length: n }, (_, i) => i)
-    if (mix) shuffle(ids, next)
-    if (!length) return ids
+    const all = Int32Array.from({ length: n }, (_, i) => i)
+    if (mix) shuffle(all, next)
+    if (!length) return all
+    // Cut before sorting: cut after it, the longest samples would be left out of every epoch.
+    const ids = all.subarray(0, perEpoch * batchSize)
     const chunk = batchSize * batchesPerSort
-    for (let i = 0; i < n; i += chunk)
+    for (let i = 0; i < ids.length; i += chunk)
       ids.subarray(i, i + chunk).sort((a, b) => length(samples[a]!) - length(samples[b]!) || a - b)
     if (!mix) return ids
     const firsts = shuffle(
       Int32Array.from({ length: perEpoch }, (_, i) => i * batchSize),
       next,
     )
-    const grouped = new Int32Array(perEpoch * batchSize)
+    const grouped = new Int32Array(ids.length)
     firsts.forEach((first, i) => grouped.set(ids.subarray(first, first + batchSize), i * batchSize))
     return grouped
   })
@@ -111,9 +113,14 @@ export function packed<I>(
   const { length, microBatches = 1, seed = 0, shuffle: mix = true } = options
   positive('packed', 'length', length)
   positive('packed', 'microBatches', microBatches)
-  const kept = samples.map((s) => truncate(s, length)).filter((s) => s !== undefined)
+  const kept = samples
+    .map((s) => truncate(s, length))
+    .filter((s) => s !== undefined && supervised(s) > 0) as Sample<I>[]
   if (kept.length === 0)
-    throw new ShaktiError('packed', `none of ${samples.length} samples fits into ${length} tokens.`)
+    throw new ShaktiError(
+      'packed',
+      `none of ${samples.length} samples fits into ${length} tokens with something to learn in it.`,
+    )
 
   const rowsOf = (epoch: number): Sample<I>[][] => {
     const ids = Array.from(kept.keys())

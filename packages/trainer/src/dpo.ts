@@ -2,7 +2,14 @@
 // each. The reference model is the one that training starts from; its log-probabilities are computed once, before.
 import { crossEntropy, noGrad, ShaktiError, tensor, tidy, zeros, type Tensor } from '@shakti/tensor'
 import { supervisedLogits, tokensOf, type CausalOptions } from './causal.js'
-import { collate, supervisedPositions, type Sample, type TokenBatch } from './samples.js'
+import { inEvaluation } from './evaluate.js'
+import {
+  collate,
+  supervised,
+  supervisedPositions,
+  type Sample,
+  type TokenBatch,
+} from './samples.js'
 import type { Loss, TrainableModel } from './types.js'
 
 /** Two answers to one prompt; the masks of both mark the answers. */
@@ -20,11 +27,23 @@ export interface PreferenceBatch<Image = unknown> extends TokenBatch<Image> {
   reference: Float32Array
 }
 
-/** One batch of pairs, so that one forward pass serves both answers. */
+/**
+ * One batch of pairs, so that one forward pass serves both answers.
+ * @throws ShaktiError for an answer without a supervised token: the loss would compare with nothing
+ */
 export function collatePreferences<I>(
   pairs: readonly Preference<I>[],
   options: { padId?: number; multipleOf?: number } = {},
 ): PreferenceBatch<I> {
+  pairs.forEach((pair, i) => {
+    for (const side of ['chosen', 'rejected'] as const) {
+      if (supervised(pair[side]) === 0)
+        throw new ShaktiError(
+          'collatePreferences',
+          `pair ${i}: the ${side} answer has no token to learn. Its mask must be 1 on the answer.`,
+        )
+    }
+  })
   return {
     ...collate([...pairs.map((p) => p.chosen), ...pairs.map((p) => p.rejected)], options),
     pairs: pairs.length,
@@ -185,8 +204,7 @@ export async function withReference<M extends TrainableModel, I>(
 ): Promise<Preference<I>[]> {
   const { batchSize = 16, collate: make = (p: Preference<I>[]) => collatePreferences(p) } = options
   const out: Preference<I>[] = []
-  model.eval?.()
-  try {
+  await inEvaluation(model, async () => {
     for (let i = 0; i < pairs.length; i += batchSize) {
       const part = pairs.slice(i, i + batchSize)
       const logProbs = tidy(() => noGrad(() => sequenceLogProbs(options, model, make(part))))
@@ -196,8 +214,6 @@ export async function withReference<M extends TrainableModel, I>(
         out.push({ ...p, reference: { chosen: values[k]!, rejected: values[part.length + k]! } }),
       )
     }
-  } finally {
-    model.train?.()
-  }
+  })
   return out
 }

@@ -11,6 +11,17 @@ export interface Evaluation {
   items: number
 }
 
+/** Runs something with the model in evaluation, and puts it back as it was. */
+export async function inEvaluation<T>(model: TrainableModel, fn: () => Promise<T>): Promise<T> {
+  const { training = true } = model
+  model.eval?.()
+  try {
+    return await fn()
+  } finally {
+    if (training) model.train?.()
+  }
+}
+
 /**
  * The mean over the first `steps` batches of `data` (default: one epoch), item by item and not batch by batch. Without
  * gradients, in evaluation mode, and without moving the random numbers of the training.
@@ -22,32 +33,32 @@ export async function evaluate<M extends TrainableModel, B>(
   const { loss, data } = options
   const steps = options.steps ?? data.stepsPerEpoch ?? 1
   const rng = getRngState()
-  model.eval?.()
   let items = 0
   let names: string[] = ['loss']
   let sums: number[] = []
   try {
-    for (let step = 0; step < steps; step++) {
-      const batches = await data.batch(step)
-      items += countItems(loss, batches)
-      const parts = batches.filter((b) => loss.count(b) > 0)
-      const total = tidy(() =>
-        noGrad(() =>
-          parts
-            .map((batch): Tensor => {
-              const { sum, metrics = {} } = loss.terms(model, batch)
-              names = ['loss', ...Object.keys(metrics)]
-              return stack([sum, ...Object.values(metrics)].map((t) => t.float()))
-            })
-            .reduce((a, b) => a.add(b)),
-        ),
-      )
-      const values = Array.from(await total.data())
-      total.dispose()
-      sums = values.map((v, i) => v + (sums[i] ?? 0))
-    }
+    await inEvaluation(model, async () => {
+      for (let step = 0; step < steps; step++) {
+        const batches = await data.batch(step)
+        items += countItems(loss, batches)
+        const parts = batches.filter((b) => loss.count(b) > 0)
+        const total = tidy(() =>
+          noGrad(() =>
+            parts
+              .map((batch): Tensor => {
+                const { sum, metrics = {} } = loss.terms(model, batch)
+                names = ['loss', ...Object.keys(metrics)]
+                return stack([sum, ...Object.values(metrics)].map((t) => t.float()))
+              })
+              .reduce((a, b) => a.add(b)),
+          ),
+        )
+        const values = Array.from(await total.data())
+        total.dispose()
+        sums = values.map((v, i) => v + (sums[i] ?? 0))
+      }
+    })
   } finally {
-    model.train?.()
     setRngState(rng)
   }
   const means = Object.fromEntries(names.map((name, i) => [name, sums[i]! / items]))

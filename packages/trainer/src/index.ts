@@ -38,6 +38,8 @@ export {
   type FolderCheckpointerOptions,
   type RunState,
 } from './checkpoint.js'
+export { alignmentProbe, type AlignmentProbe } from './probe.js'
+export { tsne, type TsneOptions } from './tsne.js'
 export { hashTensors } from './freeze.js'
 export { NonFiniteError } from './diagnose.js'
 export { combineLoggers, JsonlLogger, type Logger, type LogRecord } from './log.js'

@@ -30,15 +30,20 @@ export interface Selection {
 
 /**
  * Splits the parameters as the stage says. A pattern that fits no parameter is an error: it would freeze, or train,
- * nothing without a word.
+ * nothing without a word. So is one of `lr`.
  */
 export function select(
   model: TrainableModel,
-  stage: { name: string; train?: readonly string[]; freeze?: readonly string[] },
+  stage: {
+    name: string
+    train?: readonly string[]
+    freeze?: readonly string[]
+    lr?: Stage<TrainableModel, unknown>['lr']
+  },
 ): Selection {
   const all = [...model.namedParameters()]
-  const { train = ['*'], freeze = [] } = stage
-  for (const pattern of [...train, ...freeze]) {
+  const { train = ['*'], freeze = [], lr = 0 } = stage
+  for (const pattern of [...train, ...freeze, ...(typeof lr === 'number' ? [] : Object.keys(lr))]) {
     if (!all.some(([name]) => matches(name, pattern))) {
       const some = all.slice(0, 5).map(([name]) => name)
       throw new ShaktiError(
@@ -75,6 +80,11 @@ export function parameterGroups<M extends TrainableModel, B>(
   copyOf: (name: string) => Tensor | undefined = () => undefined,
 ): ParameterGroup[] {
   const { lr, weightDecay = 0 } = stage
+  if (!(weightDecay >= 0 && weightDecay < Infinity))
+    throw new ShaktiError(
+      `stage ${stage.name}`,
+      `weightDecay is ${weightDecay}. It must be a number from 0.`,
+    )
   const rates = typeof lr === 'number' ? { '*': lr } : lr
   for (const [pattern, rate] of Object.entries(rates)) {
     if (!Number.isFinite(rate) || rate < 0) {

@@ -1,6 +1,13 @@
 // One stage from its start, or from its last checkpoint, to its end. The loop never waits for the step it has just
 // issued: it prepares the next batch, reads the numbers of the step before, and so keeps the stream full.
-import { getRngState, noGrad, setRngState, ShaktiError, type RngState } from '@shakti/tensor'
+import {
+  getRngState,
+  noGrad,
+  setRngState,
+  ShaktiError,
+  type RngState,
+  type Tensor,
+} from '@shakti/tensor'
 import { AdamW, copyInto, type Optimizer, type ParameterGroup } from './adamw.js'
 import { checkStageName, type Checkpoint, type Checkpointer, type RunState } from './checkpoint.js'
 import { diagnose } from './diagnose.js'
@@ -67,15 +74,27 @@ function settingsOf<M extends TrainableModel, B>(stage: Stage<M, B>): Record<str
     train: stage.train ?? ['*'],
     freeze: stage.freeze ?? [],
     schedule: probes,
+    // Batches are a function of the step: another batch size or number of samples would be other batches.
+    stepsPerEpoch: stage.data.stepsPerEpoch ?? 'endless',
   }
 }
 
-function checkStage<M extends TrainableModel, B>(stage: Stage<M, B>, model: M): void {
+function checkStage<M extends TrainableModel, B>(
+  stage: Stage<M, B>,
+  { model, saveEvery = 200, evaluate }: RunOptions<M>,
+): void {
   checkStageName(stage.name)
   const { steps, clip = 1 } = stage
   const where = `stage ${stage.name}`
   if (!Number.isInteger(steps) || steps < 1)
     throw new ShaktiError(where, `steps is ${steps}. It must be an integer from 1.`)
+  for (const [name, value] of [
+    ['saveEvery', saveEvery],
+    ['evaluate.every', evaluate?.every ?? 1],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new ShaktiError(where, `${name} is ${value}. It must be an integer from 1.`)
+  }
   if (!(clip > 0))
     throw new ShaktiError(where, `clip is ${clip}. It must be above 0, Infinity for no clipping.`)
   if (stage.activationCheckpointing && !('activationCheckpointing' in model)) {
@@ -130,9 +149,11 @@ class StageRun<M extends TrainableModel, B> {
   #textLoss: RunState['textLoss'] = null
   #warnings: Warning[] = []
   #evaluations: RunState['evaluations'] = []
+  /** What the last step measured, still on the device. */
+  #measured: Tensor | undefined
 
   constructor(stage: Stage<M, B>, options: RunOptions<M>) {
-    checkStage(stage, options.model)
+    checkStage(stage, options)
     this.#stage = stage
     this.#options = options
     this.#settings = settingsOf(stage)
@@ -168,6 +189,7 @@ class StageRun<M extends TrainableModel, B> {
     } finally {
       thaw()
       clearGradients(trained.map(([, p]) => p))
+      this.#measured?.dispose()
       if (wasCheckpointing !== undefined) model.activationCheckpointing = wasCheckpointing
       this.#progress.stop()
       this.#optimizer.dispose()
@@ -254,11 +276,13 @@ class StageRun<M extends TrainableModel, B> {
       optimizer: this.#optimizer,
       lrFactor,
       clip,
+      ...(this.#measured ? { previous: this.#measured } : {}),
     })
     this.#step++
     const values = output.values.data()
     values.catch(() => undefined)
-    output.values.dispose()
+    this.#measured?.dispose()
+    this.#measured = output.values
     return { output, values, batches, rng, step, lrFactor }
   }
 
@@ -424,7 +448,7 @@ class StageRun<M extends TrainableModel, B> {
  *   { model, checkpointer: new FolderCheckpointer('runs/x/checkpoints'), signal: interruptSignal() },
  * )
  */
-export function run<M extends TrainableModel, B>(
+export async function run<M extends TrainableModel, B>(
   stage: Stage<M, B>,
   options: RunOptions<M>,
 ): Promise<StageResult> {

@@ -149,6 +149,8 @@ export function collate<I>(
   options: { padId?: number; multipleOf?: number } = {},
 ): TokenBatch<I> {
   const { padId = 0, multipleOf = 1 } = options
+  if (!Number.isInteger(multipleOf) || multipleOf < 1)
+    throw new ShaktiError('collate', `multipleOf is ${multipleOf}. It must be an integer from 1.`)
   samples.forEach(check)
   if (samples.length === 0) throw new ShaktiError('collate', 'got no samples.')
   const longest = samples.reduce((n, s) => Math.max(n, s.ids.length), 0)

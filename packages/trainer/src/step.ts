@@ -25,6 +25,8 @@ export interface StepInputs<M extends TrainableModel, B> {
   lrFactor: number
   /** Largest length of the gradient; Infinity for none. */
   clip: number
+  /** `values` of the step before. If they are not finite this step changes nothing either. Default: none. */
+  previous?: Tensor
 }
 
 export interface StepOutput {
@@ -83,7 +85,7 @@ export function clearGradients(parameters: readonly Tensor[]): void {
 }
 
 export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>): StepOutput {
-  const { model, loss, batches, parameters, optimizer, lrFactor, clip } = inputs
+  const { model, loss, batches, parameters, optimizer, lrFactor, clip, previous } = inputs
   const tokens = batches.reduce((n, b) => n + (loss.tokens ?? loss.count)(b), 0)
   return tidy(() => {
     const { values, metrics } = accumulate(loss, model, batches)
@@ -97,8 +99,10 @@ export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>)
       const norm = globalNorm(grads)
       const mean = values.select(0, 0)
       // NaN where loss or gradient are not finite, and adamw_ then leaves everything as it was: no bad step is taken,
-      // though its numbers are read only after the next one was issued.
-      const guard = norm.add(mean).mul(0)
+      // though its numbers are read only after the next one was issued; nor is that next one.
+      const poison = (measured: Tensor): Tensor => measured.mul(0).sum()
+      const own = poison(stack([norm, mean]))
+      const guard = previous ? own.add(poison(previous.narrow(0, 0, 2))) : own
       optimizer.step(lrFactor, clipScale(norm, Math.min(clip, 3e38)).add(guard))
       return stack([mean, norm, ...metrics.map((_, i) => values.select(0, i + 1))])
     })

@@ -9,6 +9,8 @@ export interface TrainableModel {
   namedParameters(): Iterable<readonly [string, Tensor]>
   train?(on?: boolean): unknown
   eval?(): unknown
+  /** Whether dropout is on; what has to turn it off puts it back. Without it, a model counts as in training. */
+  readonly training?: boolean
   /** Set by a stage with `activationCheckpointing`; the model recomputes its blocks in the backward pass. */
   activationCheckpointing?: boolean
   /** The bf16 copy of a parameter that the forward pass reads, if it has one; AdamW writes it beside the f32 master. */

@@ -8,12 +8,15 @@ import { askQuestion, caption, describeRequest, questionTypes, type Question } f
 import { Random } from './random.js'
 import { composeScene, type Scene } from './scenes.js'
 
+/** Words that stand in one position together. */
+export type WordBag = readonly [thing: string, corner: string, paper: string]
+
 /** A conversation: turns of the user and answers. */
 export interface Dialogue {
   /** What precedes the first question: a description in words, or nothing. */
   readonly context?: string
-  /** A picture in words, row by row, where an image would stand: see `pictureInWords`. */
-  readonly grid?: readonly string[]
+  /** A picture in words where an image would stand: see `pictureInWords`. */
+  readonly grid?: readonly WordBag[]
   readonly turns: readonly { readonly user: string; readonly assistant: string }[]
 }
 
@@ -62,19 +65,48 @@ export function questionsAbout(scene: Scene, n: number, random: Random): Questio
 
 const corners = ['northwest', 'northeast', 'southwest', 'southeast'] as const
 
+/** A quarter of a picture, by its number, as the words that its visual tokens should amount to. */
+export const quarterInWords = (scene: Scene, quarter: number): WordBag => [
+  scene.cells[quarter]?.name ?? 'nothing',
+  corners[quarter]!,
+  scene.paper,
+]
+
 /**
- * A picture as a grid of words, row by row: each quarter says where it is and what stands there, the rest is the paper's
- * colour. The decoder learns from these to read a picture; stage 2 then has to find the words.
+ * A picture as side x side positions of words, row by row. A visual token tells several things at once, so a position holds
+ * several words, and their embeddings are added. The decoder learns from these to read a picture; stage 2 then has to find
+ * the words.
  */
-export function pictureInWords(scene: Scene, side: number): string[] {
-  const half = side / 2
-  const words = new Array<string>(side * side).fill(scene.paper)
-  scene.cells.forEach((thing, i) => {
-    const at = (i < 2 ? 0 : half) * side + (i % 2 === 0 ? 0 : half)
-    words[at] = corners[i]!
-    words[at + 1] = thing?.name ?? 'nothing'
-  })
-  return words
+export function pictureInWords(scene: Scene, side: number): WordBag[] {
+  return Array.from({ length: side * side }, (_, t) =>
+    quarterInWords(
+      scene,
+      (Math.floor(t / side) < side / 2 ? 0 : 2) + (t % side < side / 2 ? 0 : 1),
+    ),
+  )
+}
+
+const asked = (questions: readonly Question[]): Dialogue['turns'] =>
+  questions.map((q) => ({ user: q.text, assistant: q.answer }))
+
+/**
+ * The i-th dialogue of the first lessons: what stands where, and whether something is there, of a few things at first. The
+ * two skills that the other questions build on come in these lessons within 300 steps; in the mixture below they hide
+ * from one another for thousands, and with all things at once 'is there' does not come at all.
+ * @param things how many of the concepts occur
+ */
+export function firstDialogue(seed: number, i: number, things: number): Dialogue {
+  const random = new Random(seed, 4, i)
+  const of = concepts.slice(0, things)
+  const scene = composeScene(random, { of })
+  return {
+    grid: pictureInWords(scene, 4),
+    turns: asked(
+      Array.from({ length: 6 }, () =>
+        askQuestion(scene, random.pick(['name', 'exists', 'exists'] as const), random, 'seen', of)!,
+      ),
+    ),
+  }
 }
 
 /** The i-th dialogue in words alone. */
@@ -90,21 +122,15 @@ export function textDialogue(seed: number, i: number): Dialogue {
   }
   const scene = composeScene(random)
   const context = caption(scene)
-  if (form < 0.8) {
+  if (form < 0.88) {
     const grid = pictureInWords(scene, random.next() < 0.85 ? 4 : 6)
-    if (random.next() < 0.35)
+    if (random.next() < 0.15)
       return { grid, turns: [{ user: describeRequest, assistant: context }] }
-    return {
-      grid,
-      turns: questionsAbout(scene, 6, random).map((q) => ({ user: q.text, assistant: q.answer })),
-    }
+    return { grid, turns: asked(questionsAbout(scene, 6, random)) }
   }
   if (random.next() < 0.2)
     return { context, turns: [{ user: describeRequest, assistant: context }] }
-  return {
-    context,
-    turns: questionsAbout(scene, 4, random).map((q) => ({ user: q.text, assistant: q.answer })),
-  }
+  return { context, turns: asked(questionsAbout(scene, 4, random)) }
 }
 
 /** Plain text for the tokenizer and for part of stage 1. */
@@ -114,7 +140,7 @@ export function* corpusText(seed: number, dialogues: number): Generator<string> 
     const d = textDialogue(seed, i)
     yield [
       d.context ?? '',
-      (d.grid ?? []).map((w) => ` ${w}`).join(''),
+      (d.grid ?? []).flatMap((bag) => bag.map((w) => ` ${w}`)).join(''),
       ...d.turns.flatMap((t) => [t.user, t.assistant]),
     ].join('\n')
   }

@@ -1,5 +1,5 @@
 // Questions about a scene, in words, and their answers.
-import { concepts, kinds, withArticle } from './concepts.js'
+import { concepts, kinds, withArticle, type Concept } from './concepts.js'
 import { Random } from './random.js'
 import { composeScene, places, paperNames, type Scene } from './scenes.js'
 
@@ -67,12 +67,16 @@ const neighbours: readonly {
   { side: 'below', of: (i) => (i < 2 ? i + 2 : undefined) },
 ]
 
-/** A question of the given type, or undefined where the scene has none (no thing that stands alone in its kind). */
+/**
+ * A question of the given type, or undefined where the scene has none (no thing that stands alone in its kind).
+ * @param of what may be asked for though it is not there
+ */
 export function askQuestion(
   scene: Scene,
   type: QuestionType,
   random: Random,
   which: Phrasing = 'seen',
+  of: readonly Concept[] = concepts,
 ): Question | undefined {
   const text = phrase(type, which, random)
   switch (type) {
@@ -94,7 +98,7 @@ export function askQuestion(
     case 'exists': {
       const there = scene.cells.flatMap((c) => (c ? [c.name] : []))
       const yes = random.next() < 0.5
-      const absent = concepts.filter((c) => !there.includes(c.name))
+      const absent = of.filter((c) => !there.includes(c.name))
       const name = yes ? random.pick(there) : random.pick(absent).name
       return { type, text: text.replace('{thing}', withArticle(name)), answer: yes ? 'yes' : 'no' }
     }

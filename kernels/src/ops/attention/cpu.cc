@@ -4,20 +4,21 @@
 #include <cmath>
 
 #include "../../simd/math.h"
+#include "../../simd/transpose.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
 constexpr int64_t kKeys = 64;     // keys of a block
 constexpr int64_t kQueries = 64;  // queries of a block, at most
-constexpr int64_t kMaxDim = 512;
+constexpr int64_t kMaxDim = 512;  // as the check demands
 
-// c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W.
+// c[m][n] (+)= a[m][k] b[k][n] for R rows and V vectors of columns.
 template <int R, int V>
 SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
                         int64_t ldc, bool add) {
   vf acc[R][V];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) acc[i][j] = add ? load(c + i * ldc + j * W) : vf{};
@@ -26,43 +27,59 @@ SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, con
     vf bv[V];
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) bv[j] = load(b + x * ldb + j * W);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const vf av = splat(a[i * ars + x * acs]);
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] += av * bv[j];
+      for (int j = 0; j < V; ++j) acc[i][j] = vfma(av, bv[j], acc[i][j]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) store(c + i * ldc + j * W, acc[i][j]);
   }
 }
 
+// V vectors of columns, all rows: as many rows at once as the registers hold.
+template <int V>
+void columns(int64_t m, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
+             int64_t ldc, bool add) {
+#if defined(__AVX512F__)
+  constexpr int R = V == 1 ? 12 : 24 / V;
+#else
+  constexpr int R = V == 1 ? 8 : 6;
+#endif
+  int64_t i = 0;
+  for (; i + R <= m; i += R) tile<R, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i + 4 <= m; i += 4) tile<4, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i < m; ++i) tile<1, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+}
+
+// c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W.
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb,
               float* c, int64_t ldc, bool add) {
-  int64_t i = 0;
-  for (; i < m;) {
-    const int r = m - i >= 6 ? 6 : m - i >= 2 ? 2 : 1;
-    int64_t j = 0;
-    for (; j + 2 * W <= n; j += 2 * W) {
-      if (r == 6)
-        tile<6, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else if (r == 2)
-        tile<2, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else
-        tile<1, 2>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+  for (int64_t j = 0; j < n;) {
+    const int64_t left = (n - j) / W;
+#if defined(__AVX512F__)
+    if (left == 4 || left > 6) {
+      columns<4>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 4 * W;
+      continue;
     }
-    for (; j < n; j += W) {
-      if (r == 6)
-        tile<6, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else if (r == 2)
-        tile<2, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
-      else
-        tile<1, 1>(k, a + i * ars, ars, acs, b + j, ldb, c + i * ldc + j, ldc, add);
+    if (left > 2) {
+      columns<3>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 3 * W;
+      continue;
     }
-    i += r;
+#endif
+    if (left > 1) {
+      columns<2>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 2 * W;
+    } else {
+      columns<1>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += W;
+    }
   }
 }
 
@@ -149,12 +166,25 @@ void load_rows(const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n,
   }
 }
 
-// The transpose [d][kKeys] of rows that are in place as [n][dp]; columns behind n are 0.
-void transpose(const float* rows, int64_t n, int64_t d, int64_t dp, float* to) {
-  for (int64_t j = 0; j < d; ++j) {
-    for (int64_t i = 0; i < n; ++i) to[j * kKeys + i] = rows[i * dp + j];
-    for (int64_t i = n; i < kKeys; ++i) to[j * kKeys + i] = 0;
-  }
+// Rows of f32, `ld` apart, readable in whole vectors.
+struct Rows {
+  const float* p;
+  int64_t ld;
+};
+
+// Rows [first, first + n) of a head: where they lie, or a copy in `buffer`.
+Rows rows_of(const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, int64_t d, int64_t dp, float* buffer) {
+  if (o.dtype == DType::f32 && o.strides[3] == 1 && d == dp)
+    return {o.ptr<float>() + row_at(o, b, first, h), o.strides[1]};
+  load_rows(o, b, h, first, n, d, dp, 1, buffer);
+  return {buffer, dp};
+}
+
+// The transpose [d][kKeys] of n rows; columns behind n are 0.
+void transpose(Rows rows, int64_t n, int64_t d, float* to) {
+  interleave<kKeys>(rows.p, rows.ld, n, d, to);
+  if (n == kKeys) return;
+  for (int64_t j = 0; j < d; ++j) std::memset(to + j * kKeys + n, 0, static_cast<size_t>(kKeys - n) * 4);
 }
 
 // Adds the mask and puts -inf where a query may not look. Columns behind n become -inf.
@@ -196,11 +226,11 @@ int64_t query_block(int64_t lq) {
 
 void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, int64_t h, int64_t first, int64_t n,
                    float* memory) {
-  float* q = memory;                       // [kQueries][dp]
-  float* out = q + kQueries * kMaxDim;     // [kQueries][dp]
-  float* rows = out + kQueries * kMaxDim;  // [kKeys][dp]
-  float* kt = rows + kKeys * kMaxDim;      // [d][kKeys]
-  float* s = kt + kKeys * kMaxDim;         // [kQueries][kKeys]
+  float* q = memory;                      // [kQueries][dp]
+  float* out = q + kQueries * p.dp;       // [kQueries][dp]
+  float* buffer = out + kQueries * p.dp;  // [kKeys][dp]
+  float* kt = buffer + kKeys * p.dp;      // [d][kKeys]
+  float* s = kt + kKeys * p.dp;           // [kQueries][kKeys]
   float top[kQueries], sum[kQueries];
   const int64_t hk = h / (p.h / p.hk);
   load_rows(*p.q, b, h, first, n, p.d, p.dp, p.scale, q);
@@ -212,9 +242,8 @@ void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, in
   const Range all = span(p, first, n);
   for (int64_t k0 = all.begin; k0 < all.end; k0 += kKeys) {
     const int64_t m = all.end - k0 < kKeys ? all.end - k0 : kKeys;
-    load_rows(*p.k, b, hk, k0, m, p.d, p.dp, 1, rows);
-    transpose(rows, m, p.d, p.dp, kt);
-    load_rows(*p.v, b, hk, k0, m, p.d, p.dp, 1, rows);
+    transpose(rows_of(*p.k, b, hk, k0, m, p.d, p.dp, buffer), m, p.d, kt);
+    const Rows v = rows_of(*p.v, b, hk, k0, m, p.d, p.dp, buffer);
     multiply(n, kKeys, p.d, q, p.dp, 1, kt, kKeys, s, kKeys, false);
     for (int64_t i = 0; i < n; ++i) {
       float* row = s + i * kKeys;
@@ -243,7 +272,7 @@ void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, in
       }
       sum[i] += hsum(total);
     }
-    multiply(n, p.dp, m, s, kKeys, 1, rows, p.dp, out, p.dp, true);
+    multiply(n, p.dp, m, s, kKeys, 1, v.p, v.ld, out, p.dp, true);
   }
   for (int64_t i = 0; i < n; ++i) {
     float* o = out + i * p.dp;
@@ -257,13 +286,13 @@ void forward_block(const Problem& p, const Operand& y, float* lse, int64_t b, in
 // All queries against all keys of one kv head: dq, dk, dv of that head, in f32.
 void backward_head(const Problem& p, const Operand& g, const Operand& y, const float* lse, int64_t b, int64_t hk,
                    float* dq, float* dk, float* dv, float* memory) {
-  float* q = memory;                    // [kQueries][dp]
-  float* go = q + kQueries * kMaxDim;   // [kQueries][dp]
-  float* kr = go + kQueries * kMaxDim;  // [kKeys][dp]
-  float* vr = kr + kKeys * kMaxDim;
-  float* kt = vr + kKeys * kMaxDim;  // [d][kKeys]
-  float* vt = kt + kKeys * kMaxDim;
-  float* s = vt + kKeys * kMaxDim;  // [kQueries][kKeys]
+  float* q_buffer = memory;  // [kQueries][dp]
+  float* go_buffer = q_buffer + kQueries * p.dp;
+  float* k_buffer = go_buffer + kQueries * p.dp;  // [kKeys][dp]
+  float* v_buffer = k_buffer + kKeys * p.dp;
+  float* kt = v_buffer + kKeys * p.dp;  // [d][kKeys]
+  float* vt = kt + kKeys * p.dp;
+  float* s = vt + kKeys * p.dp;  // [kQueries][kKeys]
   float* ds = s + kQueries * kKeys;
   float delta[kQueries];
   const int64_t group = p.h / p.hk;
@@ -275,29 +304,32 @@ void backward_head(const Problem& p, const Operand& g, const Operand& y, const f
     std::memset(dqh, 0, static_cast<size_t>(p.lq * p.dp) * 4);
     for (int64_t first = 0; first < p.lq; first += step) {
       const int64_t n = p.lq - first < step ? p.lq - first : step;
-      load_rows(*p.q, b, h, first, n, p.d, p.dp, 1, q);
-      load_rows(g, b, h, first, n, p.d, p.dp, 1, go);
+      const Rows q = rows_of(*p.q, b, h, first, n, p.d, p.dp, q_buffer);
+      const Rows go = rows_of(g, b, h, first, n, p.d, p.dp, go_buffer);
       for (int64_t i = 0; i < n; ++i) {
         float row[kMaxDim];
         gather_f32(row, y, row_at(y, b, first + i, h), y.strides[3], p.d);
         float sum = 0;
-        for (int64_t j = 0; j < p.d; ++j) sum += row[j] * go[i * p.dp + j];
+        for (int64_t j = 0; j < p.d; ++j) sum += row[j] * go.p[i * go.ld + j];
         delta[i] = sum;
       }
       const Range all = span(p, first, n);
       for (int64_t k0 = all.begin; k0 < all.end; k0 += kKeys) {
         const int64_t m = all.end - k0 < kKeys ? all.end - k0 : kKeys;
-        load_rows(*p.k, b, hk, k0, m, p.d, p.dp, 1, kr);
-        load_rows(*p.v, b, hk, k0, m, p.d, p.dp, 1, vr);
-        transpose(kr, m, p.d, p.dp, kt);
-        transpose(vr, m, p.d, p.dp, vt);
-        multiply(n, kKeys, p.d, q, p.dp, 1, kt, kKeys, s, kKeys, false);
-        multiply(n, kKeys, p.d, go, p.dp, 1, vt, kKeys, ds, kKeys, false);
+        const Rows k = rows_of(*p.k, b, hk, k0, m, p.d, p.dp, k_buffer);
+        transpose(k, m, p.d, kt);
+        transpose(rows_of(*p.v, b, hk, k0, m, p.d, p.dp, v_buffer), m, p.d, vt);
+        multiply(n, kKeys, p.d, q.p, q.ld, 1, kt, kKeys, s, kKeys, false);
+        multiply(n, kKeys, p.d, go.p, go.ld, 1, vt, kKeys, ds, kKeys, false);
         for (int64_t i = 0; i < n; ++i) {
           float *srow = s + i * kKeys, *drow = ds + i * kKeys;
-          for (int64_t j = 0; j < kKeys; j += W) store(srow + j, load(srow + j) * p.scale);
           const Range r = p.keys(first + i);
-          if (p.mask->present() || r.begin > k0 || r.end < k0 + kKeys) apply_mask(p, b, h, first + i, r, k0, m, srow);
+          const bool masked = p.mask->present() || r.begin > k0 || r.end < k0 + kKeys;
+          const float scale = masked ? 1 : p.scale;
+          if (masked) {
+            for (int64_t j = 0; j < kKeys; j += W) store(srow + j, load(srow + j) * p.scale);
+            apply_mask(p, b, h, first + i, r, k0, m, srow);
+          }
           const float l = lse[(b * p.h + h) * p.lq + first + i];
           if (l == -__builtin_inff()) {
             std::memset(srow, 0, kKeys * 4);
@@ -305,14 +337,14 @@ void backward_head(const Problem& p, const Operand& g, const Operand& y, const f
             continue;
           }
           for (int64_t j = 0; j < kKeys; j += W) {
-            const vf e = vexp(load(srow + j) - l);
+            const vf e = vexp(vfma(load(srow + j), splat(scale), splat(-l)));
             store(srow + j, e);
             store(drow + j, e * (load(drow + j) - delta[i]) * p.scale);
           }
         }
-        multiply(m, p.dp, n, s, 1, kKeys, go, p.dp, dv + k0 * p.dp, p.dp, true);
-        multiply(m, p.dp, n, ds, 1, kKeys, q, p.dp, dk + k0 * p.dp, p.dp, true);
-        multiply(n, p.dp, m, ds, kKeys, 1, kr, p.dp, dqh + first * p.dp, p.dp, true);
+        multiply(m, p.dp, n, s, 1, kKeys, go.p, go.ld, dv + k0 * p.dp, p.dp, true);
+        multiply(m, p.dp, n, ds, 1, kKeys, q.p, q.ld, dk + k0 * p.dp, p.dp, true);
+        multiply(n, p.dp, m, ds, kKeys, 1, k.p, k.ld, dqh + first * p.dp, p.dp, true);
       }
     }
   }

@@ -1,6 +1,8 @@
 // Matrix product in the five-loop form: b is packed into panels of NR columns, a into panels of MR rows, and a register
 // tile of MR x NR sums over the depth. Packing absorbs strides and turns bf16 and f16 into f32. Every element of y sums
 // over k in the same order however the work is cut, so the number of threads does not change the result.
+#include "../../runtime/cpu_features.h"
+#include "../../simd/transpose.h"
 #include "../../simd/vec.h"
 #include "blocking.h"
 
@@ -20,43 +22,6 @@ struct Matrix {
   const Operand* o;
   int64_t at, rs, cs;  // first element, steps from row to row and column to column
 };
-
-// Lines of `depth` floats, `step` apart, laid side by side: to[k * P + i] = from[i * step + k].
-template <int P>
-SHAKTI_INLINE void interleave(const float* from, int64_t step, int64_t lines, int64_t depth, float* to) {
-  typedef float v4 __attribute__((vector_size(16)));
-  typedef int32_t i4 __attribute__((vector_size(16)));
-  int64_t i = 0;
-  for (; i + 4 <= lines; i += 4) {
-    const float* p = from + i * step;
-    float* q = to + i;
-    int64_t k = 0;
-    // Squares of four by four: a store of one float at a time would take as long as the product when b is narrow.
-    for (; k + 4 <= depth; k += 4) {
-      v4 a, b, c, d;
-      std::memcpy(&a, p + k, 16);
-      std::memcpy(&b, p + step + k, 16);
-      std::memcpy(&c, p + 2 * step + k, 16);
-      std::memcpy(&d, p + 3 * step + k, 16);
-      const v4 ab = __builtin_shuffle(a, b, i4{0, 4, 1, 5}), cd = __builtin_shuffle(c, d, i4{0, 4, 1, 5});
-      const v4 ef = __builtin_shuffle(a, b, i4{2, 6, 3, 7}), gh = __builtin_shuffle(c, d, i4{2, 6, 3, 7});
-      a = __builtin_shuffle(ab, cd, i4{0, 1, 4, 5});
-      b = __builtin_shuffle(ab, cd, i4{2, 3, 6, 7});
-      c = __builtin_shuffle(ef, gh, i4{0, 1, 4, 5});
-      d = __builtin_shuffle(ef, gh, i4{2, 3, 6, 7});
-      std::memcpy(q + k * P, &a, 16);
-      std::memcpy(q + (k + 1) * P, &b, 16);
-      std::memcpy(q + (k + 2) * P, &c, 16);
-      std::memcpy(q + (k + 3) * P, &d, 16);
-    }
-    for (; k < depth; ++k) {
-      for (int j = 0; j < 4; ++j) q[k * P + j] = p[j * step + k];
-    }
-  }
-  for (; i < lines; ++i) {
-    for (int64_t k = 0; k < depth; ++k) to[k * P + i] = from[i * step + k];
-  }
-}
 
 // One panel: `lines` (P at most) lines of `depth` elements each, side by side; missing lines are 0. A line's elements
 // lie `along` apart, lines `across`.
@@ -85,15 +50,89 @@ void pack(const Operand& o, int64_t at, int64_t across, int64_t along, int64_t l
   }
 }
 
+// The same panel in bf16: for each pair of k, P lanes of two, the first of them below. An odd depth ends with a zero.
+#if defined(__AVX512F__)
+constexpr bool kHasHalf = true;
+
+template <int P>
+__attribute__((target("avx512bf16"))) void pack_half(const Operand& o, int64_t at, int64_t across, int64_t along,
+                                                     int64_t lines, int64_t depth, void* to) {
+  constexpr int64_t kChunk = 64;
+  alignas(64) float rows[kChunk * P + W];
+  auto* out = static_cast<uint32_t*>(to);
+  for (int64_t k0 = 0; k0 < depth; k0 += kChunk) {
+    const int64_t n = depth - k0 < kChunk ? depth - k0 : kChunk;
+    pack<P>(o, at + k0 * along, across, along, lines, n, rows);
+    if (n % 2 != 0) std::memset(rows + n * P, 0, P * sizeof(float));
+    for (int64_t k = 0; k < n; k += 2) {
+      const float *even = rows + k * P, *odd = even + P;
+      for (int i = 0; i < P; i += W) {
+        const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even + i)));
+        const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd + i)));
+        const __m512i pair = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+        const __mmask16 lanes =
+            P - i < W ? static_cast<__mmask16>((1u << (P - i)) - 1) : static_cast<__mmask16>(0xffff);
+        _mm512_mask_storeu_epi32(out + i, lanes, pair);
+      }
+      out += P;
+    }
+  }
+}
+
+__attribute__((target("avx512bf16"))) inline void micro_half(int64_t depth, const void* a, const void* b,
+                                                             vf (&acc)[MR][NV]) {
+  const auto *pa = static_cast<const uint32_t*>(a), *pb = static_cast<const uint32_t*>(b);
+  __m512 sum[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) sum[i][j] = _mm512_setzero_ps();
+  }
+  for (int64_t k = 0; k < depth; k += 2) {
+    __m512bh bv[NV];
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) bv[j] = (__m512bh)_mm512_loadu_si512(pb + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const auto av = (__m512bh)_mm512_set1_epi32(static_cast<int>(pa[i]));
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], av, bv[j]);
+    }
+    pa += MR;
+    pb += NR;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) acc[i][j] = (vf)sum[i][j];
+  }
+}
+#else
+constexpr bool kHasHalf = false;
+#endif
+
+template <int P, bool Half>
+SHAKTI_INLINE void panel(const Operand& o, int64_t at, int64_t across, int64_t along, int64_t lines, int64_t depth,
+                         float* to) {
+#if defined(__AVX512F__)
+  if (Half) return pack_half<P>(o, at, across, along, lines, depth, to);
+#endif
+  pack<P>(o, at, across, along, lines, depth, to);
+}
+
+// Offsets of panels count floats for both kinds: a bf16 panel fills the first half of its place.
+
 // rows x depth of a, as panels: for each k, MR rows side by side.
+template <bool Half>
 SHAKTI_INLINE void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, float* to) {
   for (int64_t p = 0; p < rows; p += MR) {
-    pack<MR>(*a.o, a.at + (r0 + p) * a.rs + k0 * a.cs, a.rs, a.cs, rows - p, depth, to + p * depth);
+    panel<MR, Half>(*a.o, a.at + (r0 + p) * a.rs + k0 * a.cs, a.rs, a.cs, rows - p, depth, to + p * depth);
   }
 }
 // depth x one panel of columns of b: for each k, NR columns side by side.
+template <bool Half>
 SHAKTI_INLINE void pack_b(const Matrix& b, int64_t k0, int64_t depth, int64_t c0, int64_t columns, float* to) {
-  pack<NR>(*b.o, b.at + k0 * b.rs + c0 * b.cs, b.cs, b.rs, columns, depth, to);
+  panel<NR, Half>(*b.o, b.at + k0 * b.rs + c0 * b.cs, b.cs, b.rs, columns, depth, to);
 }
 
 // tile[MR][NR] = sum over depth of a panel times b panel.
@@ -126,10 +165,16 @@ struct Target {
 };
 
 // One register tile and its way out.
+template <bool Half>
 void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
   vf acc[MR][NV];
-  micro(depth, a, b, acc);
+#if defined(__AVX512F__)
+  if (Half)
+    micro_half(depth, a, b, acc);
+  else
+#endif
+    micro(depth, a, b, acc);
   alignas(64) float bias[NR] = {};
   if (t.bias) {
     gather_f32(bias, *t.bias, c * t.bias->strides[0], t.bias->strides[0], columns);
@@ -162,14 +207,15 @@ void tile(int64_t depth, const float* a, const float* b, const Target& t, int64_
 }
 
 // rows x columns of y from a block of a (packed here) and packed b.
+template <bool Half>
 void block(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, const float* packed_b, int64_t c0,
            int64_t columns, const Target& t, float* scratch) {
-  pack_a(a, r0, rows, k0, depth, scratch);
+  pack_a<Half>(a, r0, rows, k0, depth, scratch);
   for (int64_t c = 0; c < columns; c += NR) {
     const int64_t nc = columns - c < NR ? columns - c : NR;
     const float* b = packed_b + c * depth;
     for (int64_t r = 0; r < rows; r += MR) {
-      tile(depth, scratch + r * depth, b, t, r0 + r, c0 + c, rows - r < MR ? rows - r : MR, nc);
+      tile<Half>(depth, scratch + r * depth, b, t, r0 + r, c0 + c, rows - r < MR ? rows - r : MR, nc);
     }
   }
 }
@@ -268,9 +314,10 @@ void few_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t n, int64_t k
   });
 }
 
+template <bool Half>
 void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* packed,
              Context& c) {
-  if (m <= 2 * kFew && a.o->dtype == DType::f32 && (b.cs == 1 || (b.rs == 1 && a.cs == 1))) {
+  if (!Half && m <= 2 * kFew && a.o->dtype == DType::f32 && (b.cs == 1 || (b.rs == 1 && a.cs == 1))) {
     for (int64_t r = 0; r < m; r += kFew) {
       switch (m - r) {
         case 1: few_rows<1>(a, b, r, n, k, t, c); break;
@@ -302,8 +349,8 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
       c.parallel_for(panels * blocks, 1 + 65536 / (size + 1), [&](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t d = i / panels, p = i % panels;
-          pack_b(b, k0 + d * matmul::kDepth, depth_of(d), c0 + p * NR, columns - p * NR,
-                 packed + d * matmul::kDepth * width + p * NR * depth_of(d));
+          pack_b<Half>(b, k0 + d * matmul::kDepth, depth_of(d), c0 + p * NR, columns - p * NR,
+                       packed + d * matmul::kDepth * width + p * NR * depth_of(d));
         }
       });
       // Tasks of half a million multiply-adds at least.
@@ -318,9 +365,9 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
               now.add = true;
               now.bias = nullptr;
             }
-            block(a, r0, m - r0 < rows ? m - r0 : rows, k0 + d * matmul::kDepth, depth_of(d),
-                  packed + d * matmul::kDepth * width + s * depth_of(d), c0 + s,
-                  columns - s < strip ? columns - s : strip, now, scratch);
+            block<Half>(a, r0, m - r0 < rows ? m - r0 : rows, k0 + d * matmul::kDepth, depth_of(d),
+                        packed + d * matmul::kDepth * width + s * depth_of(d), c0 + s,
+                        columns - s < strip ? columns - s : strip, now, scratch);
           }
         }
       });
@@ -333,12 +380,14 @@ constexpr int64_t kSmall = 1 << 21;  // multiply-adds
 
 SHAKTI_INLINE int64_t small_floats(int64_t n, int64_t k) { return (n + NR + matmul::kRows) * k; }
 
+template <bool Half>
 void small_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* scratch) {
   const int64_t columns = (n + NR - 1) / NR * NR;
-  for (int64_t c = 0; c < n; c += NR) pack_b(b, 0, k, c, n - c, scratch + c * k);
+  for (int64_t c = 0; c < n; c += NR) pack_b<Half>(b, 0, k, c, n - c, scratch + c * k);
   float* packed_a = scratch + columns * k;
   const int64_t rows = matmul::kRows / MR * MR;
-  for (int64_t r = 0; r < m; r += rows) block(a, r, m - r < rows ? m - r : rows, 0, k, scratch, 0, n, t, packed_a);
+  for (int64_t r = 0; r < m; r += rows)
+    block<Half>(a, r, m - r < rows ? m - r : rows, 0, k, scratch, 0, n, t, packed_a);
 }
 
 // 16-bit y from its sums in f32.
@@ -384,6 +433,9 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
 void run_matmul(const Args& args, Context& c) {
   const Operand &a = args.in[0], &b = args.in[1], &y = args.out[0];
   const int64_t m = y.size(-2), n = y.size(-1), k = a.size(-1);
+  // Products of bf16 are exact in f32, so bf16 operands lose nothing.
+  const bool half =
+      kHasHalf && has_avx512_bf16() && (a.dtype == DType::bf16 || (a.dtype == DType::f32 && args.attr_bool(1)));
   const int nb = y.ndim - 2;
   int64_t batch = 1;
   for (int d = 0; d < nb; ++d) batch *= y.shape[d];
@@ -403,11 +455,16 @@ void run_matmul(const Args& args, Context& c) {
                        Matrix ma, mb;
                        Target t;
                        at(i, ma, mb, t);
-                       small_product(ma, mb, m, n, k, t, static_cast<float*>(c.scratch(thread)));
+                       auto* scratch = static_cast<float*>(c.scratch(thread));
+                       if (half)
+                         small_product<kHasHalf>(ma, mb, m, n, k, t, scratch);
+                       else
+                         small_product<false>(ma, mb, m, n, k, t, scratch);
                      }
                    });
     return;
   }
+  const auto whole = half ? product<kHasHalf> : product<false>;
   auto* packed = static_cast<float*>(args.workspace);
   float* sums = packed + matmul::Blocking(n, k).packed();
   for (int64_t i = 0; i < batch; ++i) {
@@ -420,10 +477,10 @@ void run_matmul(const Args& args, Context& c) {
       Operand apart = y;
       apart.data = sums;
       apart.dtype = DType::f32;
-      product(ma, mb, m, n, k, {&apart, 0, n, nullptr, false}, packed, c);
+      whole(ma, mb, m, n, k, {&apart, 0, n, nullptr, false}, packed, c);
       finish(sums, m, n, t, c);
     } else {
-      product(ma, mb, m, n, k, t, packed, c);
+      whole(ma, mb, m, n, k, t, packed, c);
     }
   }
 }

@@ -1,5 +1,5 @@
 // Matrix products.
-import { DTypeError, ShapeError } from '../errors.js'
+import { DTypeError, ShapeError, ShaktiError } from '../errors.js'
 import { isFloating } from '../dtype.js'
 import { broadcastShapes, formatShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -54,6 +54,28 @@ function batchShape(a: Tensor, b: Tensor): Shape {
   }
 }
 
+/** 'highest': f32 products are f32. 'medium': their factors may be rounded to bf16, the sums stay f32. */
+export type MatmulPrecision = 'highest' | 'medium'
+let precision: MatmulPrecision = 'highest'
+
+/**
+ * How exactly f32 matrix products are formed from here on: PyTorch's function of this name. 'medium' is up to twice as fast
+ * where the CPU multiplies bf16 (AVX512-BF16) and changes nothing elsewhere. Default 'highest'.
+ */
+export function setFloat32MatmulPrecision(value: MatmulPrecision): void {
+  if (value !== 'highest' && value !== 'medium') {
+    throw new ShaktiError(
+      'setFloat32MatmulPrecision',
+      `must be 'highest' or 'medium', got '${String(value)}'.`,
+    )
+  }
+  precision = value
+}
+
+export function getFloat32MatmulPrecision(): MatmulPrecision {
+  return precision
+}
+
 const product = op({
   command: 'matmul',
   inputs: ['a', 'b', 'bias?'],
@@ -61,7 +83,7 @@ const product = op({
   check: ({ a, b }, _: Record<never, never>) => ({
     out: { shape: productShape(a, b), dtype: a.dtype },
   }),
-  encode: () => [0],
+  encode: () => [0, precision === 'medium' ? 1 : 0],
   saves: ['a', 'b'],
   grad: (g, { a, b }, { need }) => ({
     a: need.a ? matmul(g, b.mT()) : undefined,

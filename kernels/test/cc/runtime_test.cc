@@ -1,0 +1,281 @@
+// The pool, the stream and the allocator without Node, so that ThreadSanitizer sees nothing but our own threads:
+//   run.sh tsan
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "../../src/runtime/allocator.h"
+#include "../../src/runtime/pool.h"
+#include "../../src/runtime/stream.h"
+
+using namespace shakti;
+
+static std::atomic<int> failures{0};
+#define EXPECT(condition, ...)                         \
+  do {                                                 \
+    if (!(condition)) {                                \
+      std::printf("FAIL %s:%d: ", __FILE__, __LINE__); \
+      std::printf(__VA_ARGS__);                        \
+      std::printf("\n");                               \
+      ++failures;                                      \
+    }                                                  \
+  } while (0)
+
+// ---- An op table of our own: x = 3 x + attr on all threads; a sum over chunks; one that reports bad content.
+
+static void run_affine(const Args& a, Context& context) {
+  auto* x = a.out[0].ptr<int64_t>();
+  context.parallel_for(a.out[0].shape[0], 64, [&](int64_t b, int64_t e, int) {
+    for (int64_t i = b; i < e; ++i) x[i] = (3 * x[i] + a.attr_int(0)) % 1000003;
+  });
+}
+
+static void run_sum(const Args& a, Context& context) {
+  const auto* x = a.in[0].ptr<int64_t>();
+  const int64_t n = a.in[0].shape[0];
+  std::vector<int64_t> parts(static_cast<size_t>((n + 31) / 32));
+  context.parallel_for(n, 32, [&](int64_t b, int64_t e, int thread) {
+    EXPECT(thread >= 0 && thread < context.threads(), "thread %d of %d", thread, context.threads());
+    // Through scratch memory: no two threads may have the same.
+    auto* mine = static_cast<int64_t*>(context.scratch(thread));
+    std::memcpy(mine, x + b, static_cast<size_t>(e - b) * sizeof(int64_t));
+    parts[static_cast<size_t>(b / 32)] = std::accumulate(mine, mine + (e - b), int64_t{0});
+  });
+  *a.out[0].ptr<int64_t>() = std::accumulate(parts.begin(), parts.end(), int64_t{0});
+}
+
+static void run_complain(const Args&, Context& context) {
+  context.parallel_for(100, 1, [&](int64_t b, int64_t, int) {
+    if (b % 2 == 1) context.fail("index %lld is out of range", static_cast<long long>(b));
+  });
+}
+
+namespace shakti {
+#define TABLE_OP(name)                                                               \
+  {                                                                                  \
+    #name, "x", "y", "", 1, nullptr, nullptr, { run_##name, run_##name, run_##name } \
+  }
+const Op kOps[] = {TABLE_OP(affine), TABLE_OP(sum), TABLE_OP(complain)};
+}  // namespace shakti
+enum { kAffine, kSum, kComplain };
+
+static Operand vector_of(int64_t* data, int64_t n) {
+  Operand o{};
+  o.data = data;
+  o.shape[0] = n;
+  o.strides[0] = 1;
+  o.ndim = 1;
+  o.dtype = DType::i64;
+  return o;
+}
+
+static void submit(Stream& stream, int op, Operand in, Operand out, double attr, double nanoseconds) {
+  Args a{};
+  a.in = &in;
+  a.out = &out;
+  a.attrs = &attr;
+  a.n_in = a.n_out = a.n_attrs = 1;
+  stream.submit(kOps[op], a, nanoseconds);
+}
+
+// ---- Pool
+
+static void every_chunk_runs_once() {
+  for (int round = 0; round < 300; ++round) {
+    const int64_t n = 1 + round * 7 % 500, grain = 1 + round % 13;
+    const int threads = 1 + round % 5;
+    std::vector<int> seen(static_cast<size_t>(n), 0);
+    struct Job {
+      std::vector<int>* seen;
+      int threads;
+    } job{&seen, threads};
+    Pool::instance().run(
+        n, grain, threads,
+        [](void* closure, int64_t b, int64_t e, int thread) {
+          auto* j = static_cast<Job*>(closure);
+          EXPECT(thread < j->threads, "thread %d of %d", thread, j->threads);
+          for (int64_t i = b; i < e; ++i) ++(*j->seen)[static_cast<size_t>(i)];
+        },
+        &job);
+    for (int count : seen) EXPECT(count == 1, "round %d: an element ran %d times", round, count);
+  }
+}
+
+static void chunks_may_use_the_pool_themselves() {
+  std::atomic<int64_t> total{0};
+  Pool::instance().run(
+      8, 1, 3,
+      [](void* closure, int64_t, int64_t, int) {
+        Pool::instance().run(
+            100, 9, 3,
+            [](void* inner, int64_t b, int64_t e, int) { *static_cast<std::atomic<int64_t>*>(inner) += e - b; },
+            closure);
+      },
+      &total);
+  EXPECT(total == 800, "%lld", static_cast<long long>(total));
+}
+
+// ---- Stream
+
+static void commands_run_in_order(InlineMode mode, int rounds) {
+  Stream stream;
+  EXPECT(stream.start(), "no executor");
+  stream.inline_mode = mode;
+  std::vector<int64_t> x(500, 1), expected(500, 1);
+  int64_t sum = 0;
+  for (int i = 0; i < rounds; ++i) {
+    // Of every size: alone, behind others that wait for company, and large enough to wake the executor.
+    const double nanoseconds = i % 7 == 0 ? 50000 : i % 3 == 0 ? 5000 : 100;
+    submit(stream, kAffine, vector_of(x.data(), 500), vector_of(x.data(), 500), i, nanoseconds);
+    for (auto& v : expected) v = (3 * v + i) % 1000003;
+    if (i % 11 == 0) submit(stream, kSum, vector_of(x.data(), 500), vector_of(&sum, 1), 0, nanoseconds);
+    if (i % 13 == 0) stream.wake();
+    if (i % 17 == 0) {
+      std::atomic<bool> told{false};
+      std::vector<int64_t> copy;
+      stream.enqueue([&] {
+        copy = x;
+        told.store(true, std::memory_order_release);
+      });
+      stream.sync();
+      EXPECT(told.load(std::memory_order_acquire) && copy == expected, "round %d: the copy out differs", i);
+    }
+  }
+  submit(stream, kSum, vector_of(x.data(), 500), vector_of(&sum, 1), 0, 100);
+  stream.sync();
+  EXPECT(stream.idle() && x == expected, "the results differ");
+  EXPECT(sum == std::accumulate(expected.begin(), expected.end(), int64_t{0}), "the sum differs");
+}
+
+static void streams_of_several_threads_share_the_pool() {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([t] { commands_run_in_order(t == 0 ? InlineMode::never : InlineMode::automatic, 150); });
+  for (int i = 0; i < 100; ++i) {
+    Pool::instance().set_threads(1 + i % 4);
+    std::this_thread::yield();
+  }
+  for (auto& t : threads) t.join();
+  Pool::instance().set_threads(3);
+}
+
+static void a_failure_stops_ops_and_not_tasks() {
+  Stream stream;
+  EXPECT(stream.start(), "no executor");
+  stream.inline_mode = InlineMode::never;
+  std::vector<int64_t> x(200, 1);
+  const auto whole = vector_of(x.data(), 200);
+  bool ran = false;
+  submit(stream, kComplain, whole, whole, 0, 100);
+  submit(stream, kAffine, whole, whole, 5, 100);
+  stream.enqueue([&] { ran = true; });
+  stream.sync();
+  EXPECT(stream.failed() && ran, "failed %d, task ran %d", stream.failed(), ran);
+  EXPECT(stream.error().op == "complain" && stream.error().message.find("out of range") != std::string::npos, "%s: %s",
+         stream.error().op.c_str(), stream.error().message.c_str());
+  EXPECT(x[0] == 1, "an op ran after the failure");
+  stream.reset_error();
+  submit(stream, kAffine, whole, whole, 5, 100);
+  stream.sync();
+  EXPECT(!stream.failed() && x[0] == 8, "the stream does not go on after its reset");
+}
+
+static void a_stream_can_be_stopped_at_any_time() {
+  for (int i = 0; i < 40; ++i) {
+    std::vector<int64_t> x(300, 1);
+    Stream stream;
+    EXPECT(stream.start(), "no executor");
+    stream.inline_mode = InlineMode::never;
+    for (int k = 0; k < i; ++k) submit(stream, kAffine, vector_of(x.data(), 300), vector_of(x.data(), 300), k, 30000);
+    if (i % 2 == 0) stream.stop();
+  }
+}
+
+// ---- Allocator
+
+static void blocks_never_overlap() {
+  Allocator allocator;
+  uint64_t random = 88172645463325252ull;
+  const auto next = [&random](uint64_t n) {
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    return random % n;
+  };
+  struct Block {
+    uint64_t bytes;
+    unsigned char mark;
+  };
+  std::map<char*, Block> live;
+  for (int i = 0; i < 4000; ++i) {
+    if (live.size() < 60 && next(3) != 0) {
+      const uint64_t bytes = next(5) == 0 ? next(3u << 20) : next(5000);
+      auto* p = static_cast<char*>(allocator.allocate(bytes));
+      EXPECT(p != nullptr && reinterpret_cast<uintptr_t>(p) % 64 == 0, "block of %llu at %p",
+             static_cast<unsigned long long>(bytes), static_cast<void*>(p));
+      if (p == nullptr) continue;
+      auto after = live.lower_bound(p);
+      EXPECT(after == live.end() || p + std::max<uint64_t>(bytes, 1) <= after->first, "overlaps the next");
+      EXPECT(after == live.begin() || std::prev(after)->first + std::prev(after)->second.bytes <= p, "overlaps");
+      const auto mark = static_cast<unsigned char>(next(256));
+      std::memset(p, mark, bytes);
+      live[p] = {bytes, mark};
+    } else if (!live.empty()) {
+      auto it = std::next(live.begin(), static_cast<int64_t>(next(live.size())));
+      const auto& [bytes, mark] = it->second;
+      for (uint64_t k = 0; k < bytes; k += 1 + bytes / 64)
+        EXPECT(static_cast<unsigned char>(it->first[k]) == mark, "a block changed");
+      allocator.free(it->first, bytes);
+      live.erase(it);
+    }
+    if (i % 500 == 499) allocator.clear_cache();
+  }
+  for (auto& [p, block] : live) allocator.free(p, block.bytes);
+  EXPECT(allocator.stats().live == 0, "live %llu", static_cast<unsigned long long>(allocator.stats().live));
+  allocator.clear_cache();
+  EXPECT(allocator.stats().cached == 0 && allocator.stats().reserved == 0, "cached %llu, reserved %llu",
+         static_cast<unsigned long long>(allocator.stats().cached),
+         static_cast<unsigned long long>(allocator.stats().reserved));
+  allocator.set_limit(1 << 20);
+  EXPECT(allocator.allocate(2 << 20) == nullptr, "more than the limit");
+  EXPECT(allocator.allocate(~uint64_t{0}) == nullptr, "2^64 - 1 bytes");
+}
+
+// A block that was freed is handed out again while a queued command still uses it: the stream's order keeps them apart.
+static void freeing_is_ordered_by_the_stream() {
+  Allocator allocator;
+  Stream stream;
+  EXPECT(stream.start(), "no executor");
+  stream.inline_mode = InlineMode::never;
+  constexpr int kRounds = 200;
+  std::vector<int64_t> sums(kRounds, -1);
+  for (int i = 0; i < kRounds; ++i) {
+    auto* x = static_cast<int64_t*>(allocator.allocate(400 * sizeof(int64_t)));
+    stream.enqueue([x, i] { std::fill(x, x + 400, i); });
+    submit(stream, kSum, vector_of(x, 400), vector_of(&sums[static_cast<size_t>(i)], 1), 0, 5000);
+    allocator.free(x, 400 * sizeof(int64_t));
+  }
+  stream.sync();
+  for (int i = 0; i < kRounds; ++i) EXPECT(sums[static_cast<size_t>(i)] == 400 * i, "round %d", i);
+}
+
+int main() {
+  Pool::instance().set_threads(3);
+  every_chunk_runs_once();
+  chunks_may_use_the_pool_themselves();
+  commands_run_in_order(InlineMode::never, 400);
+  commands_run_in_order(InlineMode::automatic, 400);
+  commands_run_in_order(InlineMode::always, 100);
+  streams_of_several_threads_share_the_pool();
+  a_failure_stops_ops_and_not_tasks();
+  a_stream_can_be_stopped_at_any_time();
+  blocks_never_overlap();
+  freeing_is_ordered_by_the_stream();
+  std::printf("runtime: %d failures\n", failures.load());
+  return failures == 0 ? 0 : 1;
+}
