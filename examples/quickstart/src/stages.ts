@@ -169,7 +169,7 @@ function thingsOfLesson({ recipe: { language } }: Materials, step: number): numb
 export function patchOfStep({ recipe }: Materials, step: number): number {
   const sizes = recipe.vision.patchSizes
   const usual = sizes.at(-1)!
-  return step % 10 === 7 ? sizes[0]! : usual
+  return step % 16 === 7 ? sizes[0]! : usual
 }
 
 function pictures(m: Materials, step: number, n: number, from: number) {

@@ -58,8 +58,8 @@ interface Placement {
   readonly shear: number
   /** A square that stays paper, in pixels of the cell. */
   readonly hole: { readonly x: number; readonly y: number; readonly side: number } | undefined
-  /** Colour of the drawing at full cover: contrast, brightness and channel gains applied, hues swapped or taken out. */
-  colour(r: number, g: number, b: number): readonly [number, number, number]
+  /** An affine map of colours: three rows of factors for red, green, blue and a constant. */
+  readonly colour: readonly number[]
 }
 
 const asDrawn: Placement = {
@@ -69,7 +69,7 @@ const asDrawn: Placement = {
   aspect: 1,
   shear: 0,
   hole: undefined,
-  colour: (r, g, b) => [r, g, b],
+  colour: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0],
 }
 
 /**
@@ -77,12 +77,13 @@ const asDrawn: Placement = {
  * single changes the hole helped most with the unseen artist (docs/log.md).
  */
 function varied(random: Random): Placement {
-  const [gr, gg, gb] = [0, 1, 2].map(() => random.between(0.6, 1.4)) as [number, number, number]
+  const gains = [0, 1, 2].map(() => random.between(0.6, 1.4))
   const brightness = random.between(-40, 40)
   const contrast = random.between(0.6, 1.4)
-  const grey = random.next() < 0.15
-  const swap = random.next() < 0.1 ? 1 + random.int(2) : 0
-  const tone = (c: number, gain: number): number => ((c - 128) * contrast + 128 + brightness) * gain
+  const grey = random.next() < 0.25
+  const swap = random.next() < 0.2 ? 1 + random.int(2) : 0
+  const mix = (to: number, from: number): number =>
+    grey ? 1 / 3 : from === (to + swap) % 3 ? 1 : 0
   return {
     scale: random.between(15, 23),
     angle: random.between(-0.35, 0.35),
@@ -93,18 +94,16 @@ function varied(random: Random): Placement {
       random.next() < 0.5
         ? { x: random.int(20), y: random.int(20), side: 4 + random.int(8) }
         : undefined,
-    colour: (r, g, b) => {
-      const hues = [r, g, b]
-      const mean = (r + g + b) / 3
-      const of = (k: number): number => (grey ? mean : hues[(k + swap) % 3]!)
-      return [tone(of(0), gr), tone(of(1), gg), tone(of(2), gb)]
-    },
+    colour: gains.flatMap((gain, to) => [
+      ...[0, 1, 2].map((from) => gain * contrast * mix(to, from)),
+      gain * (128 * (1 - contrast) + brightness),
+    ]),
   }
 }
 
 /** Paints one drawing into a cell by bilinear sampling. */
 function paint(
-  pixels: Uint8Array,
+  pixels: Uint8ClampedArray,
   drawing: Uint8Array,
   x0: number,
   y0: number,
@@ -114,34 +113,50 @@ function paint(
   const cx = x0 + cell / 2 + random.between(-1.5, 1.5)
   const cy = y0 + cell / 2 + random.between(-1.5, 1.5)
   const step = side / scale
-  const [cos, sin] = [Math.cos(angle) * step, Math.sin(angle) * step]
+  const cos = Math.cos(angle) * step
+  const sin = Math.sin(angle) * step
   for (let y = y0; y < y0 + cell; y++) {
     for (let x = x0; x < x0 + cell; x++) {
-      const [hx, hy] = [x - x0 - (hole?.x ?? 0), y - y0 - (hole?.y ?? 0)]
-      if (hole && hx >= 0 && hy >= 0 && hx < hole.side && hy < hole.side) continue
+      if (hole) {
+        const hx = x - x0 - hole.x
+        const hy = y - y0 - hole.y
+        if (hx >= 0 && hy >= 0 && hx < hole.side && hy < hole.side) continue
+      }
       const dy = y + 0.5 - cy
       const dx = x + 0.5 - cx + shear * dy
       const u = mirror * (dx * cos + dy * sin) * aspect + side / 2 - 0.5
       const v = (-dx * sin + dy * cos) / aspect + side / 2 - 0.5
       if (u <= -1 || v <= -1 || u >= side || v >= side) continue
-      const [ui, vi] = [Math.floor(u), Math.floor(v)]
-      let [r, g, b, a] = [0, 0, 0, 0]
+      const ui = Math.floor(u)
+      const vi = Math.floor(v)
+      // Premultiplied: what lies outside the drawing is nothing.
+      let r = 0
+      let g = 0
+      let b = 0
+      let a = 0
       for (let k = 0; k < 4; k++) {
-        const [px, py] = [ui + (k & 1), vi + (k >> 1)]
+        const px = ui + (k & 1)
+        const py = vi + (k >> 1)
         if (px < 0 || py < 0 || px >= side || py >= side) continue
         const w = (k & 1 ? u - ui : 1 - u + ui) * (k >> 1 ? v - vi : 1 - v + vi)
-        const at = (py * side + px) * 4
-        const alpha = (w * drawing[at + 3]!) / 255
-        r += alpha * drawing[at]!
-        g += alpha * drawing[at + 1]!
-        b += alpha * drawing[at + 2]!
+        const from = (py * side + px) * 4
+        const alpha = (w * drawing[from + 3]!) / 255
+        r += alpha * drawing[from]!
+        g += alpha * drawing[from + 1]!
+        b += alpha * drawing[from + 2]!
         a += alpha
       }
       if (a < 0.004) continue
-      const shown = colour(r / a, g / a, b / a)
       const at = (y * size + x) * 3
       for (let k = 0; k < 3; k++) {
-        pixels[at + k] = Math.max(0, Math.min(255, shown[k]! * a + pixels[at + k]! * (1 - a)))
+        const c = 4 * k
+        // A clamped array rounds and keeps within 0 .. 255.
+        pixels[at + k] =
+          colour[c]! * r +
+          colour[c + 1]! * g +
+          colour[c + 2]! * b +
+          colour[c + 3]! * a +
+          pixels[at + k]! * (1 - a)
       }
     }
   }
@@ -154,15 +169,14 @@ export function drawScene(
   random: Random,
   options: DrawOptions,
 ): Uint8Array {
-  const pixels = new Uint8Array(size * size * 3)
+  const pixels = new Uint8ClampedArray(size * size * 3)
   const tint = papers[scene.paper].map((c) => c + random.between(-8, 8))
-  for (let i = 0; i < pixels.length; i++)
-    pixels[i] = Math.max(0, Math.min(255, tint[i % 3]! + random.between(-3, 3)))
+  for (let i = 0; i < pixels.length; i++) pixels[i] = tint[i % 3]! + random.between(-3, 3)
   scene.cells.forEach((concept, i) => {
     if (!concept) return
     const drawing = drawings.get(random.pick(options.artists), concept.name)
     const placement = options.augment ? varied(random) : asDrawn
     paint(pixels, drawing, (i % 2) * cell, Math.floor(i / 2) * cell, random, placement)
   })
-  return pixels
+  return new Uint8Array(pixels.buffer)
 }
