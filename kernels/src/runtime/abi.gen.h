@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "bd68603330d5d923"
+#define SHAKTI_ABI "e93b9d2523e900bb"
