@@ -222,8 +222,11 @@ test('workers have engines of their own', async () => {
   const got = await Promise.all(
     [1, 2, 3].map(async (n) => {
       const w = new Worker(workerCode + code, { eval: true, workerData: { addon, n } })
-      const [message] = (await once(w, 'message')) as [number[]]
-      const [exit] = (await once(w, 'exit')) as [number]
+      // Asked for at once: on a busy machine both events may come in one turn, and a later listener would miss the exit.
+      const [[message], [exit]] = (await Promise.all([once(w, 'message'), once(w, 'exit')])) as [
+        [number[]],
+        [number],
+      ]
       return [...message, exit]
     }),
   )
