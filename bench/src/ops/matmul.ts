@@ -1,4 +1,4 @@
-import { randn, type DType } from '@shakti/tensor'
+import { randn, setFloat32MatmulPrecision, type DType, type MatmulPrecision } from '@shakti/tensor'
 import type { Bench } from '../lib/metabench.js'
 
 // Squares, and the shapes of a small Shakti-VLM: [tokens, in] x [in, out].
@@ -11,19 +11,32 @@ const shapes = [
   [1, 1024, 4096],
 ] as const
 
-function matmul(dtype: DType, m: number, k: number, n: number): Bench {
+function matmul(
+  dtype: DType,
+  m: number,
+  k: number,
+  n: number,
+  precision: MatmulPrecision = 'highest',
+): Bench {
   return {
-    name: `matmul ${dtype} ${m}x${k}x${n}`,
+    name: `matmul ${dtype}${precision === 'medium' ? ' as bf16' : ''} ${m}x${k}x${n}`,
     flops: 2 * m * k * n,
     setup: () => {
       const [a, b] = [randn([m, k]).to(dtype), randn([k, n]).to(dtype)]
-      return () => a.matmul(b)
+      return () => {
+        setFloat32MatmulPrecision(precision)
+        const y = a.matmul(b)
+        setFloat32MatmulPrecision('highest')
+        return y
+      }
     },
   }
 }
 
 export const products: Bench[] = [
   ...shapes.map(([m, k, n]) => matmul('f32', m, k, n)),
+  matmul('f32', 1024, 1024, 1024, 'medium'),
+  matmul('f32', 2048, 128, 512, 'medium'),
   matmul('bf16', 1024, 1024, 1024),
   matmul('f64', 512, 512, 512),
   {

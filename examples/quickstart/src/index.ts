@@ -1,10 +1,10 @@
 // The main job: trains a small Shakti-VLM through its three stages on drawings by six artists, and asks it about pictures
 // drawn by the seventh.
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { deviceInfo, manualSeed, setFloat32MatmulPrecision } from '@shakti/tensor'
+import { deviceInfo, manualSeed, setFloat32MatmulPrecision, writeAtomically } from '@shakti/tensor'
 import { Tokenizer } from '@shakti/tokenizer'
 import {
   combineLoggers,
@@ -56,7 +56,6 @@ function usage(message: string): never {
 
 interface Options {
   out: string
-  seed: number
   heldOut: Artist
   recipe: Recipe
   fresh: boolean
@@ -100,9 +99,9 @@ function options(): Options {
       console.log(help)
       process.exit(0)
     }
-    const seed = Number(v.seed ?? defaults.seed)
-    if (!Number.isSafeInteger(seed) || seed < 0)
-      usage(`--seed must be an integer from 0, got '${v.seed}'.`)
+    const recipe = change({ ...defaults, seed: Number(v.seed ?? defaults.seed) }, v.set ?? [])
+    if (!Number.isSafeInteger(recipe.seed) || recipe.seed < 0)
+      usage(`--seed must be an integer from 0, got '${v.seed ?? recipe.seed}'.`)
     const heldOut = artists.find((a) => a === (v['held-out'] ?? 'emojione'))
     if (!heldOut) usage(`--held-out must be one of ${artists.join(', ')}, got '${v['held-out']}'.`)
     return {
@@ -111,9 +110,8 @@ function options(): Options {
         v.out === undefined
           ? join(root, 'runs/quickstart')
           : resolve(process.env['INIT_CWD'] ?? '.', v.out),
-      seed,
       heldOut,
-      recipe: change({ ...defaults, seed }, v.set ?? []),
+      recipe,
       fresh: v.fresh ?? false,
       quiet: v.quiet ?? false,
       json: v.json ?? false,
@@ -123,14 +121,8 @@ function options(): Options {
   }
 }
 
-async function writeJson(path: string, value: unknown): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  const file = await open(temporary, 'w')
-  await file.writeFile(`${JSON.stringify(value, null, 2)}\n`)
-  await file.sync()
-  await file.close()
-  await rename(temporary, path)
-}
+const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeAtomically('quickstart', path, `${JSON.stringify(value, null, 2)}\n`)
 
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
 
@@ -150,7 +142,8 @@ async function languageFacts(m: Materials): Promise<{ unigram: number; bytesPerT
 }
 
 async function main(): Promise<void> {
-  const { out, seed, heldOut, recipe, fresh, quiet, json } = options()
+  const { out, heldOut, recipe, fresh, quiet, json } = options()
+  const { seed } = recipe
   const say = (text: string): void => {
     if (!quiet) console.error(text)
   }
@@ -175,7 +168,7 @@ async function main(): Promise<void> {
 
   const device = deviceInfo()
   say(`device     ${device.cpu}, ${device.isa}, ${device.threads} threads`)
-  // Products of bf16 factors where the CPU has them, summed in f32: twice as fast, and as good for training.
+  // Products of bf16 factors where the CPU has them, summed in f32: faster, and as good for training.
   setFloat32MatmulPrecision('medium')
   manualSeed(seed)
   const drawings = await loadDrawings(join(out, 'drawings.cache'))

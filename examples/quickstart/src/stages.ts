@@ -77,8 +77,8 @@ interface NamedBatch {
 
 /**
  * The mean of a quarter's visual tokens against the decoder's frozen embeddings: they must amount to the words that stage 1
- * had in their place. Captions alone teach this many times slower, for their loss reaches the encoder through attention that
- * finds nothing yet.
+ * had in their place. Captions alone teach this far more slowly: their loss reaches the encoder through attention that finds
+ * nothing yet.
  */
 const naming = (pull: number): Loss<ShaktiVlm, NamedBatch> => ({
   name: 'naming',
@@ -201,6 +201,8 @@ export function buildStages(
   const textLoss = async (of: ShaktiVlm): Promise<number> =>
     (await evaluate(of, { loss: language, data: text.heldOut, steps: 8 })).loss
 
+  const mixture = text.train(0, r.language.batch)
+  const between = text.train(9, r.instruction.batch)
   const lessons = (step: number, n: number): Batch =>
     together(
       chat,
@@ -241,9 +243,7 @@ export function buildStages(
       steps: r.language.steps,
       loss: language,
       data: generated((step) =>
-        step < r.language.lessons
-          ? lessons(step, r.language.batch)
-          : (text.train(0, r.language.batch).batch(step) as Promise<Batch[]>),
+        step < r.language.lessons ? lessons(step, r.language.batch) : mixture.batch(step),
       ),
       check: { kind: 'language', ...facts },
     },
@@ -302,8 +302,7 @@ export function buildStages(
       data: generated((step, next) => {
         const n = r.instruction.batch
         // Text between the pictures keeps the language.
-        if (next() < r.instruction.textShare)
-          return text.train(9, n).batch(step) as Promise<Batch[]>
+        if (next() < r.instruction.textShare) return between.batch(step)
         return together(
           chat,
           pictures(m, step, n, 1_000_000).map((p, i) =>

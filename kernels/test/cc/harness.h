@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../../src/runtime/op.h"
+#include "expect.h"
 
 #define DECLARE_OP(name)                                      \
   namespace shakti {                                          \
@@ -25,18 +26,7 @@
 
 using namespace shakti;
 
-inline int failures = 0;
 inline std::string late;  // what a kernel reported
-
-#define EXPECT(condition, ...)                         \
-  do {                                                 \
-    if (!(condition)) {                                \
-      std::printf("FAIL %s:%d: ", __FILE__, __LINE__); \
-      std::printf(__VA_ARGS__);                        \
-      std::printf("\n");                               \
-      ++failures;                                      \
-    }                                                  \
-  } while (0)
 
 namespace shakti {
 inline int pretend_threads = 1;
@@ -254,8 +244,4 @@ inline bool close(double got, double want, double rtol, double atol) {
   if (std::isnan(want)) return std::isnan(got);
   if (std::isinf(want)) return got == want;
   return std::fabs(got - want) <= atol + rtol * std::fabs(want);
-}
-inline int finish(const char* name) {
-  std::printf(failures ? "%s: %d failures\n" : "%s: good\n", name, failures);
-  return failures ? 1 : 0;
 }

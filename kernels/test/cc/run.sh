@@ -48,6 +48,8 @@ for test in ${*:-$all}; do
     else
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
+    # The product asks for bf16 instructions at run time.
+    if [ "$test" = matmul ]; then sources="$sources ../../src/runtime/cpu_features.cc"; fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
     # shellcheck disable=SC2086
     ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$isa"

@@ -12,19 +12,9 @@
 #include "../../src/runtime/allocator.h"
 #include "../../src/runtime/pool.h"
 #include "../../src/runtime/stream.h"
+#include "expect.h"
 
 using namespace shakti;
-
-static std::atomic<int> failures{0};
-#define EXPECT(condition, ...)                         \
-  do {                                                 \
-    if (!(condition)) {                                \
-      std::printf("FAIL %s:%d: ", __FILE__, __LINE__); \
-      std::printf(__VA_ARGS__);                        \
-      std::printf("\n");                               \
-      ++failures;                                      \
-    }                                                  \
-  } while (0)
 
 // ---- An op table of our own: x = 3 x + attr on all threads; a sum over chunks; one that reports bad content.
 
@@ -276,6 +266,5 @@ int main() {
   a_stream_can_be_stopped_at_any_time();
   blocks_never_overlap();
   freeing_is_ordered_by_the_stream();
-  std::printf("runtime: %d failures\n", failures.load());
-  return failures == 0 ? 0 : 1;
+  return finish("runtime");
 }

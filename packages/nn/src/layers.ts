@@ -13,7 +13,7 @@ import {
   type DType,
   type Tensor,
 } from '@shakti/tensor'
-import { initFanIn, initNormal, initOnes, initZeros, type Initializer } from './init.js'
+import { initFanIn, initOnes, initZeros, type Initializer } from './init.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
 

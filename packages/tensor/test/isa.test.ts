@@ -2,7 +2,15 @@
 // caller's thread or queued, with the executor slowed so that queues build up, and with freed memory overwritten.
 import { createRequire } from 'node:module'
 import type { NativeConfiguration, NativeModule } from '@shakti/kernels'
-import { deviceInfo, manualSeed, randn, tidy, type Tensor } from '@shakti/tensor'
+import {
+  deviceInfo,
+  getFloat32MatmulPrecision,
+  manualSeed,
+  randn,
+  setFloat32MatmulPrecision,
+  tidy,
+  type Tensor,
+} from '@shakti/tensor'
 import { assert, assertClose, test } from './assert.js'
 import { cases, collect, contiguousOnly, dtypesOf, run } from './ops-run.js'
 
@@ -89,6 +97,37 @@ test('larger operands, in many tiles and chunks, agree between the instruction s
       })
     }
   })
+})
+
+test("'medium' products lose what bf16 factors lose and no more; 'highest' ones lose nothing", () => {
+  manualSeed(18)
+  const inBf16 = (t: Tensor): Tensor => t.to('bf16').to('f32')
+  // An odd depth, more rows than go without packing, a transposed operand.
+  const [a, b] = [randn([65, 601]), randn([77, 601]).mT()]
+  tidy(() => {
+    const [exact, rounded] = [a.matmul(b), inBf16(a).matmul(inBf16(b))]
+    for (const isa of isas as NonNullable<NativeConfiguration['isa']>[]) {
+      configured({ isa }, () => {
+        try {
+          setFloat32MatmulPrecision('medium')
+          const [raw, fitting] = [a.matmul(b), inBf16(a).matmul(inBf16(b))]
+          const close = { rtol: 1e-5, atol: 2e-4 }
+          assertClose(fitting.dataSync(), rounded.dataSync(), close, `bf16 factors on ${isa}`)
+          // Where the CPU has no such products the factors stay as they are.
+          const off = (want: Tensor): number => Number(raw.sub(want).abs().max().dataSync()[0])
+          assert.ok(Math.min(off(exact), off(rounded)) < 1e-3, `${off(exact)} and ${off(rounded)}`)
+        } finally {
+          setFloat32MatmulPrecision('highest')
+        }
+      })
+    }
+    assert.equal(a.matmul(b).dataSync(), exact.dataSync())
+  })
+  assert.throws(
+    () => setFloat32MatmulPrecision('low' as 'medium'),
+    /'highest' or 'medium', got 'low'/,
+  )
+  assert.is(getFloat32MatmulPrecision(), 'highest')
 })
 
 test.run()

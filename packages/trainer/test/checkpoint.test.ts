@@ -16,23 +16,8 @@ import * as assert from 'uvu/assert'
 import { AdamW, FolderCheckpointer, type Checkpoint, type RunState } from '../src/index.js'
 import { copyInto } from '../src/adamw.js'
 import { rejects, temporaryFolder } from './nano.js'
+import { runState as state } from './runState.js'
 
-const state = (step: number, change: Partial<RunState> = {}): RunState => ({
-  stage: 'text',
-  step,
-  final: false,
-  settings: {},
-  optimizerSteps: step,
-  rng: { seed: 1, offset: 2 },
-  history: { every: 1, points: [], recent: [] },
-  tokens: 0,
-  seconds: 0,
-  evaluations: [],
-  warnings: [],
-  frozen: null,
-  textLoss: null,
-  ...change,
-})
 const checkpoint = (step: number, change: Partial<RunState> = {}): Checkpoint => ({
   state: state(step, change),
   model: { w: tensor(Float32Array.of(step, 1, 2)) },

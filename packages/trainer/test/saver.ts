@@ -4,6 +4,7 @@ import { tensor } from '@shakti/tensor'
 import fs, { writeSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { FolderCheckpointer } from '../src/index.js'
+import { runState } from './runState.js'
 
 const [folder = '', moment = ''] = process.argv.slice(2)
 const say = (line: string): void => void writeSync(1, `${line}\n`)
@@ -30,21 +31,7 @@ for (let step = 1; moment === 'never' || step <= 3; step++) {
   const values = new Float32Array(moment === 'never' ? 200_000 : 100).fill(step)
   const w = tensor(values)
   await checkpointer.save({
-    state: {
-      stage: 'text',
-      step,
-      final: false,
-      settings: {},
-      optimizerSteps: step,
-      rng: { seed: 1, offset: step },
-      history: { every: 1, points: [], recent: [] },
-      tokens: 0,
-      seconds: 0,
-      evaluations: [],
-      warnings: [],
-      frozen: null,
-      textLoss: null,
-    },
+    state: runState(step, { rng: { seed: 1, offset: step } }),
     model: { w },
     optimizer: { 'w.exp_avg': w },
   })

@@ -91,8 +91,8 @@ const asked = (questions: readonly Question[]): Dialogue['turns'] =>
 
 /**
  * The i-th dialogue of the first lessons: what stands where, and whether something is there, of a few things at first. The
- * two skills that the other questions build on come in these lessons within 300 steps; in the mixture below they hide
- * from one another for thousands, and with all things at once 'is there' does not come at all.
+ * two skills that the other questions build on come in these lessons; in the mixture below, with all things at once, 'is
+ * there' was not learned in 1,400 steps (docs/log.md).
  * @param things how many of the concepts occur
  */
 export function firstDialogue(seed: number, i: number, things: number): Dialogue {

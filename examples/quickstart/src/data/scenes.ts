@@ -73,8 +73,8 @@ const asDrawn: Placement = {
 }
 
 /**
- * An artist's hand differs in shape, tone and detail: all three are varied, so that what is learned is the thing. Of the
- * single changes the hole helped most with the unseen artist (docs/log.md).
+ * An artist's hand differs in shape, tone and detail: all three are varied, so that what is learned is the thing
+ * (docs/log.md has what each brought).
  */
 function varied(random: Random): Placement {
   const gains = [0, 1, 2].map(() => random.between(0.6, 1.4))

@@ -1,9 +1,15 @@
 // Models as folders in Hugging Face's layout: config.json, model.safetensors (or shards with an index),
 // preprocessor_config.json, generation_config.json.
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { meta } from '@shakti/nn'
-import { FileFormatError, loadSafetensors, saveSafetensors, type Tensor } from '@shakti/tensor'
+import {
+  FileFormatError,
+  loadSafetensors,
+  saveSafetensors,
+  writeAtomically,
+  type Tensor,
+} from '@shakti/tensor'
 import { parseConfig, type RopeScalingConfig, type ShaktiVlmConfig } from '../config.js'
 import { ShaktiVlm } from '../vlm.js'
 
@@ -143,18 +149,8 @@ export function fromHfConfig(json: unknown, file = 'config.json'): ShaktiVlmConf
   }
 }
 
-/** Writes a file so that it is there whole or not at all. */
-async function writeJson(path: string, value: unknown): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  const handle = await open(temporary, 'w')
-  try {
-    await handle.writeFile(`${JSON.stringify(value, null, 2)}\n`)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(temporary, path)
-}
+const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeAtomically('savePretrained', path, `${JSON.stringify(value, null, 2)}\n`)
 
 async function readJson(path: string): Promise<unknown> {
   const { size } = await stat(path).catch((error: NodeJS.ErrnoException) => {

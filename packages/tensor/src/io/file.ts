@@ -149,18 +149,21 @@ async function syncFolder(path: string): Promise<void> {
 /**
  * Writes a file as a whole: into a temporary one beside it, synced, then renamed over `path`. A crash at any point
  * leaves the old file or the new one; a mapping of the old file stays valid.
+ * @param op who writes, for the error
+ * @throws ShaktiError naming the path, when it cannot be written
  */
 export async function writeAtomically(
   op: string,
   path: string,
-  chunks: AsyncIterable<Uint8Array>,
+  content: string | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const target = resolve(path)
   const temporary = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   let file: FileHandle | undefined
   try {
     file = await open(temporary, 'wx')
-    for await (const chunk of chunks) await writeAll(file, chunk)
+    if (typeof content === 'string') await file.writeFile(content)
+    else for await (const chunk of content) await writeAll(file, chunk)
     await file.sync()
     await file.close()
     file = undefined

@@ -1,7 +1,5 @@
 // The page: one file with nothing outside of it, no script, for light and dark screens and for paper.
-import { ShaktiError } from '@shakti/tensor'
-import { randomBytes } from 'node:crypto'
-import { open, rename, rm } from 'node:fs/promises'
+import { ShaktiError, writeAtomically } from '@shakti/tensor'
 import { html, Html, type HtmlValue } from './html.js'
 
 /** A cell of text or a number as it is to be written; `undefined` becomes a dash. */
@@ -174,19 +172,6 @@ export function page({ title, lead, sections, foot }: Page): string {
 }
 
 /** Writes a page, whole or not at all. */
-export async function writePage(path: string, content: Page): Promise<void> {
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
-  try {
-    const file = await open(temporary, 'wx')
-    try {
-      await file.writeFile(page(content))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+export function writePage(path: string, content: Page): Promise<void> {
+  return writeAtomically('writePage', path, page(content))
 }
