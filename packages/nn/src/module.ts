@@ -1,6 +1,6 @@
 // A module is a class with typed fields. Parameters and modules in its own fields (and in lists of modules) are found by
 // walking them in the order of declaration; nothing is registered.
-import { isFloating, noGrad, ShaktiError, type DType, type Tensor } from '@shakti/tensor'
+import { isFloating, noGrad, ShaktiError, Tensor, type DType } from '@shakti/tensor'
 import { matchesPattern, snakeCase } from './names.js'
 import { Parameter } from './parameter.js'
 
@@ -116,6 +116,10 @@ export abstract class Module {
    */
   loadStateDict(state: StateDict, options: { strict?: boolean } = {}): void {
     const { strict = true } = options
+    for (const [name, value] of Object.entries(state ?? { state })) {
+      if (!(value instanceof Tensor))
+        throw new ShaktiError('loadStateDict', `${name} must be a tensor, got ${typeof value}.`)
+    }
     const own = this.#stateEntries()
     const names = new Set(own.map(([name]) => name))
     const given = new Set<Parameter>()
@@ -159,6 +163,16 @@ export abstract class Module {
    * master, and gradients reach the master. 'f32' drops the copies. Norms, embeddings and the residual stream stay f32.
    */
   to(options: { dtype?: DType; compute?: DType }): this {
+    const unknown =
+      typeof options === 'object' && options !== null
+        ? Object.keys(options).filter((key) => key !== 'dtype' && key !== 'compute')
+        : [String(options)]
+    if (unknown.length > 0) {
+      throw new ShaktiError(
+        'Module.to',
+        `takes { dtype, compute }, got '${unknown.join(', ')}'. Modules live on the cpu device.`,
+      )
+    }
     const { dtype, compute } = options
     if (dtype !== undefined) {
       if (!isFloating(dtype))

@@ -4,6 +4,7 @@ import {
   isFloating,
   noGrad,
   ShaktiError,
+  ShapeError,
   Tensor,
   type DeviceName,
   type DType,
@@ -102,6 +103,10 @@ export function parameter(
   init: Initializer,
   dims?: readonly string[],
 ): Parameter {
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
+    throw new ShapeError('parameter', `sizes are integers from 0, got [${shape.join(', ')}].`, [
+      shape,
+    ])
   const data = init(shape, creationDevice())
   return new Parameter(data, dims ? { dims } : {})
 }

@@ -200,6 +200,16 @@ test('to({ dtype }) converts every parameter and keeps ties and frozenness', () 
   assertThrows(() => m.to({ dtype: 'i32' }), ShaktiError, 'i32')
 })
 
+test('what a module cannot take is named: a device, a state that is no tensors, sizes that are no sizes', () => {
+  const m = new Linear(2, 3)
+  assertThrows(() => m.to('cuda' as never), ShaktiError, "'cuda'", 'cpu')
+  assertThrows(() => m.to({ device: 'cuda' } as never), ShaktiError, "'device'")
+  assertThrows(() => m.loadStateDict(null as never), ShaktiError, '[loadStateDict]')
+  assertThrows(() => m.loadStateDict({ weight: [1] } as never), ShaktiError, 'weight')
+  assertThrows(() => new Linear(2.5, 3), ShaktiError, '[parameter]', '2.5')
+  assertThrows(() => new Linear(NaN, 3), ShaktiError, '[parameter]', 'NaN')
+})
+
 test('compute bf16 multiplies with a working copy, and gradients reach the f32 master', () => {
   manualSeed(5)
   const m = new MLP(8, 16)

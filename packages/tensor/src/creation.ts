@@ -4,6 +4,7 @@ import { checkDevice } from './device.js'
 import { DTypeError, ShaktiError, ShapeError } from './errors.js'
 import { issue, issueOne, type CommandName } from './native/encode.js'
 import { native, takeNativeError } from './native/binding.js'
+import { checkFill, wantInRange, wantTensors } from './ops/checks.js'
 import { takeRandom } from './random.js'
 import { checkShape, formatShape, numel } from './shape.js'
 import { allocate, Storage, type DeviceName } from './storage.js'
@@ -131,18 +132,15 @@ export function tensor(
     const sizes = Array.isArray(data) ? sizesOf(data as readonly TensorData[]) : []
     flatten(data, sizes, 0, items)
     shape = options.shape ?? sizes
-    const first = items[0]
-    const whole = dtype === 'i64' || (dtype === undefined && typeof first === 'bigint')
-    const f64 = dtype === 'f64' || dtype === 'i32'
-    from = whole
-      ? 'i64'
-      : f64
-        ? 'f64'
-        : dtype === undefined && typeof first === 'boolean'
-          ? 'bool'
-          : 'f32'
+    const all = (type: string): boolean => items.length > 0 && items.every((v) => typeof v === type)
+    const whole = dtype === 'i64' || (dtype === undefined && all('bigint'))
+    // Doubles on the way to an integer dtype, which hold every one of its numbers.
+    const f64 = dtype === 'f64' || dtype === 'i32' || dtype === 'u8'
+    if (dtype !== undefined)
+      for (const v of items) if (typeof v === 'number') wantInRange('tensor', v, dtype)
+    from = whole ? 'i64' : f64 ? 'f64' : dtype === undefined && all('boolean') ? 'bool' : 'f32'
     flat = whole
-      ? BigInt64Array.from(items, (v) => BigInt(v))
+      ? BigInt64Array.from(items, (v) => BigInt(typeof v === 'number' ? Math.trunc(v) : v))
       : from === 'bool'
         ? Uint8Array.from(items, (v) => (v ? 1 : 0))
         : from === 'f64'
@@ -184,6 +182,7 @@ export function empty(shape: readonly number[], options: TensorOptions = {}): Te
 }
 
 export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
+  checkFill('full', value, options.dtype ?? 'f32')
   return generate('fill', shape, options, [value])
 }
 
@@ -204,6 +203,14 @@ export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
   return ones(t.shape, { dtype: t.dtype, device: t.device, ...options })
 }
 
+export function fullLike(t: Tensor, value: number, options: TensorOptions = {}): Tensor {
+  return full(t.shape, value, { dtype: t.dtype, device: t.device, ...options })
+}
+
+export function emptyLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  return empty(t.shape, { dtype: t.dtype, device: t.device, ...options })
+}
+
 /**
  * start, start + step, ... before `end`. With one argument: 0 .. end.
  * @returns i32 when all three are integers, else f32, unless options.dtype says otherwise
@@ -215,11 +222,62 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
     throw new ShaktiError('arange', `cannot count from ${from} to ${to} in steps of ${step}.`)
   }
   const integers = [from, to, step].every(Number.isInteger)
-  return generate('arange', [n], { dtype: integers ? 'i32' : 'f32', ...options }, [from, step])
+  const dtype = options.dtype ?? (integers ? 'i32' : 'f32')
+  if (n > 0) for (const v of [from, from + (n - 1) * step]) wantInRange('arange', v, dtype)
+  return generate('arange', [n], { ...options, dtype }, [from, step])
+}
+
+/** `steps` numbers in equal distances from `start` to `end`, both included; f32 by default. */
+export function linspace(
+  start: number,
+  end: number,
+  steps: number,
+  options: TensorOptions = {},
+): Tensor {
+  if (!Number.isFinite(end - start) || !Number.isSafeInteger(steps) || steps < 0) {
+    throw new ShaktiError(
+      'linspace',
+      `needs two finite numbers and an integer from 0, got ${start}, ${end} and ${steps}.`,
+    )
+  }
+  // In f64, so that the last one is `end` after rounding.
+  const { dtype = 'f32', device = 'cpu' } = options
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0
+  const places = generate('arange', [steps], { dtype: 'f64', device }, [0, 1])
+  return made(places.mul(step).add(start).to(dtype), options)
+}
+
+/**
+ * 1 at the place that each index names, 0 elsewhere: index.shape + [classes], i32. An index outside gives a row of 0.
+ * @param classes one more than the largest index
+ */
+export function oneHot(index: Tensor, classes: number): Tensor {
+  wantTensors('oneHot', { index })
+  if (index.dtype !== 'i32' && index.dtype !== 'i64')
+    throw new DTypeError('oneHot', `indices must be i32 or i64, got ${index.describe()}.`)
+  if (!Number.isSafeInteger(classes) || classes < 1)
+    throw new ShapeError('oneHot', `classes must be an integer from 1, got ${classes}.`)
+  const all = arange(0, classes, 1, { device: index.device })
+  return index.unsqueeze(-1).eq(all).to('i32')
+}
+
+/** Each 1-D tensor stretched along all the others: coordinates of a grid, the first tensor along dim 0 ('ij'). */
+export function meshgrid(...tensors: readonly Tensor[]): Tensor[] {
+  tensors.forEach((t, i) => {
+    wantTensors('meshgrid', { [`tensor ${i}`]: t })
+    if (t.ndim !== 1)
+      throw new ShapeError('meshgrid', `tensors have one dimension, got ${t.describe()}.`, [
+        t.shape,
+      ])
+  })
+  const shape = tensors.map((t) => t.shape[0]!)
+  return tensors.map((t, i) => t.reshape(shape.map((s, d) => (d === i ? s : 1))).expand(shape))
 }
 
 /** 1 on the diagonal, 0 elsewhere. */
 export function eye(n: number, options: TensorOptions = {}): Tensor {
+  if (!Number.isInteger(n) || n < 0)
+    throw new ShapeError('eye', `needs an integer from 0, got ${n}.`)
   const i = arange(0, n, 1, { device: options.device ?? 'cpu' })
   return made(
     i
@@ -237,6 +295,8 @@ export function uniform(
   high = 1,
   options: TensorOptions = {},
 ): Tensor {
+  if (!(low <= high && Number.isFinite(high - low)))
+    throw new ShaktiError('uniform', `needs finite low <= high, got ${low} and ${high}.`)
   return generate('uniform', shape, options, [...takeRandom(numel(shape)), low, high])
 }
 
@@ -251,12 +311,24 @@ export function normal(
   std = 1,
   options: TensorOptions = {},
 ): Tensor {
+  if (!(std >= 0) || !Number.isFinite(mean))
+    throw new ShaktiError('normal', `needs a finite mean and std >= 0, got ${mean} and ${std}.`)
   return generate('normal', shape, options, [...takeRandom(numel(shape)), mean, std])
 }
 
 /** Normal with mean 0 and standard deviation 1. */
 export function randn(shape: readonly number[], options: TensorOptions = {}): Tensor {
   return normal(shape, 0, 1, options)
+}
+
+/** As `rand`, in t's shape, dtype and device. */
+export function randLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  return rand(t.shape, { dtype: t.dtype, device: t.device, ...options })
+}
+
+/** As `randn`, in t's shape, dtype and device. */
+export function randnLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  return randn(t.shape, { dtype: t.dtype, device: t.device, ...options })
 }
 
 /**
@@ -269,6 +341,13 @@ export function truncatedNormal(
   options: TensorOptions = {},
 ): Tensor {
   const { mean = 0, std = 1, low = mean - 2 * std, high = mean + 2 * std } = range
+  // So far out the distribution function has no digits left.
+  if (!(low < mean + 6 * std && high > mean - 6 * std)) {
+    throw new ShaktiError(
+      'truncatedNormal',
+      `[${low}, ${high}] must reach within 6 standard deviations (${std}) of the mean ${mean}.`,
+    )
+  }
   return generate('truncated_normal', shape, options, [
     ...takeRandom(numel(shape)),
     mean,
@@ -310,6 +389,7 @@ export function multinomial(
   count: number,
   options: { replacement?: boolean } = {},
 ): Tensor {
+  wantTensors('multinomial', { p })
   const { replacement = false } = options
   const classes = p.shape[p.ndim - 1] ?? 0
   if (!isFloating(p.dtype))

@@ -32,6 +32,18 @@ export function dtypeSize(dtype: DType): number {
   return sizes[dtype]
 }
 
+const ranges: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  // What JavaScript's numbers hold exactly.
+  i64: [-(2 ** 53) + 1, 2 ** 53 - 1],
+  u8: [0, 255],
+}
+
+/** Smallest and largest number of an integer dtype; floats and bool take any. */
+export function dtypeRange(dtype: DType): readonly [number, number] {
+  return ranges[dtype] ?? [-Infinity, Infinity]
+}
+
 export function isFloating(dtype: DType): boolean {
   return dtypeCode[dtype] <= 3
 }
@@ -61,6 +73,19 @@ export function promote(a: DType, b: DType): DType {
   if (category(a) !== category(b)) return category(a) > category(b) ? a : b
   if (width[a] === width[b]) return 'f32'
   return width[a] > width[b] ? a : b
+}
+
+/**
+ * `promote` for operands of which one may be a single number (no dimensions): that one decides the dtype only when it is
+ * of a higher kind (bool, integer, float) than the other. As in PyTorch.
+ */
+export function promoteOperands(
+  a: { readonly dtype: DType; readonly ndim: number },
+  b: { readonly dtype: DType; readonly ndim: number },
+): DType {
+  if ((a.ndim === 0) === (b.ndim === 0)) return promote(a.dtype, b.dtype)
+  const [many, one] = a.ndim === 0 ? [b, a] : [a, b]
+  return category(many.dtype) >= category(one.dtype) ? many.dtype : promote(a.dtype, b.dtype)
 }
 
 /** dtype for an op whose result is a fraction: floats stay, everything else becomes f32. */

@@ -37,5 +37,5 @@ export {
   type MatmulPrecision,
 } from './ops/matmul.js'
 export { conv2d, dropout, interpolate, rope, swiglu, type Conv2dOptions } from './ops/nn.js'
-export { adamw_, clipScale, globalNorm, type AdamWOptions } from './optim.js'
+export { adamw_, clipGradNorm_, clipScale, globalNorm, type AdamWOptions } from './optim.js'
 export * from './io/index.js'

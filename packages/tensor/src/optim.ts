@@ -1,6 +1,8 @@
 // What an optimiser does to many tensors at once: one command, one pass over memory.
-import { DTypeError, ShapeError } from './errors.js'
+import { zeros } from './creation.js'
+import { DTypeError, ShaktiError, ShapeError } from './errors.js'
 import { issue, issueOne } from './native/encode.js'
+import { wantTensors } from './ops/checks.js'
 import { sameShape } from './shape.js'
 import type { Tensor } from './tensor.js'
 
@@ -47,6 +49,20 @@ export function adamw_(
     scale,
     copies,
   } = options
+  const { isFinite } = Number
+  const sane =
+    lr >= 0 &&
+    isFinite(lr) &&
+    eps >= 0 &&
+    isFinite(eps) &&
+    weightDecay >= 0 &&
+    isFinite(weightDecay)
+  if (!sane || !(beta1 >= 0 && beta1 < 1) || !(beta2 >= 0 && beta2 < 1)) {
+    throw new ShaktiError(
+      'adamw',
+      `lr, eps and weightDecay are finite numbers from 0, beta1 and beta2 lie in [0, 1); got ${lr}, ${eps}, ${weightDecay}, ${beta1}, ${beta2}.`,
+    )
+  }
   const n = params.length
   for (const [name, list] of Object.entries({
     grads,
@@ -56,6 +72,7 @@ export function adamw_(
   })) {
     if (list.length !== n) throw new ShapeError('adamw', `${n} params, but ${list.length} ${name}.`)
     list.forEach((t, i) => {
+      wantTensors('adamw', { [`${name}[${i}]`]: t })
       if (!sameShape(t.shape, params[i]!.shape)) {
         throw new ShapeError(
           'adamw',
@@ -82,6 +99,7 @@ export function globalNorm(tensors: readonly Tensor[]): Tensor {
   const parts: Tensor[] = []
   for (let i = 0; i < tensors.length; i += 1000) {
     const list = tensors.slice(i, i + 1000)
+    list.forEach((t, k) => wantTensors('globalNorm', { [`tensors[${i + k}]`]: t }))
     const bad = list.find((t) => !['f32', 'bf16', 'f16', 'f64'].includes(t.dtype))
     if (bad) throw new DTypeError('globalNorm', `needs floating tensors, got ${bad.describe()}.`)
     parts.push(
@@ -99,5 +117,22 @@ export function globalNorm(tensors: readonly Tensor[]): Tensor {
 
 /** The factor that brings a gradient of length `norm` down to `maxNorm`: min(1, maxNorm / norm). One f32, on the device. */
 export function clipScale(norm: Tensor, maxNorm: number): Tensor {
+  if (!(maxNorm >= 0))
+    throw new ShaktiError('clipScale', `maxNorm must be a number from 0, got ${maxNorm}.`)
   return norm.add(1e-6).reciprocal().mul(maxNorm).clamp(0, 1)
+}
+
+/**
+ * Scales the gradients of `params` in place so that their length taken together is at most `maxNorm`, as
+ * torch.nn.utils.clip_grad_norm_. Parameters without a gradient do not count.
+ * @returns the length before, f32
+ */
+export function clipGradNorm_(params: readonly Tensor[], maxNorm: number): Tensor {
+  const grads = params.flatMap((p) => p.grad ?? [])
+  if (grads.length === 0) return zeros([])
+  const norm = globalNorm(grads)
+  const scale = clipScale(norm, maxNorm)
+  for (const g of grads) g.mul_(scale)
+  scale.dispose()
+  return norm
 }

@@ -62,9 +62,16 @@ export function checkShape(op: string, shape: Shape): void {
   }
 }
 
+/** Refuses what is not a list, as a method called in PyTorch's other way: `x.permute(1, 0)`. */
+export function checkList(op: string, what: string, list: unknown): void {
+  if (!Array.isArray(list))
+    throw new ShapeError(op, `takes a list of ${what}, as in ${op}([...]); got ${String(list)}.`)
+}
+
 /** `dim` counted from the front; negative ones count from the end. */
 export function normalizeDim(op: string, dim: number, ndim: number): number {
-  const d = dim < 0 ? dim + ndim : dim
+  // A single number counts as having one dimension, as in PyTorch.
+  const d = dim < 0 ? dim + Math.max(ndim, 1) : dim
   if (!Number.isInteger(dim) || d < 0 || d >= Math.max(ndim, 1)) {
     throw new ShapeError(
       op,
@@ -81,6 +88,7 @@ export function normalizeDims(
   ndim: number,
 ): number[] {
   if (dims === undefined) return Array.from({ length: ndim }, (_, i) => i)
+  if (typeof dims !== 'number') checkList(op, 'dims', dims)
   const list = (typeof dims === 'number' ? [dims] : dims).map((d) => normalizeDim(op, d, ndim))
   if (new Set(list).size !== list.length) {
     throw new ShapeError(op, `a dim is named twice in [${String(dims)}].`)
@@ -120,6 +128,7 @@ export function broadcastStrides(shape: Shape, strides: Shape, target: Shape): n
 
 /** `shape` with its one -1 replaced, checked against the number of elements. */
 export function inferShape(op: string, shape: Shape, from: Shape): number[] {
+  checkList(op, 'sizes', shape)
   const total = numel(from)
   const out = [...shape]
   const unknown = out.indexOf(-1)

@@ -8,6 +8,7 @@ import { AutogradError, DeviceError, DisposedError, DTypeError, ShapeError } fro
 import { native, takeNativeError } from './native/binding.js'
 import { issueOne } from './native/encode.js'
 import type { CastOps } from './ops/cast.js'
+import { checkFill } from './ops/checks.js'
 import type { ElementwiseOps } from './ops/elementwise.js'
 import type { IndexOps } from './ops/index-ops.js'
 import type { MatmulOps } from './ops/matmul.js'
@@ -341,6 +342,7 @@ export class Tensor {
 
   fill_(value: number): this {
     this.#checkInPlace('fill_')
+    checkFill('fill_', value, this.dtype)
     issueOne('fill', [], this, [value])
     return this
   }
@@ -351,22 +353,36 @@ export class Tensor {
 
   /** this += other */
   add_(other: Tensor | number): this {
-    this.#checkInPlace('add_')
-    return noGrad(() => {
-      const sum = this.add(other)
-      this.copy_(sum)
-      sum.dispose()
-      return this
-    })
+    return this.#become('add_', () => this.add(other))
+  }
+
+  /** this -= other */
+  sub_(other: Tensor | number): this {
+    return this.#become('sub_', () => this.sub(other))
   }
 
   /** this *= other */
   mul_(other: Tensor | number): this {
-    this.#checkInPlace('mul_')
+    return this.#become('mul_', () => this.mul(other))
+  }
+
+  /** this /= other */
+  div_(other: Tensor | number): this {
+    return this.#become('div_', () => this.div(other))
+  }
+
+  #become(op: string, compute: () => Tensor): this {
+    this.#checkInPlace(op)
     return noGrad(() => {
-      const product = this.mul(other)
-      this.copy_(product)
-      product.dispose()
+      const result = compute()
+      if (isFloating(result.dtype) && !isFloating(this.dtype)) {
+        throw new DTypeError(
+          op,
+          `the result is ${result.dtype}, which ${this.describe()} cannot hold. Convert first: x.to('${result.dtype}').`,
+        )
+      }
+      this.copy_(result)
+      result.dispose()
       return this
     })
   }

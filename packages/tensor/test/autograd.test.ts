@@ -6,10 +6,13 @@ import {
   ShapeError,
   arange,
   checkpoint,
+  clipGradNorm_,
   customFunction,
   detectAnomaly,
   dropout,
+  embedding,
   gradcheck,
+  interpolate,
   isGradEnabled,
   keep,
   manualSeed,
@@ -42,6 +45,43 @@ test('a tensor used several times gets the sum over all uses', () => {
   const x = leaf(2, 3)
   x.mul(x).add(x).add(x.neg().exp().mul(0)).sum().backward()
   assert.equal(values(x.grad), [5, 7])
+})
+
+test('clipGradNorm_ brings the gradients taken together down to a length, and returns the one before', () => {
+  const [a, b, unused] = [leaf(1, 1), leaf(1), leaf(1)]
+  a.mul(tensor([3, 0]))
+    .sum()
+    .add(b.mul(4).sum())
+    .backward()
+  assertClose(clipGradNorm_([a, b, unused], 1).dataSync(), [5])
+  assertClose(a.grad!.dataSync(), [0.6, 0])
+  assertClose(b.grad!.dataSync(), [0.8])
+  clipGradNorm_([a, b], 10)
+  assertClose(b.grad!.dataSync(), [0.8])
+  assert.equal(values(clipGradNorm_([unused], 1)), [0])
+})
+
+test('thousands of shares of a 16-bit gradient add up, whichever op handed them out', () => {
+  const n = 3000
+  const ids = zeros([n], { dtype: 'i32' })
+  const shares: Record<string, (x: Tensor) => Tensor> = {
+    indexSelect: (x) => x.indexSelect(0, ids),
+    gather: (x) => x.gather(0, ids),
+    take: (x) => x.take(ids),
+    expand: (x) => x.expand([n]),
+    embedding: (x) => embedding(ids, x.reshape([1, 1])),
+    interpolate: (x) => interpolate(x.reshape([1, 1, 1, 1]), { size: [30, 100] }),
+  }
+  for (const dtype of ['bf16', 'f16'] as const) {
+    for (const [op, share] of Object.entries(shares)) {
+      const x = zeros([1], { dtype, requiresGrad: true })
+      share(x).sum().backward()
+      assert.equal(values(x.grad), values(tensor([n]).to(dtype).float()), `${op} ${dtype}`)
+      assert.is(x.grad!.dtype, dtype)
+    }
+    const sum = zeros([1], { dtype }).scatterAdd(0, ids, ones([n], { dtype }))
+    assert.equal(values(sum), values(tensor([n]).to(dtype)))
+  }
 })
 
 test('a diamond of shared results is walked once a node', () => {

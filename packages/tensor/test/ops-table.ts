@@ -8,6 +8,9 @@ import {
   globalNorm,
   interpolate,
   layerNorm,
+  linspace,
+  meshgrid,
+  oneHot,
   rmsNorm,
   rope,
   scaledDotProductAttention,
@@ -52,7 +55,7 @@ export interface Attrs {
   readonly reduction: 'mean' | 'sum' | 'none'
   readonly scale: number
   readonly shape: number[]
-  readonly shift: number
+  readonly shift: number | number[]
   readonly size: [number, number]
   readonly start: number
   readonly step: number
@@ -202,5 +205,25 @@ export const table: Record<string, Run> = {
     return [w, expAvg, expAvgSq]
   },
   globalNorm: ([a, b]) => globalNorm([a, b]),
+
+  double: ([x]) => x.double(),
+  half: ([x]) => x.half(),
+  bfloat16: ([x]) => x.bfloat16(),
+  int: ([x]) => x.int(),
+  long: ([x]) => x.long(),
+  bool: ([x]) => x.bool(),
+  isinf: ([x]) => x.isinf(),
+  logicalXor: ([a, b]) => a.logicalXor(b),
+  logSigmoid: ([x]) => x.logSigmoid(),
+  leakyRelu: ([x]) => x.leakyRelu(0.25),
+  t: ([x]) => x.t(),
+  expandAs: ([x, other]) => x.expandAs(other),
+  unflatten: ([x], { dim, shape }) => x.unflatten(dim, shape),
+  unbind: ([x], { dim }) => x.unbind(dim),
+  repeatInterleave: ([x], { dim }) => x.repeatInterleave(3, dim),
+  argsort: ([x], { dim }) => x.argsort(dim),
+  oneHot: ([index]) => oneHot(index, 5),
+  meshgrid: ([a, b]) => meshgrid(a, b),
+  linspace: () => linspace(-1, 2, 7),
   cast: ([x], { dtype }) => x.to(dtype),
 }

@@ -5,15 +5,22 @@ import {
   DisposedError,
   DTypeError,
   ShapeError,
+  adamw_,
   arange,
   cat,
+  clipScale,
   conv2d,
   crossEntropy,
   embedding,
+  eye,
   full,
   interpolate,
   layerNorm,
+  linspace,
+  meshgrid,
   noGrad,
+  normal,
+  oneHot,
   ones,
   rmsNorm,
   rope,
@@ -23,8 +30,11 @@ import {
   swiglu,
   tensor,
   tidy,
+  truncatedNormal,
+  uniform,
   where,
   zeros,
+  type AttentionOptions,
   type Tensor,
 } from '@shakti/tensor'
 import { assert, assertThrows, test } from './assert.js'
@@ -145,6 +155,58 @@ const shapes: readonly Row[] = [
   ['zeros fraction', () => zeros([1.5]), ['[1.5]']],
   ['zeros absurd', () => zeros([2 ** 30, 2 ** 30]), ['1073741824']],
   ['zeros deep', () => zeros(Array(9).fill(1)), ['8 dimensions']],
+  ['roll', () => x.roll([1, 2], 0), ['[roll]', '2 shifts', '1 dims']],
+  ['unflatten', () => x.unflatten(1, [2, -1]), ['[unflatten]', '[2, -1]', '[3]']],
+  ['t', () => zeros([2, 3, 4]).t(), ['[t]', '[2, 3, 4]']],
+  ['oneHot', () => oneHot(i(1), 0), ['[oneHot]', '0']],
+  ['meshgrid', () => meshgrid(x), ['[meshgrid]', '[2, 3]']],
+  ['eye', () => eye(2.5), ['[eye]', '2.5']],
+  [
+    'conv2d of an empty kernel',
+    () => conv2d(zeros([1, 1, 4, 4]), zeros([1, 1, 0, 0])),
+    ['[conv2d]'],
+  ],
+  [
+    'conv2d absurd',
+    () => conv2d(zeros([1, 1, 4, 4]), zeros([1, 1, 2, 2]), undefined, { padding: 1e9 }),
+    ['[conv2d]', 'elements'],
+  ],
+  ['interpolate absurd', () => interpolate(zeros([1, 1, 2, 2]), { size: 1e9 }), ['[interpolate]']],
+  [
+    'attention of packed sequences with a learned mask',
+    () =>
+      scaledDotProductAttention(zeros([1, 1, 4, 8]), zeros([1, 1, 4, 8]), zeros([1, 1, 4, 8]), {
+        mask: zeros([4, 4], { requiresGrad: true }),
+        cuSeqlensQ: i(0, 4),
+      }),
+    ['[scaledDotProductAttention]', 'cuSeqlensQ'],
+  ],
+  [
+    'attention with a mask in place of options',
+    () =>
+      scaledDotProductAttention(
+        zeros([1, 1, 4, 8]),
+        zeros([1, 1, 4, 8]),
+        zeros([1, 1, 4, 8]),
+        zeros([4, 4]) as never,
+      ),
+    ['[scaledDotProductAttention]', '{ mask }'],
+  ],
+  ...(
+    [
+      ['permute', () => x.permute(1 as never)],
+      ['reshape', () => x.reshape(6 as never)],
+      ['view', () => x.view(6 as never)],
+      ['expand', () => x.expand(2 as never)],
+      ['repeat', () => x.repeat(2 as never)],
+      ['pad', () => x.pad(1 as never)],
+      ['sum', () => x.sum('0' as never)],
+      ['slice', () => x.slice(1 as never)],
+      ['split', () => x.split('2' as never)],
+      ['cat', () => cat(x as never)],
+      ['stack', () => stack(undefined as never)],
+    ] as const
+  ).map(([op, fn]): Row => [`${op} without a list`, fn, [`[${op}]`, 'list']]),
   ['item', () => x.itemSync(), ['[item]', '[2, 3]']],
   ['copy_', () => zeros([2]).copy_(x), ['[copy_]', '[2, 3]', '[2]']],
   ['grad', () => (x.grad = y), ['[grad]', '[2, 3]', '[4, 5]']],
@@ -189,11 +251,59 @@ const types: readonly Row[] = [
   ['an unknown dtype', () => zeros([1], { dtype: 'f8' as never }), ["'f8'", 'bf16']],
   ['an operand that is no tensor', () => x.add('1' as never), ['[add]', 'string']],
   ['null', () => x.mul(null as never), ['[mul]', 'null']],
+  ['a product with a number', () => x.matmul(3 as never), ['[matmul]', 'b', 'a number']],
+  ['linear without a weight', () => x.linear(undefined as never), ['[linear]', 'weight']],
+  ['a list as index', () => x.indexSelect(0, [1] as never), ['[indexSelect]', 'index', 'a list']],
+  ['a number as condition', () => where(1 as never, x, x), ['[where]', 'condition', 'a number']],
+  ['nothing to choose', () => where(x.gt(0), x, null as never), ['[where]', 'null']],
+  ['no value', () => x.maskedFill(x.gt(0), undefined as never), ['[maskedFill]', 'undefined']],
+  ['null as bias', () => conv2d(zeros([1, 1, 2, 2]), zeros([1, 1, 1, 1]), null as never), ['bias']],
+  ["layerNorm in PyTorch's order", () => layerNorm(x, [3] as never), ['[layerNorm]', 'weight']],
+  ['a string to fill with', () => ones([1]).fill_('a' as never), ['[fill_]', 'a string']],
+  ['full without a value', () => full([2], undefined as never), ['[full]', 'undefined']],
 ]
 
 for (const [what, fn, words] of types) {
   test(`${what} gives a DTypeError`, () => {
     assertThrows(() => tidy(() => void fn()), DTypeError, ...words)
+  })
+}
+
+const hits = i(0, 1)
+const values: readonly Row[] = [
+  ['a label smoothing of 2', () => crossEntropy(x, hits, { labelSmoothing: 2 }), ['2', '[0, 1]']],
+  ['an unknown reduction', () => crossEntropy(x, hits, { reduction: 'avg' as never }), ["'avg'"]],
+  [
+    'half an ignoreIndex',
+    () => crossEntropy(x, hits, { ignoreIndex: 0.5 }),
+    ['ignoreIndex', '0.5'],
+  ],
+  ['a negative eps', () => rmsNorm(x, undefined, -1), ['[rmsNorm]', 'eps', '-1']],
+  ['an eps of NaN', () => layerNorm(x, undefined, undefined, NaN), ['[layerNorm]', 'NaN']],
+  ['a diagonal of 0.5', () => x.tril(0.5), ['[tril]', '0.5']],
+  ['a shift of NaN', () => x.roll(NaN, 0), ['[roll]', 'NaN']],
+  ['a scale of NaN', () => attend({ scale: NaN }), ['[scaledDotProductAttention]', 'scale', 'NaN']],
+  ['an unknown layout', () => attend({ layout: 'lbhd' as never }), ["'lbhd'", "'bhld'"]],
+  ['uniform upside down', () => uniform([2], 2, 1), ['[uniform]', '2', '1']],
+  ['normal with a negative std', () => normal([2], 0, -1), ['[normal]', '-1']],
+  ['a normal tail', () => truncatedNormal([2], { low: 50, high: 51 }), ['[truncatedNormal]', '50']],
+  ['linspace of half a step', () => linspace(0, 1, 2.5), ['[linspace]', '2.5']],
+  ['a clip at NaN', () => clipScale(ones([]), NaN), ['[clipScale]', 'NaN']],
+  [
+    'AdamW with a beta of 1',
+    () => adamw_([x], [x], [x], [x], { lr: 1, beta1: 1, step: 1 }),
+    ['[adamw]', 'beta1'],
+  ],
+]
+
+function attend(options: AttentionOptions): Tensor {
+  const q = zeros([1, 1, 2, 4])
+  return scaledDotProductAttention(q, q, q, options)
+}
+
+for (const [what, fn, words] of values) {
+  test(`${what} is refused`, () => {
+    assertThrows(() => tidy(() => void fn()), ShaktiError, ...words)
   })
 }
 

@@ -12,8 +12,8 @@ Status rows_of(const Operand& o, const char* name, const Operand& x) {
 
 Status parameter(const Operand& p, const char* name, const Operand& x) {
   if (!p.present()) return {};
-  SHAKTI_CHECK(p.dtype == x.dtype || p.dtype == DType::f32, dtype, "%s must be %s or f32, got %s", name,
-               dtype_name(x.dtype), dtype_name(p.dtype));
+  SHAKTI_CHECK(p.dtype == x.dtype || p.dtype == DType::f32, dtype, "%s must be %s%s, got %s", name, dtype_name(x.dtype),
+               x.dtype == DType::f32 ? "" : " or f32", dtype_name(p.dtype));
   SHAKTI_CHECK((p.dtype == DType::f64) == (x.dtype == DType::f64), dtype, "%s must be f64 with f64", name);
   return want_vector(p, name, x.size(-1));
 }

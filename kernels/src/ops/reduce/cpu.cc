@@ -49,6 +49,10 @@ struct Sum {
   SHAKTI_INLINE static T run(T a, T b) {
     return a + b;
   }
+  // Beyond 64 bits integers wrap around.
+  SHAKTI_INLINE static int64_t run(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  }
   SHAKTI_INLINE static float across(vf v) { return hsum(v); }
 };
 struct Prod {
@@ -59,6 +63,9 @@ struct Prod {
   template <class T>
   SHAKTI_INLINE static T run(T a, T b) {
     return a * b;
+  }
+  SHAKTI_INLINE static int64_t run(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
   }
   SHAKTI_INLINE static float across(vf v) {
     float p = 1;
@@ -179,6 +186,14 @@ void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64
   }
 }
 
+// Integers are folded in 64 bits. What y's dtype cannot hold is an error, not another number.
+SHAKTI_INLINE void put_folded(const Operand& y, int64_t at, int64_t v, Context& c) {
+  if (y.dtype == DType::i32 && v != static_cast<int32_t>(v))
+    c.fail("the result %lld at place %lld does not fit into i32. Convert to i64 first", static_cast<long long>(v),
+           static_cast<long long>(at));
+  put_int(y, at, &v, 1);
+}
+
 template <class T, class R, class Get>
 SHAKTI_INLINE T fold_any(const Plan& p, int64_t base, const Get& get) {
   T acc = R::template start<T>();
@@ -207,7 +222,7 @@ void fold(const Args& a, Context& c) {
           v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return x.ptr<int64_t>()[at]; });
         else
           v = fold_any<int64_t, R>(p, base, [&](int64_t at) { return int64_t{x.ptr<uint8_t>()[at]}; });
-        put_int(y, i, &v, 1);
+        put_folded(y, i, v, c);
       }
     });
     return;
@@ -352,10 +367,10 @@ void run_cumsum(const Args& a, Context& c) {
   const auto go = [&](auto zero) {
     using T = decltype(zero);
     rows<T>(x, c, [&](int64_t r, int64_t n, const auto& get) {
-      T sum = 0;
+      T sum{0};
       for (int64_t k = 0; k < n; ++k) {
         const int64_t i = reverse ? n - 1 - k : k;
-        sum += get(i);
+        sum = Sum::run(sum, get(i));
         const int64_t at = r * n + i;
         if (x.dtype == DType::f64)
           y.ptr<double>()[at] = static_cast<double>(sum);
@@ -363,8 +378,7 @@ void run_cumsum(const Args& a, Context& c) {
           const float f = static_cast<float>(sum);
           scatter_f32(y, at, &f, 1);
         } else {
-          const int64_t v = static_cast<int64_t>(sum);
-          put_int(y, at, &v, 1);
+          put_folded(y, at, static_cast<int64_t>(sum), c);
         }
       }
     });

@@ -17,7 +17,8 @@ Status fold(const Args& a, bool empty_allowed) {
 Status fold_to(const Args& a) {
   if (Status s = fold(a, true); !s) return s;
   const DType t = a.in[0].dtype, u = a.out[0].dtype;
-  const bool ok = dtype_is_float(t) ? u == t : u == DType::i64 || u == DType::i32;
+  const bool half = t == DType::bf16 || t == DType::f16;
+  const bool ok = dtype_is_float(t) ? u == t || (half && u == DType::f32) : u == DType::i64 || u == DType::i32;
   SHAKTI_CHECK(ok, dtype, "%s cannot be folded into %s", dtype_name(t), dtype_name(u));
   return {};
 }

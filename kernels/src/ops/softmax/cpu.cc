@@ -87,8 +87,11 @@ void forward(const Args& a, Context& c) {
     const float shift = m == -__builtin_inff() ? 0 : m;
     const float s = row_exp(in[0], n, shift, logarithm ? nullptr : y);
     if (logarithm) {
-      const float lse = shift + std::log(s);
-      lanes(n, [&](int64_t i, int64_t k, bool part) { store_n(y + i, load_n(in[0] + i, k, part) - lse, k, part); });
+      // Not x - (shift + log(s)): for large logits the sum in brackets would lose the digits that count.
+      const float log_sum = std::log(s);
+      lanes(n, [&](int64_t i, int64_t k, bool part) {
+        store_n(y + i, load_n(in[0] + i, k, part) - shift - log_sum, k, part);
+      });
     } else {
       const float scale = s == 0 ? 0 : 1 / s;
       lanes(n, [&](int64_t i, int64_t k, bool part) { store_n(y + i, load_n(y + i, k, part) * scale, k, part); });

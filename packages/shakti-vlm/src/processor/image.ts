@@ -130,6 +130,11 @@ export class ImageProcessor {
   async encode(source: ImageSource, options: { patch?: number } = {}): Promise<EncodedImage> {
     const name = typeof source === 'string' ? source : 'image'
     const { maxPixels = 64_000_000, maxBytes = 64 << 20 } = this.limits
+    if (typeof source !== 'string' && !(source instanceof Uint8Array))
+      throw new ImageError(
+        name,
+        `is ${String(source)}; a path or the bytes of a file are expected.`,
+      )
     const bytes = typeof source === 'string' ? await fileSize(source) : source.byteLength
     if (bytes > maxBytes)
       throw new ImageError(name, `has ${bytes} bytes, more than the limit of ${maxBytes}.`)

@@ -96,6 +96,11 @@ test('what is no image is refused: nothing, text, random bytes', async () => {
   )
 })
 
+test('what is neither a path nor bytes is refused', async () => {
+  for (const source of [null, undefined, 5, {}, [1, 2], new Float32Array(4)])
+    await refused(source as never, ['a path or the bytes'])
+})
+
 test('formats that can reach for other files are not read', async () => {
   const svg =
     '<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><image href="file:///etc/passwd" width="50" height="50"/></svg>'

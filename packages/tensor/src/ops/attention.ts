@@ -1,9 +1,10 @@
 // Scaled dot-product attention (arXiv 1706.03762, equation 1), fused: memory grows linearly with the length.
-import { DTypeError, ShapeError } from '../errors.js'
+import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
 import { isFloating } from '../dtype.js'
 import { issue } from '../native/encode.js'
 import { formatShape, type Shape } from '../shape.js'
-import type { Tensor } from '../tensor.js'
+import { Tensor } from '../tensor.js'
+import { wantTensors } from './checks.js'
 import { where } from './elementwise.js'
 import { sameDType } from './shape-ops.js'
 import { op } from './table.js'
@@ -14,6 +15,8 @@ export interface AttentionOptions {
    * require a gradient). Broadcasts to [batch, heads, queries, keys].
    */
   mask?: Tensor
+  /** PyTorch's name for `mask`. */
+  attnMask?: Tensor
   /** Query i of n looks at keys up to i + (keys - n). Default false. */
   isCausal?: boolean
   /** Scores are multiplied by this. Default 1 / sqrt(head dim). */
@@ -107,14 +110,32 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
+  if (options instanceof Tensor)
+    fail('options are an object: pass a mask as { mask }.', options.shape)
   const {
-    mask,
+    attnMask,
+    mask = attnMask,
     isCausal = false,
     window = 0,
     cuSeqlensQ,
     cuSeqlensK = cuSeqlensQ,
     layout = 'bhld',
+    scale,
   } = options
+  wantTensors('scaledDotProductAttention', { q, k, v }, { mask, cuSeqlensQ, cuSeqlensK })
+  if (scale !== undefined && !Number.isFinite(scale)) {
+    throw new ShaktiError(
+      'scaledDotProductAttention',
+      `scale must be a finite number, got ${String(scale)}.`,
+    )
+  }
+  if (layout !== 'bhld' && layout !== 'blhd') {
+    throw new ShaktiError(
+      'scaledDotProductAttention',
+      `layout is 'bhld' or 'blhd', got '${String(layout)}'.`,
+    )
+  }
+  if (cuSeqlensK && !cuSeqlensQ) fail('cuSeqlensK comes with cuSeqlensQ.')
   if (layout === 'bhld') {
     const swap = (t: Tensor): Tensor => {
       if (t.ndim !== 4)
@@ -166,9 +187,11 @@ export function scaledDotProductAttention(
   }
   if (cuSeqlensQ && b !== 1)
     fail(`packed sequences (cuSeqlensQ) come as batch 1, got ${q.describe()}.`, q.shape)
-  const attrs: Attrs = { scale: options.scale ?? 1 / Math.sqrt(d), causal: isCausal, window }
+  const attrs: Attrs = { scale: scale ?? 1 / Math.sqrt(d), causal: isCausal, window }
   const wide = q.dtype === 'f64' && mask && isFloating(mask.dtype) ? mask.to('f64') : mask
   const full = wide && broadcastMask(wide, [b, h, lq, lk])
+  if (full?.requiresGrad && cuSeqlensQ)
+    fail('a mask beside packed sequences (cuSeqlensQ) cannot require a gradient.', full.shape)
   if (full?.requiresGrad) return composed(q, k, v, full, attrs)
   return attention(
     {

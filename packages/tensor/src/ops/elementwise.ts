@@ -1,10 +1,11 @@
 // Ops that work element by element. Two operands broadcast and promote as in PyTorch; a JavaScript number takes the
-// tensor's dtype (a fraction beside an integer tensor makes it f32).
+// tensor's dtype (a fraction beside an integer tensor makes it f32), and so does a tensor without dimensions.
 import { AutogradError, DTypeError } from '../errors.js'
-import { isFloating, promote, toFloating, type DType } from '../dtype.js'
+import { isFloating, promoteOperands, toFloating, type DType } from '../dtype.js'
 import type { CommandName } from '../native/encode.js'
 import { broadcastShapes } from '../shape.js'
 import { Tensor } from '../tensor.js'
+import { wantInRange, wantNumber, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 /** The second operand of most ops. */
@@ -56,6 +57,10 @@ export interface ElementwiseOps {
   silu(): Tensor
   /** log(1 + exp(x)), without overflow */
   softplus(): Tensor
+  /** log(sigmoid(x)), without underflow */
+  logSigmoid(): Tensor
+  /** x where it is positive, slope * x elsewhere; default slope 0.01 */
+  leakyRelu(slope?: number): Tensor
   floor(): Tensor
   ceil(): Tensor
   /** To the nearest integer, halves to the even one. */
@@ -72,8 +77,10 @@ export interface ElementwiseOps {
   logicalNot(): Tensor
   logicalAnd(other: TensorLike): Tensor
   logicalOr(other: TensorLike): Tensor
+  logicalXor(other: TensorLike): Tensor
   isfinite(): Tensor
   isnan(): Tensor
+  isinf(): Tensor
   /** `value` where mask (bool, broadcast) is true, this elsewhere. */
   maskedFill(mask: Tensor, value: number): Tensor
 }
@@ -138,6 +145,12 @@ function exact(command: CommandName, grad: (g: Tensor, x: Tensor) => Tensor) {
 /** A step function: its gradient is zero wherever it exists. */
 const flat = (command: CommandName) => exact(command, (g) => g.mul(0))
 
+/** Rounding: integers are as they are. */
+function whole(command: CommandName) {
+  const round = flat(command)
+  return (x: Tensor): Tensor => (isFloating(x.dtype) ? round(x) : x)
+}
+
 /** A gradient kernel: g times f'(second). */
 function backwardOf(command: CommandName) {
   const f = op({
@@ -199,7 +212,7 @@ function unify(
       `takes a tensor or a number, got ${y === null ? 'null' : typeof y}.`,
     )
   }
-  let dtype = promote(x.dtype, y.dtype)
+  let dtype = promoteOperands(x, y)
   if (floating) dtype = toFloating(dtype)
   return [x.to(dtype), y.to(dtype), dtype]
 }
@@ -253,9 +266,10 @@ function arithmetic(
       })
   return (x: Tensor, y: TensorLike, reverse = false): Tensor => {
     const [a, b] = unify(command, x, y, floating)
-    return typeof b === 'number'
-      ? f({ a }, { scalar: b, reverse }).out
-      : f({ a, b }, { scalar: 0, reverse: false }).out
+    if (typeof b !== 'number') return f({ a, b }, { scalar: 0, reverse: false }).out
+    // A negative number beside u8 counts backwards, as in PyTorch: x - 1 = x + -1.
+    if (!isFloating(a.dtype)) wantInRange(command, a.dtype === 'u8' ? Math.abs(b) : b, a.dtype)
+    return f({ a }, { scalar: b, reverse }).out
   }
 }
 
@@ -369,15 +383,18 @@ const whereRow = op({
  * @param cond bool
  */
 export function where(cond: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  return choose('where', cond, a, b)
+}
+
+function choose(name: string, cond: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  wantTensors(name, { condition: cond })
   if (cond.dtype !== 'bool') {
     throw new DTypeError(
-      'where',
+      name,
       `the condition must be bool, got ${cond.describe()}. Compare it with something.`,
     )
   }
-  const one = a instanceof Tensor ? a : b instanceof Tensor ? b : undefined
-  let dtype: DType = one?.dtype ?? 'f32'
-  if (a instanceof Tensor && b instanceof Tensor) dtype = promote(a.dtype, b.dtype)
+  const dtype = choiceDType(name, a, b)
   return whereRow(
     {
       cond,
@@ -388,6 +405,24 @@ export function where(cond: Tensor, a: TensorLike, b: TensorLike): Tensor {
   ).out
 }
 
+/** Numbers take the tensor's dtype; a fraction beside integers makes it f32. */
+function choiceDType(name: string, a: TensorLike, b: TensorLike): DType {
+  if (a instanceof Tensor && b instanceof Tensor) return promoteOperands(a, b)
+  const [one, number] = a instanceof Tensor ? [a, b] : [b, a]
+  wantNumber(name, 'a value that is no tensor', number)
+  if (!(one instanceof Tensor)) {
+    wantNumber(name, 'a value that is no tensor', one)
+    return 'f32'
+  }
+  if (isFloating(one.dtype) || (one.dtype === 'bool' && (number === 0 || number === 1)))
+    return one.dtype
+  if (!Number.isInteger(number)) return 'f32'
+  const dtype = one.dtype === 'bool' ? 'i32' : one.dtype
+  wantInRange(name, number, dtype)
+  return dtype
+}
+
+const relu = ofOutput('relu', reluBackward)
 const gelu = ofInput('gelu', geluBackward)
 const geluTanh = ofInput('gelu_tanh', geluTanhBackward)
 const comparisons = {
@@ -405,7 +440,12 @@ export const elementwise: {
   [K in keyof ElementwiseOps]: (x: Tensor, ...args: Parameters<ElementwiseOps[K]>) => Tensor
 } = {
   add: (x, y) => binary.add(x, y),
-  sub: (x, y) => binary.sub(x, y),
+  sub: (x, y) => {
+    if (x.dtype === 'bool' || (y instanceof Tensor && y.dtype === 'bool')) {
+      throw new DTypeError('sub', 'bool has no difference. Use logicalXor, logicalNot or .int().')
+    }
+    return binary.sub(x, y)
+  },
   mul: (x, y) => binary.mul(x, y),
   div: (x, y) => binary.div(x, y),
   pow: (x, y) => {
@@ -432,22 +472,31 @@ export const elementwise: {
   tanh: ofOutput('tanh', (g, y) => g.mul(y.square().neg().add(1))),
   erf: ofInput('erf', (g, x) => g.mul(x.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))),
   sigmoid: ofOutput('sigmoid', (g, y) => g.mul(y).mul(y.neg().add(1))),
-  relu: ofOutput('relu', reluBackward),
+  relu: (x) => (isFloating(x.dtype) ? relu(x) : x.maximum(0)),
   gelu: (x, { approximate = 'none' } = {}) => (approximate === 'tanh' ? geluTanh(x) : gelu(x)),
   silu: ofInput('silu', siluBackward),
   // max(x, 0) + log(1 + exp(-|x|))
   softplus: (x) => x.maximum(0).add(x.abs().neg().exp().log1p()),
-  floor: flat('floor'),
-  ceil: flat('ceil'),
-  round: flat('round'),
+  logSigmoid: (x) => x.neg().softplus().neg(),
+  leakyRelu: (x, slope = 0.01) => where(x.gt(0), x, x.mul(slope)),
+  floor: whole('floor'),
+  ceil: whole('ceil'),
+  round: whole('round'),
   clamp: (x, min = -Infinity, max = Infinity) => {
+    wantNumber('clamp', 'min', min)
+    wantNumber('clamp', 'max', max)
+    // A bound that is a fraction cannot be met among integers.
+    const fraction = [min, max].some((v) => Number.isFinite(v) && !Number.isInteger(v))
+    if (!isFloating(x.dtype) && fraction) return elementwise.clamp(x.to('f32'), min, max)
     if (!(min <= max)) throw new AutogradError('clamp', `needs min <= max, got ${min} and ${max}.`)
     return clampRow({ x }, { min, max }).out
   },
   logicalNot: predicate('logical_not'),
   isfinite: predicate('isfinite'),
   isnan: (x) => x.ne(x),
-  maskedFill: (x, m, value) => where(m, value, x),
+  isinf: (x) => x.abs().eq(Infinity),
+  logicalXor: (x, y) => x.ne(0).ne(typeof y === 'number' ? Number(y !== 0) : y.ne(0)),
+  maskedFill: (x, m, value) => choose('maskedFill', m, value, x),
 }
 
 /** number (+ - * /) tensor, for the places where the number stands on the left. */

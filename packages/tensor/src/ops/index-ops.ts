@@ -4,6 +4,7 @@ import { DTypeError, ShapeError } from '../errors.js'
 import { filled, issueOne } from '../native/encode.js'
 import { formatShape, normalizeDim, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { wantTensors } from './checks.js'
 import { op } from './table.js'
 import { sameDType } from './shape-ops.js'
 
@@ -21,6 +22,7 @@ export interface IndexOps {
 }
 
 export function checkIndex(name: string, index: Tensor): void {
+  wantTensors(name, { index })
   if (index.dtype !== 'i32' && index.dtype !== 'i64') {
     throw new DTypeError(
       name,
@@ -122,6 +124,15 @@ const indexAddRow = op({
   }),
 })
 
+/**
+ * Sums of 16-bit numbers are formed in f32: one by one in bf16, 256 ones and a thousand more are still 256.
+ * @param add gets x and source in the dtype of the sums
+ */
+function summed(x: Tensor, source: Tensor, add: (x: Tensor, source: Tensor) => Tensor): Tensor {
+  if (x.dtype !== 'bf16' && x.dtype !== 'f16') return add(x, source)
+  return add(x.to('f32'), source.to('f32')).to(x.dtype)
+}
+
 const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor => {
   checkSlices('indexSelect', index)
   return indexSelectRow({ x, index }, { dim: normalizeDim('indexSelect', dim, x.ndim) }).out
@@ -136,14 +147,18 @@ export const indexOps: {
   },
   scatterAdd: (x, dim, index, src) => {
     checkIndex('scatterAdd', index)
+    wantTensors('scatterAdd', { source: src })
     sameDType('scatterAdd', x, src)
-    return scatterAddRow({ x, index, src }, { dim: normalizeDim('scatterAdd', dim, x.ndim) }).out
+    const d = normalizeDim('scatterAdd', dim, x.ndim)
+    return summed(x, src, (to, from) => scatterAddRow({ x: to, index, src: from }, { dim: d }).out)
   },
   indexSelect,
   indexAdd: (x, dim, index, src) => {
     checkSlices('indexAdd', index)
+    wantTensors('indexAdd', { source: src })
     sameDType('indexAdd', x, src)
-    return indexAddRow({ x, index, src }, { dim: normalizeDim('indexAdd', dim, x.ndim) }).out
+    const d = normalizeDim('indexAdd', dim, x.ndim)
+    return summed(x, src, (to, from) => indexAddRow({ x: to, index, src: from }, { dim: d }).out)
   },
   take: (x, index) => {
     checkIndex('take', index)
@@ -186,6 +201,7 @@ export function embedding(
   weight: Tensor,
   options: { paddingIdx?: number } = {},
 ): Tensor {
+  wantTensors('embedding', { weight })
   checkIndex('embedding', ids)
   return embeddingRow({ weight, ids }, { paddingIdx: options.paddingIdx ?? -1 }).out
 }

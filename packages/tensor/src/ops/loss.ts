@@ -1,8 +1,9 @@
-import { DTypeError, ShapeError } from '../errors.js'
+import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
 import { isFloating, type DType } from '../dtype.js'
 import { issueOne } from '../native/encode.js'
 import type { Tensor } from '../tensor.js'
 import { checkIndex } from './index-ops.js'
+import { wantInteger, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 export interface CrossEntropyOptions {
@@ -55,6 +56,16 @@ export function crossEntropy(
   options: CrossEntropyOptions = {},
 ): Tensor {
   const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  wantTensors('crossEntropy', { logits, target })
+  wantInteger('crossEntropy', 'ignoreIndex', ignoreIndex)
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ShaktiError('crossEntropy', `labelSmoothing lies in [0, 1], got ${labelSmoothing}.`)
+  if (reduction !== 'mean' && reduction !== 'sum' && reduction !== 'none') {
+    throw new ShaktiError(
+      'crossEntropy',
+      `reduction is 'mean', 'sum' or 'none', got '${String(reduction)}'.`,
+    )
+  }
   if (!isFloating(logits.dtype))
     throw new DTypeError('crossEntropy', `logits must be floating, got ${logits.describe()}.`)
   checkIndex('crossEntropy', target)

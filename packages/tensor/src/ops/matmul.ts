@@ -1,8 +1,9 @@
 // Matrix products.
 import { DTypeError, ShapeError, ShaktiError } from '../errors.js'
 import { isFloating } from '../dtype.js'
-import { broadcastShapes, formatShape, type Shape } from '../shape.js'
+import { broadcastShapes, formatShape, numel, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { wantTensors } from './checks.js'
 import { op } from './table.js'
 
 export interface MatmulOps {
@@ -99,7 +100,11 @@ function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
   return [a.expand([...batch, ...a.shape.slice(-2)]), b.expand([...batch, ...b.shape.slice(-2)])]
 }
 
+/** All but the last dimension as one. Its size is counted, since -1 cannot be worked out of nothing. */
+const asRows = (x: Tensor): Tensor => x.reshape([numel(x.shape.slice(0, -1)), x.shape[x.ndim - 1]!])
+
 function matmul(a: Tensor, b: Tensor): Tensor {
+  wantTensors('matmul', { b })
   checkFloats('matmul', a, b)
   if (a.ndim === 0 || b.ndim === 0) {
     throw new ShapeError(
@@ -113,7 +118,7 @@ function matmul(a: Tensor, b: Tensor): Tensor {
   // One matrix for many left sides is one tall product.
   if (b.ndim === 2 && a.ndim > 2) {
     productShape(a, b)
-    const rows = a.reshape([-1, a.shape[a.ndim - 1]!])
+    const rows = asRows(a)
     return product({ a: rows, b }, {}).out.reshape([...a.shape.slice(0, -1), b.shape[1]!])
   }
   productShape(a, b)
@@ -122,6 +127,7 @@ function matmul(a: Tensor, b: Tensor): Tensor {
 }
 
 function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  wantTensors('linear', { weight }, { bias })
   checkFloats('linear', x, weight)
   const width = x.shape[x.ndim - 1] ?? 0
   if (weight.ndim !== 2 || x.ndim === 0 || width !== weight.shape[1]) {
@@ -139,7 +145,7 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       [bias.shape],
     )
   }
-  const rows = x.ndim === 2 ? x : x.reshape([-1, width])
+  const rows = x.ndim === 2 ? x : asRows(x)
   const y = product({ a: rows, b: weight.mT(), bias }, {}).out
   return x.ndim === 2 ? y : y.reshape([...x.shape.slice(0, -1), out])
 }

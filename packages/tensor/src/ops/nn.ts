@@ -2,9 +2,10 @@
 import { DTypeError, ShapeError, ShaktiError } from '../errors.js'
 import { issue, issueOne } from '../native/encode.js'
 import { takeRandom } from '../random.js'
-import { sameShape } from '../shape.js'
+import { checkShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { sameDType } from './shape-ops.js'
+import { wantTensors } from './checks.js'
 import { op } from './table.js'
 
 type NoAttrs = Record<never, never>
@@ -46,6 +47,7 @@ const dense = (t: Tensor): Tensor => (t.strides[t.ndim - 1] === 1 ? t : t.contig
  * @param sin as cos
  */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+  wantTensors('rope', { x, cos, sin })
   return rotate(x, cos, sin, false)
 }
 
@@ -76,6 +78,7 @@ const swigluRow = op({
 
 /** silu(gate) * up (arXiv 2002.05202, equation 6 without the products). */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  wantTensors('swiglu', { gate, up })
   sameDType('swiglu', gate, up)
   return swigluRow({ gate, up }, {}).out
 }
@@ -102,6 +105,7 @@ function drop(x: Tensor, attrs: DropoutAttrs): Tensor {
 
 /** Each element is 0 with probability p, else divided by 1 - p. p = 0 returns x itself. */
 export function dropout(x: Tensor, p: number): Tensor {
+  wantTensors('dropout', { x })
   if (!(p >= 0 && p < 1)) throw new ShaktiError('dropout', `p must lie in [0, 1), got ${p}.`)
   return p === 0 ? x : drop(x, { p, random: takeRandom(x.numel) })
 }
@@ -138,7 +142,7 @@ const conv2dRow = op({
     ]
     const [n, c, height, width] = x.shape as [number, number, number, number]
     const [o, cg, kh, kw] = w.shape as [number, number, number, number]
-    if (x.ndim !== 4 || w.ndim !== 4 || c !== cg * groups || o % groups !== 0) {
+    if (x.ndim !== 4 || w.ndim !== 4 || c !== cg * groups || o % groups !== 0 || kh * kw === 0) {
       throw new ShapeError(
         'conv2d',
         `needs x [n, c, h, w] and weight [out, c / groups, kh, kw], got ${x.describe()} and ${w.describe()} with ${groups} groups.`,
@@ -157,6 +161,7 @@ const conv2dRow = op({
         [x.shape, w.shape],
       )
     }
+    checkShape('conv2d', [n, o, oh, ow])
     return { out: { shape: [n, o, oh, ow], dtype: x.dtype } }
   },
   encode: ({ numbers }) => numbers,
@@ -180,6 +185,7 @@ export function conv2d(
   bias?: Tensor,
   options: Conv2dOptions = {},
 ): Tensor {
+  wantTensors('conv2d', { x, weight }, { bias })
   const { groups = 1 } = options
   sameDType('conv2d', x, weight, bias)
   const numbers = [
@@ -215,34 +221,40 @@ const interpolateRow = op({
         [x.shape],
       )
     }
+    checkShape('interpolate', [x.shape[0]!, x.shape[1]!, ...size])
     return { out: { shape: [x.shape[0]!, x.shape[1]!, ...size], dtype: x.dtype } }
   },
   encode: ({ mode, alignCorners }) => [mode, alignCorners ? 1 : 0],
   saves: [],
-  grad: (g, _, { attrs: { mode, alignCorners }, metas }) => ({
-    x: issueOne('interpolate_backward', [g], metas.x, [mode, alignCorners ? 1 : 0]),
-  }),
+  grad: (g, _, { attrs: { mode, alignCorners }, metas }) => {
+    // One element may get very many shares, which bf16 would not add up.
+    const wide = g.dtype === 'f64' ? g : g.to('f32')
+    const dx = { shape: metas.x.shape, dtype: wide.dtype }
+    return { x: issueOne('interpolate_backward', [wide], dx, [mode, alignCorners ? 1 : 0]) }
+  },
 })
 
 /**
- * Resizes [n, c, h, w] to `size`, as torch.nn.functional.interpolate (no antialiasing).
+ * Resizes [n, c, h, w] to `size` ([height, width], or one number for both), as torch.nn.functional.interpolate (no antialiasing).
  * @param options.mode default 'nearest'; 'bicubic' uses a = -0.75
  */
 export function interpolate(
   x: Tensor,
   options: {
-    size: readonly [number, number]
+    size: number | readonly [number, number]
     mode?: (typeof modes)[number]
     alignCorners?: boolean
   },
 ): Tensor {
-  const { size, mode = 'nearest', alignCorners = false } = options
+  wantTensors('interpolate', { x })
+  const { mode = 'nearest', alignCorners = false } = options
+  const size = pair(options.size, 0)
   if (!modes.includes(mode))
     throw new ShaktiError('interpolate', `unknown mode '${mode}'. Use ${modes.join(', ')}.`)
   if (size.length !== 2 || size.some((s) => !Number.isInteger(s) || s < 1)) {
     throw new ShapeError(
       'interpolate',
-      `size is [height, width], integers from 1, got [${size.join(', ')}].`,
+      `size is [height, width], integers from 1, got [${String(options.size)}].`,
     )
   }
   if (!x.dtype.includes('f'))

@@ -1,15 +1,22 @@
 // Normalisations over the last dimension. Statistics are kept in f32 (f64 for f64).
-import { DTypeError, ShapeError } from '../errors.js'
+import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
 import { isFloating, type DType } from '../dtype.js'
 import { issue } from '../native/encode.js'
 import type { Tensor } from '../tensor.js'
+import { wantTensors } from './checks.js'
 import { op } from './table.js'
 
 const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
 
+function checkEps(name: string, eps: number): void {
+  if (!(eps >= 0)) throw new ShaktiError(name, `eps must be a number from 0, got ${eps}.`)
+}
+
 function check(name: string, x: Tensor, ...params: (Tensor | undefined)[]): void {
   if (!isFloating(x.dtype))
     throw new DTypeError(name, `needs a floating tensor, got ${x.describe()}.`)
+  if (x.ndim === 0)
+    throw new ShapeError(name, `needs at least one dimension, got ${x.describe()}.`, [x.shape])
   const width = x.shape[x.ndim - 1]
   for (const p of params) {
     if (p && (p.ndim !== 1 || p.shape[0] !== width)) {
@@ -74,10 +81,14 @@ const rmsNormRow = op({
  * @param bias [width], 0 when left out
  */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
+  wantTensors('layerNorm', { x }, { weight, bias })
+  checkEps('layerNorm', eps)
   return layerNormRow({ x, weight, bias }, { eps }).out
 }
 
 /** x / sqrt(mean(x²) + eps) * weight over the last dimension (arXiv 1910.07467, equation 4). */
 export function rmsNorm(x: Tensor, weight?: Tensor, eps = 1e-6): Tensor {
+  wantTensors('rmsNorm', { x }, { weight })
+  checkEps('rmsNorm', eps)
   return rmsNormRow({ x, weight }, { eps }).out
 }

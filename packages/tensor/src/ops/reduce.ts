@@ -4,6 +4,7 @@ import { isFloating, toFloating, type DType } from '../dtype.js'
 import { filled, type CommandName } from '../native/encode.js'
 import { formatShape, normalizeDim, normalizeDims } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { where } from './elementwise.js'
 import { op } from './table.js'
 
 export type Dims = number | readonly number[]
@@ -18,10 +19,10 @@ export interface ValuesAndIndices {
 }
 
 export interface ReduceOps {
-  /** Sum; integers and bool give i32. */
+  /** Sum; integers and bool give i32 (i64 stays), and one that does not fit makes the next read fail. */
   sum(dims?: Dims, options?: KeepDim): Tensor
   mean(dims?: Dims, options?: KeepDim): Tensor
-  /** Product. No gradient rule where an element is 0 (NaN there). */
+  /** Product; dtypes as `sum`. */
   prod(dims?: Dims, options?: KeepDim): Tensor
   /** Largest value; equal ones share the gradient. */
   amax(dims?: Dims, options?: KeepDim): Tensor
@@ -42,7 +43,7 @@ export interface ReduceOps {
   std(dims?: Dims, options?: KeepDim & { unbiased?: boolean }): Tensor
   /** log(sum(exp(x))), without overflow. */
   logsumexp(dims: Dims, options?: KeepDim): Tensor
-  /** Running sum along `dim`. */
+  /** Running sum along `dim`; dtypes as `sum`. */
   cumsum(dim: number): Tensor
   /** Euclidean length. */
   norm(dims?: Dims, options?: KeepDim): Tensor
@@ -101,8 +102,16 @@ const prodRow = op({
   inputs: ['x'],
   outputs: ['out'],
   check: foldShape,
-  saves: ['x', 'out'],
-  grad: (g, { x, out }) => ({ x: g.mul(out).div(x) }),
+  saves: ['x'],
+  // The product of all others. A single 0 leaves it to that element alone, two leave nothing to anybody.
+  grad: (g, { x }, { attrs: { dims } }) => {
+    const zero = x.eq(0)
+    const zeros = zero.sum(dims, { keepDim: true })
+    const others = x.maskedFill(zero, 1)
+    const product = others.prod(dims, { keepDim: true })
+    const atZero = product.maskedFill(zeros.ne(1), 0)
+    return { x: g.mul(where(zero, atZero, product.div(others).maskedFill(zeros.ne(0), 0))) }
+  },
 })
 
 /** Takes the folded dimensions of size 1 away unless they were asked for. */
@@ -161,33 +170,53 @@ const amin = extreme('amin')
 const maxIndex = indexed('max_index')
 const minIndex = indexed('min_index')
 
-const sum = (x: Tensor, dims?: Dims, { keepDim = false }: KeepDim = {}): Tensor => {
+const foldedDType = (x: Tensor): DType =>
+  isFloating(x.dtype) || x.dtype === 'i64' ? x.dtype : 'i32'
+
+const sum = (x: Tensor, dims?: Dims, { keepDim = false }: KeepDim = {}, dtype?: DType): Tensor => {
   const list = normalizeDims('sum', dims, x.ndim)
-  const dtype = isFloating(x.dtype) || x.dtype === 'i64' ? x.dtype : 'i32'
-  return drop(sumRow({ x }, { dims: list, dtype }).out, list, keepDim)
+  return drop(sumRow({ x }, { dims: list, dtype: dtype ?? foldedDType(x) }).out, list, keepDim)
 }
 
-const count = (x: Tensor, dims: Dims | undefined): number =>
-  normalizeDims('mean', dims, x.ndim).reduce((n, d) => n * x.shape[d]!, 1)
+const count = (name: string, x: Tensor, dims: Dims | undefined): number =>
+  normalizeDims(name, dims, x.ndim).reduce((n, d) => n * x.shape[d]!, 1)
 
-const mean = (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
-  sum(x.to(toFloating(x.dtype)), dims, options).mul(1 / count(x, dims))
+/** The dtype of what lies between operand and result: a sum or a square of 16-bit numbers may not fit into 16 bits. */
+const between = (x: Tensor): DType => (x.dtype === 'f64' ? 'f64' : 'f32')
 
-const variance = (
+const mean = (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => {
+  const n = count('mean', x, dims)
+  const source = isFloating(x.dtype) ? x : x.to('f32')
+  return sum(source, dims, options, between(x))
+    .mul(1 / n)
+    .to(source.dtype)
+}
+
+/** Variance in f32 (f64 for f64). */
+function variance(
+  name: 'var' | 'std',
   x: Tensor,
-  dims?: Dims,
+  dims: Dims | undefined,
   { keepDim = false, unbiased = true }: KeepDim & { unbiased?: boolean } = {},
-): Tensor => {
-  const f = x.to(toFloating(x.dtype))
-  const n = count(f, dims)
-  return sum(f.sub(mean(f, dims, { keepDim: true })).square(), dims, { keepDim }).mul(
-    1 / (unbiased ? n - 1 : n),
-  )
+): Tensor {
+  const n = count(name, x, dims)
+  const f = x.to(between(x))
+  const squares = f.sub(mean(f, dims, { keepDim: true })).square()
+  return sum(squares, dims, { keepDim }).mul(1 / Math.max(unbiased ? n - 1 : n, 0))
+}
+
+/** Square root with gradient 0 at 0, as PyTorch has it for lengths and deviations: of all slopes there the flat one. */
+function root(x: Tensor): Tensor {
+  const zero = x.eq(0)
+  return x.maskedFill(zero, 1).sqrt().maskedFill(zero, 0)
 }
 
 function index(find: typeof maxIndex) {
-  return (x: Tensor, dim?: number, options?: KeepDim): Tensor =>
-    dim === undefined ? find(x.reshape([-1]), 0).indices : find(x, dim, options).indices
+  return (x: Tensor, dim?: number, options?: KeepDim): Tensor => {
+    if (dim !== undefined) return find(x, dim, options).indices
+    const place = find(x.reshape([x.numel]), 0).indices
+    return options?.keepDim ? place.reshape(x.shape.map(() => 1)) : place
+  }
 }
 
 export const reduce = {
@@ -195,7 +224,7 @@ export const reduce = {
   mean,
   prod: (x: Tensor, dims?: Dims, { keepDim = false }: KeepDim = {}): Tensor => {
     const list = normalizeDims('prod', dims, x.ndim)
-    const dtype = isFloating(x.dtype) || x.dtype === 'i64' ? x.dtype : 'i32'
+    const dtype = foldedDType(x)
     return drop(prodRow({ x: x.to(dtype) }, { dims: list, dtype }).out, list, keepDim)
   },
   amax,
@@ -206,28 +235,28 @@ export const reduce = {
     dim === undefined ? amin(x) : minIndex(x, dim, options),
   argmax: index(maxIndex),
   argmin: index(minIndex),
-  any: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
-    amax(x.ne(0), dims, options).to('bool'),
-  all: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
-    amin(x.ne(0), dims, options).to('bool'),
-  var: variance,
+  any: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => sum(x.ne(0), dims, options).ne(0),
+  all: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor => sum(x.eq(0), dims, options).eq(0),
+  var: (x: Tensor, dims?: Dims, options?: KeepDim & { unbiased?: boolean }): Tensor =>
+    variance('var', x, dims, options).to(toFloating(x.dtype)),
   std: (x: Tensor, dims?: Dims, options?: KeepDim & { unbiased?: boolean }): Tensor =>
-    variance(x, dims, options).sqrt(),
+    root(variance('std', x, dims, options)).to(toFloating(x.dtype)),
   logsumexp: (x: Tensor, dims: Dims, { keepDim = false }: KeepDim = {}): Tensor => {
     if (!isFloating(x.dtype))
       throw new DTypeError('logsumexp', `needs a floating tensor, got ${x.describe()}.`)
+    const f = x.to(between(x))
+    if (count('logsumexp', x, dims) === 0) return sum(f.exp(), dims, { keepDim }).log().to(x.dtype)
     // The largest is only a shift: it has no share in the gradient. -inf would turn into NaN by -inf - -inf.
-    const top = amax(x.detach(), dims, { keepDim: true })
-    const shift = top.isfinite().to(x.dtype).mul(top.clamp(-1e38, 1e38))
-    const out = sum(x.sub(shift).exp(), dims, { keepDim: true }).log().add(shift)
-    return drop(out, normalizeDims('logsumexp', dims, x.ndim), keepDim)
+    const top = amax(f.detach(), dims, { keepDim: true })
+    const shift = top.isfinite().to(f.dtype).mul(top.clamp(-1e38, 1e38))
+    const out = sum(f.sub(shift).exp(), dims, { keepDim: true }).log().add(shift)
+    return drop(out, normalizeDims('logsumexp', dims, x.ndim), keepDim).to(x.dtype)
   },
   cumsum: (x: Tensor, dim: number): Tensor => {
     const d = normalizeDim('cumsum', dim, x.ndim)
-    const dtype = isFloating(x.dtype) || x.dtype === 'i64' ? x.dtype : 'i32'
-    if (x.ndim === 0) return x
-    return accumulate(x.to(dtype).movedim(d, -1), false).movedim(-1, d)
+    const source = x.to(foldedDType(x))
+    return x.ndim === 0 ? source : accumulate(source.movedim(d, -1), false).movedim(-1, d)
   },
   norm: (x: Tensor, dims?: Dims, options?: KeepDim): Tensor =>
-    sum(x.square(), dims, options).sqrt(),
+    root(sum(x.to(between(x)).square(), dims, options)).to(toFloating(x.dtype)),
 }

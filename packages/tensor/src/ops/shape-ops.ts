@@ -7,16 +7,19 @@ import { filled, issueOne, type Meta } from '../native/encode.js'
 import {
   broadcastShapes,
   broadcastStrides,
+  checkList,
   checkShape,
   formatShape,
   inferShape,
   normalizeDim,
+  normalizeDims,
   numel,
   sameShape,
   viewStrides,
   type Shape,
 } from '../shape.js'
 import { Tensor } from '../tensor.js'
+import { wantInteger, wantNumber, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 /** [start, end, step] of a dimension; negative places count from the end, null takes all of it. */
@@ -33,6 +36,8 @@ export interface ShapeOps {
   transpose(a: number, b: number): Tensor
   /** Swaps the last two dimensions. */
   mT(): Tensor
+  /** A matrix with rows and columns exchanged; a vector as it is. */
+  t(): Tensor
   /** Dimensions in a new order. */
   permute(dims: readonly number[]): Tensor
   /** Moves one dimension to another place. */
@@ -44,6 +49,10 @@ export interface ShapeOps {
   /** Sizes of 1 stretched to `shape` (-1 keeps a size), without a copy. */
   expand(shape: readonly number[]): Tensor
   broadcastTo(shape: readonly number[]): Tensor
+  /** Stretched to the shape of `other`. */
+  expandAs(other: Tensor): Tensor
+  /** One dimension as several: `sizes` multiply to its size, one may be -1. */
+  unflatten(dim: number, sizes: readonly number[]): Tensor
   /** `length` elements of `dim` from `start`. */
   narrow(dim: number, start: number, length: number): Tensor
   /** One index of `dim`, which disappears. */
@@ -52,16 +61,20 @@ export interface ShapeOps {
   slice(...ranges: SliceRange[]): Tensor
   /** Parts of `size` (the last may be smaller), or of the given sizes. */
   split(size: number | readonly number[], dim?: number): Tensor[]
+  /** Every index of `dim` by itself, without that dimension. */
+  unbind(dim?: number): Tensor[]
   /** n parts of about equal size. */
   chunk(n: number, dim?: number): Tensor[]
   /** Grown by [before, after] elements of `value`, for the last dimensions. Negative numbers cut. */
   pad(pads: readonly (readonly [number, number])[], value?: number): Tensor
   /** In reverse order along the dims. */
   flip(dims: number | readonly number[]): Tensor
-  /** Moved along `dim` by `shift`, what leaves at the end comes in at the front. */
-  roll(shift: number, dim: number): Tensor
+  /** Moved along `dim` by `shift`, what leaves at the end comes in at the front. Without a dim: as if it were 1-D. */
+  roll(shift: number | readonly number[], dim?: number | readonly number[]): Tensor
   /** Repeated that many times along each dimension. */
   repeat(times: readonly number[]): Tensor
+  /** Each element of `dim` `times` times in a row; of the flattened tensor without a dim. */
+  repeatInterleave(times: number, dim?: number): Tensor
   /** The lower triangle of the last two dimensions; zero above the diagonal. */
   tril(diagonal?: number): Tensor
   triu(diagonal?: number): Tensor
@@ -104,6 +117,7 @@ function reshape(x: Tensor, shape: readonly number[]): Tensor {
 }
 
 function permute(x: Tensor, dims: readonly number[]): Tensor {
+  checkList('permute', 'dims', dims)
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
   if (order.length !== x.ndim || new Set(order).size !== x.ndim) {
     throw new ShapeError(
@@ -133,6 +147,7 @@ function transpose(x: Tensor, a: number, b: number): Tensor {
 }
 
 function expand(x: Tensor, shape: readonly number[]): Tensor {
+  checkList('expand', 'sizes', shape)
   const lead = shape.length - x.ndim
   const target = shape.map((s, d) => (s === -1 && d >= lead ? x.shape[d - lead]! : s))
   checkShape('expand', target)
@@ -182,7 +197,7 @@ function narrow(
   const shape = x.shape.map((s, i) => (i === d ? length : s))
   const strides = x.strides.map((s, i) => (i === d ? s * step : s))
   // An empty view starts nowhere in particular; at 0 it stays inside the storage.
-  const offset = length === 0 ? x.offset : x.offset + start * x.strides[d]!
+  const offset = numel(shape) === 0 ? x.offset : x.offset + start * x.strides[d]!
   return viewOf('narrow', x, shape, strides, offset, (g, m) => {
     const whole = filled(m, 0, g)
     issueOne('copy', [g], narrow(whole, d, start, length, step))
@@ -201,6 +216,7 @@ function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
   return ranges.reduce<Tensor>((t, range, d) => {
     if (range === null) return t
     const size = t.shape[d]!
+    checkList('slice', 'a start, an end and a step for each dim', range)
     const [from, to = size, step = 1] = range
     if (!Number.isInteger(step) || step < 1) {
       throw new ShapeError(
@@ -211,7 +227,7 @@ function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
     const place = (v: number): number => Math.min(Math.max(v < 0 ? v + size : v, 0), size)
     const start = place(from)
     const length = Math.max(0, Math.ceil((place(to) - start) / step))
-    return narrow(t, d, start, length, step)
+    return narrow(t, d, start, length, step, 'slice')
   }, x)
 }
 
@@ -225,7 +241,10 @@ function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
     sizes = Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) =>
       Math.min(size, total - i * size),
     )
-  } else sizes = size
+  } else {
+    checkList('split', 'sizes', size)
+    sizes = size
+  }
   if (sizes.reduce((a, b) => a + b, 0) !== total) {
     throw new ShapeError(
       'split',
@@ -235,7 +254,7 @@ function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   }
   let at = 0
   return sizes.map((s) => {
-    const part = narrow(x, d, at, s)
+    const part = narrow(x, d, at, s, 1, 'split')
     at += s
     return part
   })
@@ -266,10 +285,20 @@ const catRow = (dim: number, tensors: readonly Tensor[]): Tensor => {
   return out
 }
 
+// A command holds so many operands; longer lists are cut.
+const perCommand = 500
+
+function firstOf(name: string, tensors: readonly Tensor[]): Tensor {
+  checkList(name, 'tensors', tensors)
+  const first = tensors[0]
+  if (!first) throw new ShapeError(name, 'needs at least one tensor.')
+  tensors.forEach((t, i) => wantTensors(name, { [`tensor ${i}`]: t }))
+  return first
+}
+
 /** Tensors one after the other along `dim`; the other sizes must agree, dtypes promote. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
-  const first = tensors[0]
-  if (!first) throw new ShapeError('cat', 'needs at least one tensor.')
+  const first = firstOf('cat', tensors)
   const d = normalizeDim('cat', dim, first.ndim)
   for (const t of tensors) {
     if (
@@ -285,6 +314,12 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
     }
   }
   const dtype = tensors.reduce((a, t) => promote(a, t.dtype), first.dtype)
+  if (tensors.length > perCommand) {
+    const parts: Tensor[] = []
+    for (let i = 0; i < tensors.length; i += perCommand)
+      parts.push(cat(tensors.slice(i, i + perCommand), d).to(dtype))
+    return cat(parts, d)
+  }
   return catRow(
     d,
     tensors.map((t) => t.to(dtype)),
@@ -293,8 +328,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
 
 /** Tensors of one shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
-  const first = tensors[0]
-  if (!first) throw new ShapeError('stack', 'needs at least one tensor.')
+  const first = firstOf('stack', tensors)
   for (const t of tensors) {
     if (!sameShape(t.shape, first.shape)) {
       throw new ShapeError(
@@ -304,7 +338,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
       )
     }
   }
-  const d = dim < 0 ? dim + first.ndim + 1 : dim
+  const d = normalizeDim('stack', dim, first.ndim + 1)
   return cat(
     tensors.map((t) => unsqueeze(t, d)),
     d,
@@ -336,6 +370,8 @@ const padRow = op({
 })
 
 function pad(x: Tensor, pads: readonly (readonly [number, number])[], value = 0): Tensor {
+  checkList('pad', '[before, after] pairs', pads)
+  wantNumber('pad', 'value', value)
   const lead = x.ndim - pads.length
   if (lead < 0 || pads.some((p) => p.length !== 2 || !p.every(Number.isInteger))) {
     throw new ShapeError('pad', `needs at most ${x.ndim} pairs of integers for ${x.describe()}.`, [
@@ -350,6 +386,10 @@ function pad(x: Tensor, pads: readonly (readonly [number, number])[], value = 0)
   }, x)
   const before = full.map(([b]) => Math.max(0, b))
   const after = full.map(([, a]) => Math.max(0, a))
+  checkShape(
+    'pad',
+    cut.shape.map((s, d) => s + before[d]! + after[d]!),
+  )
   return padRow({ x: cut }, { before, after, value }).out
 }
 
@@ -377,7 +417,39 @@ function triangle(command: 'tril' | 'triu') {
     saves: [],
     grad: (g, _, { attrs: { diagonal } }) => ({ x: g[command](diagonal) }),
   })
-  return (x: Tensor, diagonal = 0): Tensor => row({ x }, { diagonal }).out
+  return (x: Tensor, diagonal = 0): Tensor => {
+    wantInteger(command, 'the diagonal', diagonal)
+    return row({ x }, { diagonal }).out
+  }
+}
+
+function rollOne(x: Tensor, shift: number, dim: number): Tensor {
+  wantInteger('roll', 'a shift', shift)
+  const d = normalizeDim('roll', dim, x.ndim)
+  const size = x.shape[d] ?? 0
+  if (size === 0) return x
+  const by = ((shift % size) + size) % size
+  return by === 0 ? x : cat([narrow(x, d, size - by, by), narrow(x, d, 0, size - by)], d)
+}
+
+/** Dimension d n times over: the whole of it, or each element in a row. */
+function repeatDim(x: Tensor, d: number, n: number, each: boolean): Tensor {
+  if (n === 1) return x
+  const before = numel(x.shape.slice(0, d))
+  const after = numel(x.shape.slice(d + 1))
+  const size = x.shape[d]!
+  const shape = x.shape.map((s, i) => (i === d ? s * n : s))
+  checkShape(each ? 'repeatInterleave' : 'repeat', shape)
+  const [apart, grown] = each
+    ? [
+        [before * size, 1, after],
+        [before * size, n, after],
+      ]
+    : [
+        [before, 1, size * after],
+        [before, n, size * after],
+      ]
+  return reshape(expand(reshape(x, apart), grown), shape)
 }
 
 export const shapeOps: {
@@ -399,6 +471,10 @@ export const shapeOps: {
   mT: (x) => {
     if (x.ndim < 2) throw new ShapeError('mT', `needs a matrix, got ${x.describe()}.`, [x.shape])
     return transpose(x, -2, -1)
+  },
+  t: (x) => {
+    if (x.ndim > 2) throw new ShapeError('t', `needs a matrix, got ${x.describe()}.`, [x.shape])
+    return x.ndim === 2 ? transpose(x, 0, 1) : x
   },
   permute,
   movedim: (x, from, to) => {
@@ -426,6 +502,15 @@ export const shapeOps: {
   },
   expand,
   broadcastTo: expand,
+  expandAs: (x, other) => {
+    wantTensors('expandAs', { other })
+    return expand(x, other.shape)
+  },
+  unflatten: (x, dim, sizes) => {
+    const d = normalizeDim('unflatten', dim, x.ndim)
+    const inner = inferShape('unflatten', sizes, x.shape.slice(d, d + 1))
+    return reshape(x, [...x.shape.slice(0, d), ...inner, ...x.shape.slice(d + 1)])
+  },
   narrow: (x, dim, start, length) => narrow(x, dim, start, length),
   select: (x, dim, index) => {
     const d = normalizeDim('select', dim, x.ndim)
@@ -437,27 +522,36 @@ export const shapeOps: {
   },
   slice,
   split,
+  unbind: (x, dim = 0) => {
+    const d = normalizeDim('unbind', dim, x.ndim)
+    if (x.ndim === 0)
+      throw new ShapeError('unbind', 'a single number has no dimension to take apart.')
+    return Array.from({ length: x.shape[d]! }, (_, i) => shapeOps.select(x, d, i))
+  },
   chunk: (x, n, dim = 0) => {
     if (!Number.isInteger(n) || n < 1)
       throw new ShapeError('chunk', `the number of parts is an integer from 1, got ${n}.`)
-    const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
+    const d = normalizeDim('chunk', dim, x.ndim)
+    const size = x.shape[d] ?? 0
+    // As PyTorch: of nothing, n times nothing.
+    if (size === 0 && x.ndim > 0) return Array.from({ length: n }, () => narrow(x, d, 0, 0))
     return split(x, Math.max(1, Math.ceil(size / n)), dim)
   },
   pad,
   flip: (x, dims) => {
-    const list = (typeof dims === 'number' ? [dims] : dims).map((d) =>
-      normalizeDim('flip', d, x.ndim),
-    )
+    const list = normalizeDims('flip', dims, x.ndim)
     return list.length === 0 || x.ndim === 0 ? x : flipRow({ x }, { dims: list }).out
   },
   roll: (x, shift, dim) => {
-    const d = normalizeDim('roll', dim, x.ndim)
-    const size = x.shape[d] ?? 0
-    if (size === 0) return x
-    const by = ((shift % size) + size) % size
-    return by === 0 ? x : cat([narrow(x, d, size - by, by), narrow(x, d, 0, size - by)], d)
+    if (dim === undefined) return reshape(shapeOps.roll(reshape(x, [x.numel]), shift, 0), x.shape)
+    const shifts = typeof shift === 'object' ? shift : [shift]
+    const dims = typeof dim === 'object' ? dim : [dim]
+    if (shifts.length !== dims.length)
+      throw new ShapeError('roll', `${shifts.length} shifts for ${dims.length} dims.`)
+    return dims.reduce<Tensor>((t, one, i) => rollOne(t, shifts[i]!, one), x)
   },
   repeat: (x, times) => {
+    checkList('repeat', 'numbers', times)
     if (times.length < x.ndim || times.some((n) => !Number.isInteger(n) || n < 0)) {
       throw new ShapeError(
         'repeat',
@@ -466,17 +560,18 @@ export const shapeOps: {
       )
     }
     const shape = [...new Array<number>(times.length - x.ndim).fill(1), ...x.shape]
-    const apart = reshape(
-      x,
-      shape.flatMap((s) => [1, s]),
-    )
-    return reshape(
-      expand(
-        apart,
-        shape.flatMap((s, d) => [times[d]!, s]),
-      ),
+    checkShape(
+      'repeat',
       shape.map((s, d) => s * times[d]!),
     )
+    return times.reduceRight((t, n, d) => repeatDim(t, d, n, false), reshape(x, shape))
+  },
+  repeatInterleave: (x, times, dim) => {
+    if (!Number.isSafeInteger(times) || times < 0)
+      throw new ShapeError('repeatInterleave', `times is an integer from 0, got ${times}.`)
+    if (dim === undefined) return repeatDim(reshape(x, [x.numel]), 0, times, true)
+    const d = normalizeDim('repeatInterleave', dim, x.ndim)
+    return repeatDim(x.ndim === 0 ? reshape(x, [1]) : x, d, times, true)
   },
   tril: triangle('tril'),
   triu: triangle('triu'),

@@ -9,6 +9,8 @@ import { op } from './table.js'
 export interface SortOps {
   /** Values in order and where they stood (i32). Stable; NaN counts as the largest. */
   sort(dim?: number, options?: { descending?: boolean }): ValuesAndIndices
+  /** Where the elements stand in order (i32), as `sort` gives it. */
+  argsort(dim?: number, options?: { descending?: boolean }): Tensor
   /** The k largest (or smallest) in order, and where they stood (i32). */
   topk(k: number, dim?: number, options?: { largest?: boolean }): ValuesAndIndices
 }
@@ -51,6 +53,8 @@ export const sortOps = {
     const { values, indices } = sortRow({ x: x.movedim(d, -1) }, { descending })
     return { values: values.movedim(-1, d), indices: indices.movedim(-1, d) }
   },
+  argsort: (x: Tensor, dim = -1, options?: { descending?: boolean }): Tensor =>
+    sortOps.sort(x.detach(), dim, options).indices,
   topk: (
     x: Tensor,
     k: number,
