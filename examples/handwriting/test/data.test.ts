@@ -7,17 +7,22 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { random } from '@shakti/trainer'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Tokenizer } from '@shakti/tokenizer'
+import { cardInWords, inkNames, inks, makeCard, patch, type Ink } from '../src/cards.js'
+import { loadDigits, side, type Digits } from '../src/digits.js'
+import { askAbout, shown } from '../src/evaluation.js'
 import {
   ask,
   caption,
-  cardInWords,
-  inks,
-  makeCard,
-  patch,
-  type Ink,
+  corpus,
+  halfInWords,
+  pictureInWords,
+  questionTypes,
+  turns,
   type QuestionType,
-} from '../src/cards.js'
-import { loadDigits, side, type Digits } from '../src/digits.js'
+} from '../src/questions.js'
+import { recipe } from '../src/recipe.js'
+import { Chat } from '../src/tokens.js'
 
 const training = loadDigits('train')
 const testing = loadDigits('t10k')
@@ -30,6 +35,9 @@ interface Fake {
   labelMagic?: number
   imageCount?: number
   labelCount?: number
+  rows?: number
+  columns?: number
+  label?: number
   /** Bytes of pixels and of labels that are really there. */
   pixels?: number
   labels?: number
@@ -50,9 +58,11 @@ async function loadFake(fake: Fake): Promise<Digits> {
   }
   const { imageMagic = 2051, labelMagic = 2049, imageCount = 2, labelCount = 2 } = fake
   const { pixels = 2 * side * side, labels = 2 } = fake
-  const images = file([imageMagic, imageCount, side, side], pixels, 9)
+  const { rows = side, columns = side, label = 3 } = fake
+  const images = file([imageMagic, imageCount, rows, columns], pixels, 9)
   await writeFile(join(data, 'train-images-idx3-ubyte'), images)
-  await writeFile(join(data, 'train-labels-idx1-ubyte'), file([labelMagic, labelCount], labels, 3))
+  const labelled = file([labelMagic, labelCount], labels, label)
+  await writeFile(join(data, 'train-labels-idx1-ubyte'), labelled)
   const source = fileURLToPath(new URL('../src/digits.ts', import.meta.url))
   const copy = join(home, 'digits.ts')
   await cp(source, copy)
@@ -111,22 +121,30 @@ test('a good pair of files is read, byte for byte', async () => {
 })
 
 test('a file that is not IDX, or of the other kind, is refused', async () => {
-  await refused({ imageMagic: 2049 }, /images-idx3.*not an IDX file.*2051/)
-  await refused({ labelMagic: 2051 }, /labels-idx1.*not an IDX file.*2049/)
-  await refused({ imageMagic: 0x1f8b0800 }, /images-idx3.*not an IDX file/)
+  await refused({ imageMagic: 2049 }, /images-idx3.*magic is 2049.*2051/)
+  await refused({ labelMagic: 2051 }, /labels-idx1.*magic is 2051.*2049/)
+  await refused({ imageMagic: 0x1f8b0800 }, /images-idx3.*magic/)
+})
+
+test('digits of another size are refused', async () => {
+  await refused({ rows: 27 }, /images-idx3.*rows is 27.*28/)
+  await refused({ columns: 0xffffffff }, /images-idx3.*columns is 4294967295.*28/)
 })
 
 test('truncated files and files that are too long are refused', async () => {
-  await refused({ pixels: 2 * side * side - 1 }, /do not belong together/)
-  await refused({ pixels: 0 }, /do not belong together/)
-  await refused({ pixels: 2 * side * side + 1 }, /do not belong together/)
-  await refused({ labels: 1 }, /do not belong together/)
+  for (const pixels of [2 * side * side - 1, 0, 2 * side * side + 1])
+    await refused({ pixels }, new RegExp(`images-idx3.*length is ${16 + pixels}.*1584 bytes`))
+  await refused({ labels: 1 }, /labels-idx1.*length is 9.*10 bytes/)
 })
 
 test('counts that differ, or that no file could hold, are refused', async () => {
-  await refused({ imageCount: 3 }, /do not belong together/)
-  await refused({ labelCount: 3, labels: 3 }, /do not belong together/)
-  await refused({ imageCount: 0xffffffff, labelCount: 0xffffffff }, /do not belong together/)
+  await refused({ imageCount: 3 }, /images-idx3.*length is 1584.*count of 3/)
+  await refused({ labelCount: 3, labels: 3 }, /labels-idx1.*count is 3.*are 2/)
+  await refused({ imageCount: 0xffffffff, labelCount: 0xffffffff }, /images-idx3.*4294967295/)
+})
+
+test('a label that is no digit is refused', async () => {
+  await refused({ label: 10 }, /labels-idx1.*label 0 is 10.*0 to 9/)
 })
 
 /** Two digits: a full square labelled 4 and an empty one labelled 7. */
@@ -156,28 +174,33 @@ test('a card has its digits left and right, each in its ink on white', () => {
   }
 })
 
-test('augmentation moves a digit by at most two pixels and never into the other half', () => {
-  const dot: Digits = {
+test('augmentation turns, shears, scales and moves a digit a little, never into the other half', () => {
+  // A disc of radius 4 off the middle: at most 2 pixels of moving, and what turning, shear and scale do to its place.
+  const disc: Digits = {
     count: 1,
-    pixels: () => new Uint8Array(side * side).fill(255, 14 * side + 14, 14 * side + 15),
+    pixels: () =>
+      Uint8Array.from({ length: side * side }, (_, i) =>
+        Math.hypot((i % side) - 13.5, Math.floor(i / side) - 7.5) <= 4 ? 255 : 0,
+      ),
     label: () => 1,
   }
   const places = new Set<string>()
-  for (let i = 0; i < 200; i++) {
-    const { image } = makeCard(dot, 5, i, true)
-    const inked: [number, number][] = []
-    for (let p = 0; p < side * 2 * side; p++)
-      if ([0, 1, 2].some((c) => image.pixels[3 * p + c]! < 0.9))
-        inked.push([p % (2 * side), Math.floor(p / (2 * side))])
-    assert.is(inked.length, 2)
-    inked.sort((a, b) => a[0] - b[0])
-    inked.forEach(([x, y], half) => {
-      const [dx, dy] = [x - half * side - 14, y - 14]
-      assert.ok(Math.abs(dx) <= 2 && Math.abs(dy) <= 2, `${dx}, ${dy}`)
-      places.add(`${dx},${dy}`)
-    })
+  for (let i = 0; i < 100; i++) {
+    const { rgb } = makeCard(disc, 5, i, true)
+    for (const half of [0, 1]) {
+      let [x, y, n] = [0, 0, 0]
+      for (let p = 0; p < side * side; p++) {
+        const at = 3 * (Math.floor(p / side) * 2 * side + half * side + (p % side))
+        if (rgb[at]! + rgb[at + 1]! + rgb[at + 2]! > 650) continue
+        ;[x, y, n] = [x + (p % side), y + Math.floor(p / side), n + 1]
+      }
+      assert.ok(n > 25 && n < 80, `${n} pixels of ink`)
+      const [dx, dy] = [x / n - 13.5, y / n - 7.5]
+      assert.ok(Math.abs(dx) < 5 && Math.abs(dy) < 4, `${dx}, ${dy}`)
+      places.add(`${Math.round(dx)},${Math.round(dy)}`)
+    }
   }
-  assert.is(places.size, 25)
+  assert.ok(places.size > 20, `${places.size} places`)
 })
 
 test('the same seed and number give the same card, another gives another', () => {
@@ -226,8 +249,11 @@ test('answers are right for every pair of digits and either side', () => {
         assert.is(answer('digit').answer, names[[a, b][half]!])
         assert.match(answer('colour').text, where)
         assert.is(answer('colour').answer, ['red', 'blue'][half])
-        assert.is(answer('larger').answer, a === b ? 'equal' : a > b ? 'left' : 'right')
-        assert.is(answer('sum').answer, sums[a + b])
+        // Two steps: the digits, then what follows from them.
+        const digits = `${names[a]} and ${names[b]}`
+        const larger = a === b ? 'equal' : a > b ? 'left' : 'right'
+        assert.is(answer('larger').answer, `${digits}: ${larger}`)
+        assert.is(answer('sum').answer, `${digits}: ${sums[a + b]}`)
         assert.is(answer('number').answer, `${names[a]} ${names[b]}`)
       }
       assert.is(caption(card), `left: red ${names[a]}. right: blue ${names[b]}.`)
@@ -245,6 +271,56 @@ test('cards in words reach every digit and every ink on both sides', () => {
     seen.map((s) => s.size),
     [10, 10, 4, 4],
   )
+})
+
+const tokenizer = Tokenizer.train(corpus(), { vocabSize: recipe.vocabulary })
+const chat = new Chat(tokenizer)
+
+test('a card in words has a token where its picture has one, and each word is a single token', () => {
+  const card = makeCard(training, 1, 3, false)
+  const bags = pictureInWords(card)
+  const { ids, images } = chat.prompt('read the number.', card.image)
+  assert.is(ids.filter((id) => id === chat.image).length, bags.length)
+  assert.is(images[0], card.image)
+  assert.equal(
+    bags,
+    [0, 0, 1, 1, 0, 0, 1, 1].map((half) => halfInWords(card, half as 0 | 1)),
+  )
+  const words = [...names, ...inkNames, 'left', 'right']
+  assert.is(new Set(words.map((word) => chat.word(word))).size, words.length)
+  assert.throws(() => chat.word('photosynthesis'), /'photosynthesis' is \d+ tokens/)
+})
+
+test('a dialogue marks its answers alone, in words and in pixels alike', () => {
+  const card = makeCard(training, 1, 3, false)
+  const talk = turns(card, random(1, 1)).slice(0, 2)
+  const shownAs = [pictureInWords(card), card.image].map((picture) => chat.dialogue(talk, picture))
+  for (const { ids, mask, spans } of shownAs) {
+    const learned = Array.from(ids).filter((_, i) => mask![i])
+    const said = tokenizer.decode(learned)
+    assert.is(
+      said.replaceAll('<|end_of_turn|>', '').replace(/\s/g, ''),
+      talk.map((t) => t.assistant.replace(/\s/g, '')).join(''),
+    )
+    assert.equal(
+      Array.from(ids).flatMap((id, i) => (id === chat.image ? [i] : [])),
+      Array.from({ length: 8 }, (_, i) => spans![0]!.start + i),
+    )
+  }
+  assert.equal(shownAs[0]!.ids, shownAs[1]!.ids)
+})
+
+test('each type is asked once about each unseen card; the controls show no picture, or never the right one', () => {
+  const asked = askAbout(testing, 6, 1)
+  assert.equal(
+    asked.map((a) => a.question.type),
+    Array.from({ length: 6 }, () => questionTypes).flat(),
+  )
+  asked.forEach(({ card }, i) => {
+    assert.is(shown(asked, i, 'none'), card.image)
+    assert.ok(shown(asked, i, 'blank').pixels.every((p) => p === 0))
+    assert.is.not(shown(asked, i, 'wrong'), card.image)
+  })
 })
 
 test.run()
