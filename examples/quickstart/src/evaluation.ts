@@ -113,7 +113,7 @@ export async function score(
     )
     const outputs = await generateBatch(model, prompts, {
       stopTokens: [chat.end],
-      maxTokens: 10,
+      maxTokens: 16,
       padId: chat.pad,
     })
     outputs.forEach((ids, k) => {

@@ -1,5 +1,5 @@
-// The main job: trains a small Shakti-VLM through its three stages on drawings by six artists, and asks it about pictures
-// drawn by the seventh.
+// The main job: trains a small Shakti-VLM through its three stages on drawings by all artists but one, and asks it about
+// pictures drawn by that one.
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -292,7 +292,7 @@ async function main(): Promise<void> {
     textLossBeforeStage3: text?.before,
     textLossAfterStage3: textAfter,
     questions: heldOutScore.questions,
-    distinctHeldOutDrawings: concepts.length,
+    distinctHeldOutDrawings: concepts.reduce((n, c) => n + drawings.of(heldOut, c.name).length, 0),
     preferencePairs: { total: pairs.length, onPolicy },
     seconds: {
       ...seconds,

@@ -39,7 +39,11 @@ async function probe(
   heldOut: Artist,
 ): Promise<{ chart: Html; purity: number; chance: number }> {
   const patch = m.recipe.vision.patchSizes.at(-1)!
-  const items = concepts.flatMap((c) => [...m.artists, heldOut].map((artist) => ({ c, artist })))
+  const items = concepts.flatMap((c) =>
+    [...m.artists, heldOut].flatMap((artist) =>
+      m.drawings.of(artist, c.name).length > 0 ? [{ c, artist }] : [],
+    ),
+  )
   const pictures = items.map(({ c, artist }, i) =>
     drawPicture(
       { paper: 'white', cells: [c, undefined, undefined, undefined] },

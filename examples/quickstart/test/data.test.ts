@@ -1,4 +1,4 @@
-// The demo task's data: seven artists, splits that keep the unseen unseen, answers that are true of the scene.
+// The demo task's data: artists, splits that keep the unseen unseen, answers that are true of the scene.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,29 +27,55 @@ const everything = [...concepts, ...heldOutConcepts]
 const find = (name: string): (typeof concepts)[number] => everything.find((c) => c.name === name)!
 const scene: Scene = { paper: 'pink', cells: [find('fish'), undefined, find('car'), find('fish')] }
 
-test('every artist drew every concept, and no two artists drew one alike', () => {
+test('seven artists drew every concept, one nearly all; no two drawings of a concept are alike', () => {
   for (const { name } of everything) {
     const seen = new Set<string>()
+    let all = 0
     for (const artist of artists) {
-      const picture = drawings.get(artist, name)
-      assert.is(picture.length, side * side * 4)
-      let inked = 0
-      for (let i = 3; i < picture.length; i += 4) if (picture[i]! > 128) inked++
-      assert.ok(inked > side * side * 0.05, `${artist} draws '${name}' on ${inked} pixels`)
-      seen.add(Buffer.from(picture).toString('latin1'))
+      const pictures = drawings.of(artist, name)
+      if (artist !== 'streamline-emojis')
+        assert.ok(pictures.length > 0, `${artist} has no '${name}'`)
+      for (const picture of pictures) {
+        all++
+        assert.is(picture.length, side * side * 4)
+        let inked = 0
+        for (let i = 3; i < picture.length; i += 4) if (picture[i]! > 128) inked++
+        assert.ok(inked > side * side * 0.05, `${artist} draws '${name}' on ${inked} pixels`)
+        seen.add(Buffer.from(picture).toString('latin1'))
+      }
     }
-    assert.is(seen.size, artists.length, name)
+    assert.is(seen.size, all, name)
   }
-  assert.throws(() => drawings.get('noto', 'unicorn'), /no drawing of 'unicorn' by noto/)
+  const lacking = everything.filter((c) => drawings.of('streamline-emojis', c.name).length === 0)
+  assert.equal(
+    lacking.map((c) => c.name),
+    ['banana', 'pineapple', 'trophy'],
+  )
+  assert.equal(drawings.of('noto', 'unicorn'), [])
+})
+
+test('a thing that none of the artists drew is refused by name', () => {
+  const bananas: Scene = {
+    paper: 'pink',
+    cells: [find('banana'), undefined, undefined, undefined],
+  }
+  assert.throws(
+    () =>
+      drawScene(bananas, drawings, new Random(1), {
+        artists: ['streamline-emojis'],
+        augment: false,
+      }),
+    /no drawing of 'banana' by streamline-emojis/,
+  )
 })
 
 test('the cache gives the same drawings, and one that is damaged is made again', async () => {
   const again = await loadDrawings(cache)
-  assert.equal(again.get('fxemoji', 'fish'), drawings.get('fxemoji', 'fish'))
+  assert.equal(again.of('fxemoji', 'fish'), drawings.of('fxemoji', 'fish'))
   const bytes = await readFile(cache)
   await writeFile(cache, bytes.subarray(0, 1000))
   const remade = await loadDrawings(cache)
-  assert.equal(remade.get('openmoji', 'bell'), drawings.get('openmoji', 'bell'))
+  assert.equal(remade.of('openmoji', 'bell'), drawings.of('openmoji', 'bell'))
   assert.ok((await readFile(cache)).equals(bytes))
 })
 
@@ -64,11 +90,11 @@ test('concepts have distinct names and the same number of each kind', () => {
 /** Drawings that note which were asked for. */
 function watched(): { drawings: Drawings; asked: Set<string> } {
   const asked = new Set<string>()
-  const get = (artist: Artist, concept: string): Uint8Array => {
+  const of = (artist: Artist, concept: string): readonly Uint8Array[] => {
     asked.add(`${artist}/${concept}`)
-    return drawings.get(artist, concept)
+    return drawings.of(artist, concept)
   }
-  return { drawings: { get } as Drawings, asked }
+  return { drawings: { of } as Drawings, asked }
 }
 
 test('training scenes never touch a picture of the held-out artist or of a held-out concept', () => {
@@ -85,7 +111,7 @@ test('training scenes never touch a picture of the held-out artist or of a held-
     assert.is.not(name.split('/')[0], held)
     assert.not.ok(heldOutConcepts.some((c) => c.name === name.split('/')[1]))
   }
-  assert.is(asked.size, 6 * concepts.length)
+  assert.is(asked.size, 7 * concepts.length)
 })
 
 test('a scene and its pixels depend on the seed alone', () => {
@@ -158,8 +184,8 @@ test('answers follow from the scene', () => {
     'top right? nothing',
     'bottom left? a car',
     'bottom right? an animal',
-    'above the car? a fish',
-    'right of the car? a fish',
+    'above the car? top left: a fish',
+    'right of the car? bottom right: a fish',
   ]) {
     assert.ok(seen.has(want), `${want} not among ${[...seen].join(' | ')}`)
   }

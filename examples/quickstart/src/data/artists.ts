@@ -1,11 +1,11 @@
-// The seven artists: emoji sets shipped as SVG in npm packages. Pictures are rendered once, with sharp, and kept in a cache
-// file; none is committed (OpenMoji, Twemoji and EmojiOne have share-alike or attribution licences: see the README).
+// The artists: emoji sets shipped as SVG in npm packages. Pictures are rendered once, with sharp, and kept in a cache file;
+// none is committed (OpenMoji, Twemoji, EmojiOne and Streamline have share-alike or attribution licences: see the README).
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import sharp from 'sharp'
-import { concepts, heldOutConcepts, type Concept } from './concepts.js'
+import { concepts, heldOutConcepts } from './concepts.js'
 
 const require = createRequire(import.meta.url)
 
@@ -17,6 +17,7 @@ export const artists = [
   'emojione',
   'fxemoji',
   'fluent-emoji-flat',
+  'streamline-emojis',
 ] as const
 export type Artist = (typeof artists)[number]
 
@@ -35,15 +36,19 @@ export const side = 32
 // Names differ in hyphens and spaces between the sets.
 const plain = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '')
 
-function svgOf(set: IconSet, name: string, artist: string): string {
-  const key =
-    Object.keys(set.icons).find((k) => plain(k) === name) ??
-    set.aliases?.[Object.keys(set.aliases).find((k) => plain(k) === name) ?? '']?.parent
-  const icon = key === undefined ? undefined : set.icons[key]
-  if (!icon) throw new Error(`artists: ${artist} has no picture named like '${name}'.`)
-  const width = icon.width ?? set.width ?? 16
-  const height = icon.height ?? set.height ?? 16
-  return `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="${side * 4}" height="${side * 4}">${icon.body}</svg>`
+/** All drawings under a label; sets number further ones (hamburger-1, hamburger-2). */
+function svgsOf(set: IconSet, label: string): string[] {
+  const wanted = new RegExp(`^${plain(label)}\\d*$`)
+  const alias = Object.keys(set.aliases ?? {}).find((k) => plain(k) === plain(label))
+  const keys = Object.keys(set.icons).filter((k) => wanted.test(plain(k)))
+  if (keys.length === 0 && alias) keys.push(set.aliases![alias]!.parent)
+  return keys.flatMap((key) => {
+    const icon = set.icons[key]
+    if (!icon) return []
+    const width = icon.width ?? set.width ?? 16
+    const height = icon.height ?? set.height ?? 16
+    return `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="${side * 4}" height="${side * 4}">${icon.body}</svg>`
+  })
 }
 
 async function render(svg: string): Promise<Buffer> {
@@ -54,39 +59,46 @@ async function render(svg: string): Promise<Buffer> {
     .toBuffer()
 }
 
-/** Drawings by artist and concept: `get(artist, concept)` is side * side * 4 bytes. */
+/** Drawings by artist and concept; a drawing is side * side * 4 bytes. */
 export class Drawings {
-  readonly #bytes: Buffer
-  readonly #index: ReadonlyMap<string, number>
+  readonly #byName = new Map<string, Uint8Array[]>()
 
-  constructor(bytes: Buffer, all: readonly Concept[]) {
-    this.#bytes = bytes
-    this.#index = new Map(
-      artists.flatMap((a, i) => all.map((c, j) => [`${a}/${c.name}`, i * all.length + j] as const)),
-    )
+  /** @param names whose drawing of what each picture in `bytes` is, as `artist/concept` */
+  constructor(bytes: Buffer, names: readonly string[]) {
+    const size = side * side * 4
+    names.forEach((name, i) => {
+      const list = this.#byName.get(name) ?? []
+      list.push(bytes.subarray(i * size, (i + 1) * size))
+      this.#byName.set(name, list)
+    })
   }
 
-  get(artist: Artist, concept: string): Uint8Array {
-    const at = this.#index.get(`${artist}/${concept}`)
-    if (at === undefined) throw new Error(`artists: no drawing of '${concept}' by ${artist}.`)
-    const size = side * side * 4
-    return this.#bytes.subarray(at * size, (at + 1) * size)
+  /** An artist's drawings of a concept: none where the set lacks it. */
+  of(artist: Artist, concept: string): readonly Uint8Array[] {
+    return this.#byName.get(`${artist}/${concept}`) ?? []
   }
 }
 
 /** Renders every concept by every artist, or reads them from `cacheFile` when it was made from the same pictures. */
 export async function loadDrawings(cacheFile: string): Promise<Drawings> {
-  const all = [...concepts, ...heldOutConcepts]
+  const names: string[] = []
   const svgs: string[] = []
-  for (const artist of artists) {
-    const set = require(`@iconify-json/${artist}/icons.json`) as IconSet
-    for (const c of all) svgs.push(svgOf(set, plain(c.label), artist))
+  for (const { name, labels } of [...concepts, ...heldOutConcepts]) {
+    for (const artist of artists) {
+      const set = require(`@iconify-json/${artist}/icons.json`) as IconSet
+      for (const svg of labels.flatMap((label) => svgsOf(set, label))) {
+        names.push(`${artist}/${name}`)
+        svgs.push(svg)
+      }
+    }
+    if (!names.some((n) => n.endsWith(`/${name}`)))
+      throw new Error(`artists: no set has a picture named like '${labels.join("' or '")}'.`)
   }
   const digest = createHash('sha256').update(svgs.join('\n')).digest()
   const cached = await readFile(cacheFile).catch(() => undefined)
   const size = svgs.length * side * side * 4
   if (cached && cached.length === size + 32 && cached.subarray(0, 32).equals(digest)) {
-    return new Drawings(cached.subarray(32), all)
+    return new Drawings(cached.subarray(32), names)
   }
   const pictures: Buffer[] = []
   for (const svg of svgs) pictures.push(await render(svg))
@@ -95,5 +107,5 @@ export async function loadDrawings(cacheFile: string): Promise<Drawings> {
   const temporary = `${cacheFile}.${process.pid}.tmp`
   await writeFile(temporary, Buffer.concat([digest, bytes]))
   await rename(temporary, cacheFile)
-  return new Drawings(bytes, all)
+  return new Drawings(bytes, names)
 }

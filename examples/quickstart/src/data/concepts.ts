@@ -1,4 +1,4 @@
-// What can stand in a picture. Each concept was drawn by all seven artists; `label` is its name in emojibase.
+// What can stand in a picture. A concept may have several labels, names of emoji in emojibase: each is a drawing of it.
 
 export type Kind = 'animal' | 'food' | 'plant' | 'vehicle' | 'object'
 export const kinds: readonly Kind[] = ['animal', 'food', 'plant', 'vehicle', 'object']
@@ -7,22 +7,28 @@ export interface Concept {
   /** One plain word. */
   readonly name: string
   readonly kind: Kind
-  readonly label: string
+  readonly labels: readonly string[]
 }
 
 const list = (kind: Kind, ...names: string[]): Concept[] =>
   names.map((n) => {
-    const [name, label] = n.split('=') as [string, string | undefined]
-    return { name, kind, label: label ?? name }
+    const [name, labels] = n.split('=') as [string, string | undefined]
+    return { name, kind, labels: (labels ?? name).split('|') }
   })
 
-/** Seen in training (drawn by six of the seven artists). */
+/** Seen in training, from all artists but one. */
 export const concepts: readonly Concept[] = [
-  ...list('animal', 'fish', 'penguin', 'turtle', 'elephant'),
-  ...list('food', 'apple=red apple', 'banana', 'grapes', 'hamburger'),
+  ...list('animal', 'fish=fish|tropical fish|blowfish', 'penguin', 'turtle', 'elephant'),
+  ...list('food', 'apple=red apple|green apple', 'banana', 'grapes', 'hamburger'),
   ...list('plant', 'cactus', 'tulip', 'sunflower', 'mushroom'),
-  ...list('vehicle', 'bicycle', 'airplane', 'rocket', 'car=automobile'),
-  ...list('object', 'guitar', 'umbrella', 'crown', 'bell'),
+  ...list(
+    'vehicle',
+    'bicycle',
+    'airplane',
+    'rocket',
+    'car=automobile|oncoming automobile|taxi|oncoming taxi',
+  ),
+  ...list('object', 'guitar', 'umbrella=umbrella|umbrella with rain drops', 'crown', 'bell'),
 ]
 
 /** Never drawn in training; asked about by kind alone. */

@@ -105,6 +105,7 @@ export function askQuestion(
     case 'paper':
       return { type, text, answer: scene.paper }
     case 'relation': {
+      // The place before the name: two look-ups in turn, where a bare name asks for both at once.
       const options = scene.cells.flatMap((c, i) => {
         const unique = c && scene.cells.filter((d) => d?.name === c.name).length === 1
         return unique
@@ -112,7 +113,7 @@ export function askQuestion(
               const j = of(i)
               return j === undefined
                 ? []
-                : [{ side, thing: c.name, answer: nameOf(scene.cells[j]) }]
+                : [{ side, thing: c.name, answer: `${places[j]!}: ${nameOf(scene.cells[j])}` }]
             })
           : []
       })
@@ -153,13 +154,15 @@ export function chanceLevels(samples = 4000): Readonly<Record<QuestionType, numb
   ) as Record<QuestionType, number>
 }
 
+const names = ['nothing', ...concepts.map((c) => withArticle(c.name))]
+
 /** Every answer that any question can have. */
 export const allAnswers: readonly string[] = [
-  'nothing',
+  ...names,
   'yes',
   'no',
   ...numbers.slice(1),
   ...paperNames,
-  ...concepts.map((c) => withArticle(c.name)),
   ...kinds.map(withArticle),
+  ...places.flatMap((place) => names.map((name) => `${place}: ${name}`)),
 ]

@@ -174,7 +174,12 @@ export function drawScene(
   for (let i = 0; i < pixels.length; i++) pixels[i] = tint[i % 3]! + random.between(-3, 3)
   scene.cells.forEach((concept, i) => {
     if (!concept) return
-    const drawing = drawings.get(random.pick(options.artists), concept.name)
+    const able = options.artists.filter((a) => drawings.of(a, concept.name).length > 0)
+    if (able.length === 0)
+      throw new Error(
+        `drawScene: no drawing of '${concept.name}' by ${options.artists.join(', ')}.`,
+      )
+    const drawing = random.pick(drawings.of(random.pick(able), concept.name))
     const placement = options.augment ? varied(random) : asDrawn
     paint(pixels, drawing, (i % 2) * cell, Math.floor(i / 2) * cell, random, placement)
   })
