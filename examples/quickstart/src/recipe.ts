@@ -74,7 +74,7 @@ export const recipe: Recipe = {
   },
   extended: { context: 512, ropeTheta: 120 },
   language: { steps: 1400, lessons: 600, batch: 16, lr: 1e-3 },
-  extension: { steps: 40, batch: 4, lr: 5e-4 },
+  extension: { steps: 40, batch: 4, lr: 1e-4 },
   naming: { steps: 1200, batch: 32, lr: 3e-3, pull: 0.05 },
   alignment: { steps: 200, batch: 32, vision: 2e-3, projector: 2e-3 },
   instruction: { steps: 800, batch: 24, textShare: 0.12, lr: 1e-3, vision: 1e-3 },
