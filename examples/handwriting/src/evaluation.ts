@@ -1,6 +1,12 @@
-// Questions about cards that were not trained on, answered by generation and scored by exact match of the whole answer.
+// Questions about cards that were not trained on, and their scores.
 import { random } from '@shakti/trainer'
-import { generateBatch, type EncodedImage, type ShaktiVlm } from '@shakti/vlm'
+import {
+  scoreAnswers,
+  type Answered as AnsweredOf,
+  type Control,
+  type Score as ScoreOf,
+  type ShaktiVlm,
+} from '@shakti/vlm'
 import { makeCard, type Card } from './cards.js'
 import type { Digits } from './digits.js'
 import { ask, questionTypes, type Question } from './questions.js'
@@ -11,16 +17,8 @@ export interface Asked {
   readonly question: Question
 }
 
-export interface Answered extends Asked {
-  readonly answer: string
-  readonly right: boolean
-}
-
-export interface Score {
-  readonly accuracy: number
-  readonly byType: Readonly<Record<string, number>>
-  readonly answered: readonly Answered[]
-}
+export type Answered = AnsweredOf<Asked>
+export type Score = ScoreOf<Asked>
 
 /** One question of each type about each card. */
 export function askAbout(digits: Digits, cards: number, seed: number): Asked[] {
@@ -31,49 +29,19 @@ export function askAbout(digits: Digits, cards: number, seed: number): Asked[] {
   }).flat()
 }
 
-/** The picture itself, a blank one (mid-grey), or another question's. */
-export type Control = 'none' | 'blank' | 'wrong'
-
-export function shown(asked: readonly Asked[], i: number, control: Control): EncodedImage {
-  const { image } = asked[i]!.card
-  if (control === 'blank') return { ...image, pixels: new Float32Array(image.pixels.length) }
-  // Half the list away: always another card.
-  if (control === 'wrong')
-    return asked[(i + Math.floor(asked.length / 2)) % asked.length]!.card.image
-  return image
-}
-
-const together = 100
-
-export async function score(
+/** Answers every question and scores it. */
+export const score = (
   model: ShaktiVlm,
   chat: Chat,
   asked: readonly Asked[],
   control: Control = 'none',
-): Promise<Score> {
-  const answered: Answered[] = []
-  for (let i = 0; i < asked.length; i += together) {
-    const part = asked.slice(i, i + together)
-    const prompts = part.map(({ question }, k) =>
-      chat.prompt(question.text, shown(asked, i + k, control)),
-    )
-    const outputs = await generateBatch(model, prompts, {
-      stopTokens: [chat.end],
-      maxTokens: 10,
-      padId: chat.pad,
-    })
-    outputs.forEach((ids, k) => {
-      const answer = chat.tokenizer.decode(ids)
-      answered.push({ ...part[k]!, answer, right: answer === part[k]!.question.answer })
-    })
-  }
-  const share = (list: readonly Answered[]): number =>
-    list.filter((a) => a.right).length / list.length
-  return {
-    accuracy: share(answered),
-    byType: Object.fromEntries(
-      questionTypes.map((t) => [t, share(answered.filter((a) => a.question.type === t))]),
-    ),
-    answered,
-  }
-}
+): Promise<Score> =>
+  scoreAnswers(model, asked, {
+    image: ({ card }) => card.image,
+    prompt: ({ question }, image) => chat.prompt(question.text, image),
+    decode: (ids) => chat.tokenizer.decode(ids),
+    stopTokens: [chat.end],
+    padId: chat.pad,
+    maxTokens: 10,
+    control,
+  })

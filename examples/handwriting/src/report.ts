@@ -9,7 +9,7 @@ import {
   lossCurve,
   percent,
   picture,
-  table,
+  scoreTable,
   writePage,
 } from '@shakti/trainer/report'
 import type { Card } from './cards.js'
@@ -25,12 +25,12 @@ async function drawn({ rgb }: Card) {
 }
 
 const columns = [
-  ['unseen', 'accuracy', 'unseen digits'],
-  ['chance', 'chance', 'chance'],
-  ['blankImage', 'blankImageAccuracy', 'blank image'],
-  ['wrongImage', 'wrongImageAccuracy', 'wrong image'],
-  ['training', 'trainingDigitsAccuracy', 'training digits'],
-] as const
+  { title: 'unseen digits', key: 'unseen', allKey: 'accuracy' },
+  { title: 'chance', key: 'chance', allKey: 'chance' },
+  { title: 'blank image', key: 'blankImage', allKey: 'blankImageAccuracy' },
+  { title: 'wrong image', key: 'wrongImage', allKey: 'wrongImageAccuracy' },
+  { title: 'training digits', key: 'training', allKey: 'trainingDigitsAccuracy' },
+]
 
 export interface ReportInput {
   readonly summary: Readonly<Record<string, unknown>> & {
@@ -68,14 +68,7 @@ export async function writeReport(
     sections: [
       {
         title: 'Scores',
-        body: table({
-          columns: ['', ...columns.map(([, , title]) => title)],
-          rows: Object.entries(s.byType).map(([type, v]) => [
-            type,
-            ...columns.map(([key]) => percent(v[key])),
-          ]),
-          total: ['all', ...columns.map(([, key]) => percent(s[key]))],
-        }),
+        body: scoreTable(columns, s.byType, s),
       },
       { title: 'Training', body: grid(results.map((r) => lossCurve(r))) },
       { title: 'Cards, questions, answers', body: answerCards(cards) },

@@ -1,6 +1,11 @@
-// Questions about pictures that were not trained on, answered by generation and scored by exact match, beside two controls:
-// the picture blanked, and another question's picture.
-import { generateBatch, type EncodedImage, type ShaktiVlm } from '@shakti/vlm'
+// Questions about pictures that were not trained on, and their scores.
+import {
+  scoreAnswers,
+  type Answered as AnsweredOf,
+  type Control,
+  type Score as ScoreOf,
+  type ShaktiVlm,
+} from '@shakti/vlm'
 import type { Artist } from './data/artists.js'
 import { heldOutConcepts, withArticle } from './data/concepts.js'
 import {
@@ -21,17 +26,8 @@ export interface Asked {
   readonly picture: Picture
 }
 
-export interface Answered extends Asked {
-  readonly answer: string
-  readonly right: boolean
-}
-
-export interface Score {
-  readonly accuracy: number
-  readonly byType: Readonly<Record<string, number>>
-  readonly questions: number
-  readonly answered: readonly Answered[]
-}
+export type Answered = AnsweredOf<Asked>
+export type Score = ScoreOf<Asked>
 
 /** One question of each type about each scene, in the phrasings of training or in the one that it never used. */
 export function askAbout(
@@ -84,50 +80,23 @@ function draw(m: Materials, scene: Scene, random: Random, artists: readonly Arti
   })
 }
 
-export type Control = 'none' | 'blank' | 'wrong'
-
-function shown(asked: readonly Asked[], i: number, control: Control): EncodedImage {
-  const { image } = asked[i]!.picture
-  if (control === 'blank') return { ...image, pixels: new Float32Array(image.pixels.length) }
-  // Half the list away: always another scene.
-  if (control === 'wrong')
-    return asked[(i + Math.floor(asked.length / 2)) % asked.length]!.picture.image
-  return image
-}
-
-const together = 96
-
 /** Answers every question and scores it. */
-export async function score(
+export const score = (
   model: ShaktiVlm,
-  m: Materials,
+  { chat }: Materials,
   asked: readonly Asked[],
   control: Control = 'none',
-): Promise<Score> {
-  const { chat } = m
-  const answered: Answered[] = []
-  for (let i = 0; i < asked.length; i += together) {
-    const part = asked.slice(i, i + together)
-    const prompts = part.map(({ question, picture }, k) =>
-      chat.prompt(question.text, { image: shown(asked, i + k, control), tokens: picture.tokens }),
-    )
-    const outputs = await generateBatch(model, prompts, {
-      stopTokens: [chat.end],
-      maxTokens: 16,
-      padId: chat.pad,
-    })
-    outputs.forEach((ids, k) => {
-      const answer = chat.tokenizer.decode(ids)
-      answered.push({ ...part[k]!, answer, right: answer === part[k]!.question.answer })
-    })
-  }
-  const share = (list: readonly Answered[]): number =>
-    list.length === 0 ? 0 : list.filter((a) => a.right).length / list.length
-  const byType: Record<string, number> = {}
-  for (const type of new Set(answered.map((a) => a.question.type)))
-    byType[type] = share(answered.filter((a) => a.question.type === type))
-  return { accuracy: share(answered), byType, questions: answered.length, answered }
-}
+): Promise<Score> =>
+  scoreAnswers(model, asked, {
+    image: ({ picture }) => picture.image,
+    prompt: ({ question, picture }, image) =>
+      chat.prompt(question.text, { image, tokens: picture.tokens }),
+    decode: (ids) => chat.tokenizer.decode(ids),
+    stopTokens: [chat.end],
+    padId: chat.pad,
+    maxTokens: 16,
+    control,
+  })
 
 /** Chance of a whole question list: each type's level, weighted by how often it is asked. */
 export function chanceOf(

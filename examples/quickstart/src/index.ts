@@ -155,6 +155,14 @@ async function main(): Promise<void> {
     lap = now
   }
 
+  const drawings = await loadDrawings(join(out, 'drawings.cache'))
+  const lacking = concepts.filter((c) => drawings.of(heldOut, c.name).length === 0)
+  if (lacking.length > 0)
+    usage(
+      `--held-out ${heldOut}: this artist has no drawing of ${lacking.map((c) => c.name).join(', ')} to test on. Choose another.`,
+    )
+  took('pictures')
+
   if (fresh) await rm(join(out, 'checkpoints'), { recursive: true, force: true })
   await mkdir(out, { recursive: true })
   // A run of another seed or recipe in the same folder is another run.
@@ -171,8 +179,6 @@ async function main(): Promise<void> {
   // Products of bf16 factors where the CPU has them, summed in f32: faster, and as good for training.
   setFloat32MatmulPrecision('medium')
   manualSeed(seed)
-  const drawings = await loadDrawings(join(out, 'drawings.cache'))
-  took('pictures')
   const tokenizer = Tokenizer.train(corpusText(seed, 4000), { vocabSize: recipe.vocabulary })
   took('tokenizer')
   const chat = new ChatEncoder(tokenizer)
@@ -291,7 +297,7 @@ async function main(): Promise<void> {
     ),
     textLossBeforeStage3: text?.before,
     textLossAfterStage3: textAfter,
-    questions: heldOutScore.questions,
+    questions: asked.length,
     distinctHeldOutDrawings: concepts.reduce((n, c) => n + drawings.of(heldOut, c.name).length, 0),
     preferencePairs: { total: pairs.length, onPolicy },
     seconds: {

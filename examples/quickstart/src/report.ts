@@ -11,7 +11,7 @@ import {
   percent,
   picture as inline,
   scatter,
-  table,
+  scoreTable,
   writePage,
   type Html,
 } from '@shakti/trainer/report'
@@ -100,12 +100,12 @@ export interface ReportInput {
 }
 
 const columns = [
-  ['heldOut', 'heldOutAccuracy', 'unseen artist'],
-  ['chance', 'chance', 'chance'],
-  ['blankImage', 'blankImageAccuracy', 'blank image'],
-  ['wrongImage', 'wrongImageAccuracy', 'wrong image'],
-  ['seenArtists', 'seenArtistAccuracy', 'seen artists'],
-] as const
+  { title: 'unseen artist', key: 'heldOut', allKey: 'heldOutAccuracy' },
+  { title: 'chance', key: 'chance', allKey: 'chance' },
+  { title: 'blank image', key: 'blankImage', allKey: 'blankImageAccuracy' },
+  { title: 'wrong image', key: 'wrongImage', allKey: 'wrongImageAccuracy' },
+  { title: 'seen artists', key: 'seenArtists', allKey: 'seenArtistAccuracy' },
+]
 
 export async function writeReport(
   path: string,
@@ -135,14 +135,7 @@ export async function writeReport(
     sections: [
       {
         title: 'Scores',
-        body: html`${table({
-            columns: ['', ...columns.map(([, , title]) => title)],
-            rows: Object.entries(s.byType).map(([type, v]) => [
-              type,
-              ...columns.map(([key]) => percent(v[key])),
-            ]),
-            total: ['all', ...columns.map(([, key]) => percent(s[key]))],
-          })}
+        body: html`${scoreTable(columns, s.byType, s)}
           <p>
             Kind of things never drawn in training: ${percent(s['heldOutConceptKindAccuracy'])}
             (chance 20 %). Asked in a phrasing never used in training:
@@ -167,7 +160,8 @@ export async function writeReport(
     ],
     foot: html`<p>
       Drawings: Noto (Apache-2.0), Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0), EmojiOne
-      (CC-BY-4.0), FxEmojis (Apache-2.0), Fluent Emoji (MIT). Definitions: WordNet 3.1.
+      (CC-BY-4.0), FxEmojis (Apache-2.0), Fluent Emoji (MIT), Streamline Emojis (CC-BY-4.0,
+      Streamline). Definitions: WordNet 3.1.
     </p>`,
   })
   return { purity }

@@ -31,6 +31,15 @@ export {
   type Prompt,
   type TextDecoder,
 } from './generate.js'
+export {
+  imageUnderControl,
+  scoreAnswers,
+  type Answered,
+  type Asked,
+  type Control,
+  type Score,
+  type ScoreOptions,
+} from './scoreAnswers.js'
 export { sample, seededRandom, type SamplingOptions } from './sampling.js'
 export {
   chooseSize,

@@ -4,7 +4,7 @@ import { checkDevice } from './device.js'
 import { DTypeError, ShaktiError, ShapeError } from './errors.js'
 import { issue, issueOne, type CommandName } from './native/encode.js'
 import { native, takeNativeError } from './native/binding.js'
-import { checkFill, wantInRange, wantTensors } from './ops/checks.js'
+import { checkFill, wantInRange, wantTensorList, wantTensors } from './ops/checks.js'
 import { takeRandom } from './random.js'
 import { checkShape, formatShape, numel } from './shape.js'
 import { allocate, Storage, type DeviceName } from './storage.js'
@@ -263,8 +263,8 @@ export function oneHot(index: Tensor, classes: number): Tensor {
 
 /** Each 1-D tensor stretched along all the others: coordinates of a grid, the first tensor along dim 0 ('ij'). */
 export function meshgrid(...tensors: readonly Tensor[]): Tensor[] {
-  tensors.forEach((t, i) => {
-    wantTensors('meshgrid', { [`tensor ${i}`]: t })
+  wantTensorList('meshgrid', tensors)
+  tensors.forEach((t) => {
     if (t.ndim !== 1)
       throw new ShapeError('meshgrid', `tensors have one dimension, got ${t.describe()}.`, [
         t.shape,

@@ -2,7 +2,7 @@
 import { zeros } from './creation.js'
 import { DTypeError, ShaktiError, ShapeError } from './errors.js'
 import { issue, issueOne } from './native/encode.js'
-import { wantTensors } from './ops/checks.js'
+import { wantTensorList } from './ops/checks.js'
 import { sameShape } from './shape.js'
 import type { Tensor } from './tensor.js'
 
@@ -71,8 +71,8 @@ export function adamw_(
     ...(copies ? { copies } : {}),
   })) {
     if (list.length !== n) throw new ShapeError('adamw', `${n} params, but ${list.length} ${name}.`)
+    wantTensorList('adamw', list, (i) => `${name}[${i}]`)
     list.forEach((t, i) => {
-      wantTensors('adamw', { [`${name}[${i}]`]: t })
       if (!sameShape(t.shape, params[i]!.shape)) {
         throw new ShapeError(
           'adamw',
@@ -99,7 +99,7 @@ export function globalNorm(tensors: readonly Tensor[]): Tensor {
   const parts: Tensor[] = []
   for (let i = 0; i < tensors.length; i += 1000) {
     const list = tensors.slice(i, i + 1000)
-    list.forEach((t, k) => wantTensors('globalNorm', { [`tensors[${i + k}]`]: t }))
+    wantTensorList('globalNorm', list, (k) => `tensors[${i + k}]`)
     const bad = list.find((t) => !['f32', 'bf16', 'f16', 'f64'].includes(t.dtype))
     if (bad) throw new DTypeError('globalNorm', `needs floating tensors, got ${bad.describe()}.`)
     parts.push(

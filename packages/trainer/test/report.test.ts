@@ -13,6 +13,7 @@ import {
   page,
   percent,
   picture,
+  scoreTable,
   scatter,
   table,
   writePage,
@@ -102,6 +103,22 @@ test('the page loads nothing, runs nothing, and knows light and dark', () => {
 /** Numbers of a path. */
 const path = (source: string, name: string): number[] =>
   (new RegExp(`class="${name}" d="([^"]*)"`).exec(source)![1]!.match(/-?[\d.]+/g) ?? []).map(Number)
+
+test('scores are shares in percent, a row for each type and all of them below', () => {
+  const columns = [
+    { title: 'unseen', key: 'heldOut', allKey: 'accuracy' },
+    { title: 'chance', key: 'chance', allKey: 'chance' },
+  ]
+  const byType = { name: { heldOut: 0.5, chance: 0.05 }, count: { heldOut: 1, chance: undefined } }
+  const { source } = scoreTable(columns, byType, { accuracy: 0.75, chance: 0.1 })
+  const cells = Array.from(source.matchAll(/<t[hd](?: [^>]*)?>([^<]*)</g), (m) => m[1])
+  assert.equal(cells, [
+    ...['', 'unseen', 'chance'],
+    ...['name', '50.0 %', '5.0 %'],
+    ...['count', '100.0 %', '–'],
+    ...['all', '75.0 %', '10.0 %'],
+  ])
+})
 
 test('a curve goes from the left edge to where its stage ends, high values high', () => {
   const history = [4, 2, 1, 1].map((loss, step) => ({ step, loss, lr: 1, gradNorm: 1 }))

@@ -36,19 +36,23 @@ export const side = 32
 // Names differ in hyphens and spaces between the sets.
 const plain = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '')
 
-/** All drawings under a label; sets number further ones (hamburger-1, hamburger-2). */
-function svgsOf(set: IconSet, label: string): string[] {
-  const wanted = new RegExp(`^${plain(label)}\\d*$`)
-  const alias = Object.keys(set.aliases ?? {}).find((k) => plain(k) === plain(label))
-  const keys = Object.keys(set.icons).filter((k) => wanted.test(plain(k)))
-  if (keys.length === 0 && alias) keys.push(set.aliases![alias]!.parent)
-  return keys.flatMap((key) => {
-    const icon = set.icons[key]
-    if (!icon) return []
-    const width = icon.width ?? set.width ?? 16
-    const height = icon.height ?? set.height ?? 16
-    return `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="${side * 4}" height="${side * 4}">${icon.body}</svg>`
-  })
+/** The SVG of every drawing under a label; sets number further ones (hamburger-1, hamburger-2). */
+function svgsByLabel(set: IconSet): (label: string) => string[] {
+  const keysByLabel = new Map<string, string[]>()
+  for (const key of Object.keys(set.icons)) {
+    const label = plain(key).replace(/\d+$/, '')
+    keysByLabel.set(label, [...(keysByLabel.get(label) ?? []), key])
+  }
+  for (const [alias, { parent }] of Object.entries(set.aliases ?? {}))
+    if (!keysByLabel.has(plain(alias))) keysByLabel.set(plain(alias), [parent])
+  return (label) =>
+    (keysByLabel.get(plain(label)) ?? []).flatMap((key) => {
+      const icon = set.icons[key]
+      if (!icon) return []
+      const width = icon.width ?? set.width ?? 16
+      const height = icon.height ?? set.height ?? 16
+      return `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${width} ${height}" width="${side * 4}" height="${side * 4}">${icon.body}</svg>`
+    })
 }
 
 async function render(svg: string): Promise<Buffer> {
@@ -83,15 +87,19 @@ export class Drawings {
 export async function loadDrawings(cacheFile: string): Promise<Drawings> {
   const names: string[] = []
   const svgs: string[] = []
+  const sets = artists.map((artist) => ({
+    artist,
+    svgs: svgsByLabel(require(`@iconify-json/${artist}/icons.json`) as IconSet),
+  }))
   for (const { name, labels } of [...concepts, ...heldOutConcepts]) {
-    for (const artist of artists) {
-      const set = require(`@iconify-json/${artist}/icons.json`) as IconSet
-      for (const svg of labels.flatMap((label) => svgsOf(set, label))) {
+    const before = names.length
+    for (const { artist, svgs: of } of sets) {
+      for (const svg of labels.flatMap(of)) {
         names.push(`${artist}/${name}`)
         svgs.push(svg)
       }
     }
-    if (!names.some((n) => n.endsWith(`/${name}`)))
+    if (names.length === before)
       throw new Error(`artists: no set has a picture named like '${labels.join("' or '")}'.`)
   }
   const digest = createHash('sha256').update(svgs.join('\n')).digest()

@@ -25,6 +25,17 @@ export function wantTensors(
   }
 }
 
+/** Refuses a list with something in it that is not a tensor. The name is made for the message alone: lists are long. */
+export function wantTensorList(
+  op: string,
+  list: readonly unknown[],
+  name: (i: number) => string = (i) => `tensor ${i}`,
+): void {
+  list.forEach((t, i) => {
+    if (!(t instanceof Tensor)) wantTensors(op, { [name(i)]: t })
+  })
+}
+
 export function wantNumber(op: string, name: string, value: unknown): asserts value is number {
   if (typeof value !== 'number')
     throw new DTypeError(op, `${name} must be a number, got ${kind(value)}.`)

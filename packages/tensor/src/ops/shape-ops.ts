@@ -19,7 +19,7 @@ import {
   type Shape,
 } from '../shape.js'
 import { Tensor } from '../tensor.js'
-import { wantInteger, wantNumber, wantTensors } from './checks.js'
+import { wantInteger, wantNumber, wantTensorList, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 /** [start, end, step] of a dimension; negative places count from the end, null takes all of it. */
@@ -292,7 +292,7 @@ function firstOf(name: string, tensors: readonly Tensor[]): Tensor {
   checkList(name, 'tensors', tensors)
   const first = tensors[0]
   if (!first) throw new ShapeError(name, 'needs at least one tensor.')
-  tensors.forEach((t, i) => wantTensors(name, { [`tensor ${i}`]: t }))
+  wantTensorList(name, tensors)
   return first
 }
 

@@ -8,9 +8,11 @@ export {
   page,
   percent,
   picture,
+  scoreTable,
   table,
   writePage,
   type AnswerCard,
   type Cell,
+  type ScoreColumn,
   type Page,
 } from './page.js'

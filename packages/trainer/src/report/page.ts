@@ -46,6 +46,32 @@ export function table(options: {
   </div>`
 }
 
+export interface ScoreColumn {
+  title: string
+  /** The column's share in each row's figures, and its name in `all`. */
+  key: string
+  allKey: string
+}
+
+/**
+ * Scores in percent: one row for each type of question, and all of them below.
+ * @param all figures of a run, of which the columns' `allKey`s are shown
+ */
+export function scoreTable(
+  columns: readonly ScoreColumn[],
+  byType: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  all: Readonly<Record<string, unknown>>,
+): Html {
+  return table({
+    columns: ['', ...columns.map((c) => c.title)],
+    rows: Object.entries(byType).map(([type, row]) => [
+      type,
+      ...columns.map((c) => percent(row[c.key])),
+    ]),
+    total: ['all', ...columns.map((c) => percent(all[c.allKey]))],
+  })
+}
+
 const imageTypes: readonly (readonly [string, readonly number[]])[] = [
   ['png', [0x89, 0x50, 0x4e, 0x47]],
   ['jpeg', [0xff, 0xd8, 0xff]],
