@@ -129,22 +129,24 @@ export function buildStages(m: Materials, model: ShaktiVlm): Stages {
 
   /** Dialogues about cards in words; `stream` keeps those of one purpose from those of another. */
   const text = (stream: number, batch: number, lessons = 0): DataSource<Batch> =>
-    generated((step) =>
-      together(batch, (i) => {
-        const next = random(r.seed, stream, step, i)
-        const card = cardInWords(next)
-        const shown = pictureInWords(card)
-        if (step < lessons) {
-          const asked = Array.from({ length: 6 }, (_, k) => ask(card, lookups[k % 3]!, next))
-          return chat.dialogue(
-            asked.map((q) => ({ user: q.text, assistant: q.answer })),
-            shown,
-          )
-        }
-        return i % 6 === 0
-          ? chat.dialogue([{ user: describe, assistant: caption(card) }], shown)
-          : chat.dialogue(turns(card, next), shown)
-      }),
+    generated(
+      (step) =>
+        together(batch, (i) => {
+          const next = random(r.seed, stream, step, i)
+          const card = cardInWords(next)
+          const shown = pictureInWords(card)
+          if (step < lessons) {
+            const asked = Array.from({ length: 6 }, (_, k) => ask(card, lookups[k % 3]!, next))
+            return chat.dialogue(
+              asked.map((q) => ({ user: q.text, assistant: q.answer })),
+              shown,
+            )
+          }
+          return i % 6 === 0
+            ? chat.dialogue([{ user: describe, assistant: caption(card) }], shown)
+            : chat.dialogue(turns(card, next), shown)
+        }),
+      { kind: (step) => (step < lessons ? 'lessons' : 'mixture') },
     )
   const aloneInText = (type?: QuestionType): DataSource<Batch> =>
     generated((step) =>
@@ -163,6 +165,7 @@ export function buildStages(m: Materials, model: ShaktiVlm): Stages {
       makeCard(m.digits, 10 * r.seed + stream, step * n + i, true),
     )
   const between = text(9, r.instruction.batch)
+  const isText = (next: () => number): boolean => next() < r.instruction.textShare
 
   return {
     textLoss,
@@ -219,7 +222,7 @@ export function buildStages(m: Materials, model: ShaktiVlm): Stages {
       data: generated(
         (step, next) => {
           // Text between the pictures keeps the language.
-          if (next() < r.instruction.textShare) return between.batch(step)
+          if (isText(next)) return between.batch(step)
           const seen = cards(3, step, r.instruction.batch)
           return together(seen.length, (i) =>
             i % 6 === 0
@@ -227,7 +230,7 @@ export function buildStages(m: Materials, model: ShaktiVlm): Stages {
               : chat.dialogue(turns(seen[i]!, next), seen[i]!.image),
           )
         },
-        { seed: r.seed },
+        { seed: r.seed, kind: (_, next) => (isText(next) ? 'text' : 'pictures') },
       ),
       check: { kind: 'keepsLanguage', textLoss: () => textLoss(model) },
     },

@@ -203,6 +203,7 @@ export function buildStages(
 
   const mixture = text.train(0, r.language.batch)
   const between = text.train(9, r.instruction.batch)
+  const isText = (next: () => number): boolean => next() < r.instruction.textShare
   const lessons = (step: number, n: number): Batch =>
     together(
       chat,
@@ -242,8 +243,10 @@ export function buildStages(
       schedule: cosine({ warmup: 0.03 }),
       steps: r.language.steps,
       loss: language,
-      data: generated((step) =>
-        step < r.language.lessons ? lessons(step, r.language.batch) : mixture.batch(step),
+      data: generated(
+        (step) =>
+          step < r.language.lessons ? lessons(step, r.language.batch) : mixture.batch(step),
+        { kind: (step) => (step < r.language.lessons ? 'lessons' : 'mixture') },
       ),
       check: { kind: 'language', ...facts },
     },
@@ -299,19 +302,21 @@ export function buildStages(
       schedule: cosine({ warmup: 0.03, final: 0.02 }),
       steps: r.instruction.steps,
       loss: language,
-      data: generated((step, next) => {
-        const n = r.instruction.batch
-        // Text between the pictures keeps the language.
-        if (next() < r.instruction.textShare) return between.batch(step)
-        return together(
-          chat,
-          pictures(m, step, n, 1_000_000).map((p, i) =>
-            i % 6 === 0
-              ? captionSample(p, chat)
-              : questionSample(p, chat, 6, new Random(r.seed, 3, step, i)),
-          ),
-        )
-      }),
+      data: generated(
+        (step, next) =>
+          // Text between the pictures keeps the language.
+          isText(next)
+            ? between.batch(step)
+            : together(
+                chat,
+                pictures(m, step, r.instruction.batch, 1_000_000).map((p, i) =>
+                  i % 6 === 0
+                    ? captionSample(p, chat)
+                    : questionSample(p, chat, 6, new Random(r.seed, 3, step, i)),
+                ),
+              ),
+        { kind: (_, next) => (isText(next) ? 'text' : 'pictures') },
+      ),
       check: { kind: 'keepsLanguage', textLoss: () => textLoss(model) },
     },
     preference: (pairs) => ({

@@ -21,7 +21,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Point } from './types.js'
+import type { HistoryState } from './history.js'
 
 /** What a run has to know to go on, beside the tensors. Plain JSON. */
 export interface RunState {
@@ -34,7 +34,7 @@ export interface RunState {
   settings: Record<string, unknown>
   optimizerSteps: number
   rng: RngState
-  history: { every: number; points: Point[]; recent: number[] }
+  history: HistoryState
   tokens: number
   seconds: number
   evaluations: { step: number; [metric: string]: number }[]
@@ -355,8 +355,9 @@ const stateFields: Readonly<Record<keyof RunState, readonly [Test, string]>> = {
       every: (v) => isCount(v) && v !== 0,
       points: isList(has({ step: isCount, loss: isNumber }), 10_000),
       recent: isList(isNumber, 50),
+      byKind: (v) => isRecord(v) && Object.values(v).every(isList(isNumber, 50)),
     }),
-    "'every' from 1, at most 10,000 'points' with step and loss, at most 50 'recent' numbers",
+    "'every' from 1, at most 10,000 'points' with step and loss, at most 50 'recent' numbers and of each kind in 'byKind'",
   ],
   tokens: [isCount, 'an integer from 0'],
   seconds: [isNumber, 'a number'],

@@ -158,13 +158,15 @@ export function packed<I>(
 /**
  * Batches made on the spot: an endless supply.
  * @param make gets the step and a generator of numbers in [0, 1) that depends on (seed, step) alone
+ * @param options.kind what sort of data a step brings, from the same numbers; default: all steps are alike
  */
 export function generated<B>(
   make: (step: number, next: () => number) => B | readonly B[] | Promise<B | readonly B[]>,
-  options: { seed?: number } = {},
+  options: { seed?: number; kind?: (step: number, next: () => number) => string } = {},
 ): DataSource<B> {
-  const { seed = 0 } = options
+  const { seed = 0, kind } = options
   return {
+    ...(kind ? { kind: (step: number) => kind(step, random(seed, step)) } : {}),
     async batch(step) {
       const made = await make(step, random(seed, step))
       return Array.isArray(made) ? (made as readonly B[]) : [made as B]
@@ -196,14 +198,23 @@ export function mixed<B>(
   const chosen: number[] = []
   const before: number[] = []
   const counts = parts.map(() => 0)
+  /** The source of a step, and the step that it is for that source. */
+  const at = (step: number): { part: number; its: number } => {
+    for (let s = chosen.length; s <= step; s++) {
+      const c = choice(s)
+      chosen.push(c)
+      before.push(counts[c]!++)
+    }
+    return { part: chosen[step]!, its: before[step]! }
+  }
   return {
+    kind(step) {
+      const { part, its } = at(step)
+      return `${part}/${parts[part]!.source.kind?.(its) ?? ''}`
+    },
     batch(step) {
-      for (let s = chosen.length; s <= step; s++) {
-        const c = choice(s)
-        chosen.push(c)
-        before.push(counts[c]!++)
-      }
-      return parts[chosen[step]!]!.source.batch(before[step]!)
+      const { part, its } = at(step)
+      return parts[part]!.source.batch(its)
     },
   }
 }

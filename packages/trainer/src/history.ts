@@ -9,22 +9,35 @@ export interface HistoryState {
   points: Point[]
   /** The losses of the last steps, for the final loss. */
   recent: number[]
+  /** The same for each kind of data that had a step. */
+  byKind: Record<string, number[]>
+}
+
+/** Adds to the last 50. */
+function remember(losses: number[], loss: number): void {
+  losses.push(loss)
+  if (losses.length > 50) losses.shift()
 }
 
 export class History {
   #every: number
   #points: Point[]
   #recent: number[]
+  #byKind: Map<string, number[]>
 
   constructor(state?: HistoryState) {
     this.#every = state?.every ?? 1
     this.#points = [...(state?.points ?? [])]
     this.#recent = [...(state?.recent ?? [])]
+    this.#byKind = new Map(Object.entries(state?.byKind ?? {}).map(([k, v]) => [k, [...v]]))
   }
 
-  add(point: Point): void {
-    this.#recent.push(point.loss)
-    if (this.#recent.length > 50) this.#recent.shift()
+  /** @param kind of data that the step trained on; see DataSource */
+  add(point: Point, kind = ''): void {
+    remember(this.#recent, point.loss)
+    const same = this.#byKind.get(kind) ?? []
+    remember(same, point.loss)
+    this.#byKind.set(kind, same)
     if (point.step % this.#every !== 0) return
     this.#points.push(point)
     if (this.#points.length <= most) return
@@ -36,8 +49,9 @@ export class History {
     return this.#points
   }
 
-  get recent(): readonly number[] {
-    return this.#recent
+  /** The last losses, at most 50, on data of one kind. */
+  recentOf(kind = ''): readonly number[] {
+    return this.#byKind.get(kind) ?? []
   }
 
   /** Mean over the last 5 % of `steps`, at least 1 and at most 50. */
@@ -47,6 +61,11 @@ export class History {
   }
 
   state(): HistoryState {
-    return { every: this.#every, points: this.#points, recent: this.#recent }
+    return {
+      every: this.#every,
+      points: this.#points,
+      recent: this.#recent,
+      byKind: Object.fromEntries(this.#byKind),
+    }
   }
 }

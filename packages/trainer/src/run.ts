@@ -302,13 +302,14 @@ class StageRun<M extends TrainableModel, B> {
         gradNorm,
       })
     }
-    const spike = lossSpike(lossValue, this.#history.recent)
+    const kind = this.#stage.data.kind?.(step)
+    const spike = lossSpike(lossValue, this.#history.recentOf(kind))
     if (spike && !this.#warnings.some((w) => w.code === spike.code)) this.#warn(spike)
     this.#tokens += output.tokens
     const peak = typeof lr === 'number' ? lr : Math.max(...Object.values(lr))
     const point: Point = { step, loss: lossValue, lr: peak * lrFactor, gradNorm }
     output.metrics.forEach((metric, i) => (point[metric] = metrics[i]!))
-    this.#history.add(point)
+    this.#history.add(point, kind)
     const seconds = (performance.now() - this.#sinceStart.time) / 1000
     const tokensPerSecond = (this.#tokens - this.#sinceStart.tokens) / seconds
     this.#options.logger?.log({ stage, ...point, tokens: this.#tokens, tokensPerSecond })

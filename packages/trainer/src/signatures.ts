@@ -73,9 +73,15 @@ export function flatCurve(losses: readonly number[]): Warning | undefined {
   }
 }
 
-/** Stage 3: is the language ability intact? Warns when the text-only loss rose by more than `tolerance` (default 5 %). */
+// A loss near 0 moves by large shares of itself without meaning anything.
+const negligible = 0.01
+
+/**
+ * Stage 3: is the language ability intact? Warns when the text-only loss rose by more than `tolerance` (default 5 %) and by
+ * more than 0.01 nats a token.
+ */
 export function languageLoss(before: number, after: number, tolerance = 0.05): Warning | undefined {
-  if (after <= before * (1 + tolerance)) return undefined
+  if (after <= before * (1 + tolerance) || after - before <= negligible) return undefined
   const rise = ((after / before - 1) * 100).toFixed(1)
   return {
     code: 'language-lost',
@@ -83,7 +89,7 @@ export function languageLoss(before: number, after: number, tolerance = 0.05): W
   }
 }
 
-/** A single step far above its past: more than `factor` (default 3) times the median of the last 50. */
+/** A single step far above its past: more than `factor` (default 3) times the median of the last 50 of its kind. */
 export function lossSpike(
   loss: number,
   recent: readonly number[],

@@ -43,6 +43,8 @@ export interface DataSource<B> {
   batch(step: number): readonly B[] | Promise<readonly B[]>
   /** Steps of one pass over the data; undefined when it never repeats. */
   readonly stepsPerEpoch?: number
+  /** What sort of data a step brings, where there are several: a loss is compared with earlier ones of its kind. */
+  kind?(step: number): string
 }
 
 /** Which of the paper's failure signatures to look for at the end of a stage (signatures.ts). */

@@ -65,7 +65,12 @@ test('what is saved is what is loaded', async () => {
   const { checkpointer, folder } = await saved([])
   assert.is(await checkpointer.load('text'), undefined)
   const change = {
-    history: { every: 2, points: [{ step: 0, loss: 1.5, lr: 1e-3, gradNorm: 2 }], recent: [1.5] },
+    history: {
+      every: 2,
+      points: [{ step: 0, loss: 1.5, lr: 1e-3, gradNorm: 2 }],
+      recent: [1.5],
+      byKind: { text: [1.5] },
+    },
     textLoss: { before: 3 },
     frozen: { parameters: 4, hash: 'ab' },
   }

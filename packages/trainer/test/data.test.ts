@@ -110,6 +110,11 @@ test('a mixture goes through each of its sources in order, in proportion to the 
   assert.ok(Math.abs(share - 0.75) < 0.07, `share ${share}`)
   assert.not.ok(all.some((x) => x.startsWith('c')))
   assert.equal(await make().batch(321), [all[321]])
+  const kinds = all.map((_, step) => make().kind!(step))
+  assert.equal(
+    kinds,
+    all.map((x) => (x.startsWith('a') ? '0/' : '1/')),
+  )
 })
 
 test('settings that make no batch are refused', () => {

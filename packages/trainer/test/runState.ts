@@ -8,7 +8,7 @@ export const runState = (step: number, change: Partial<RunState> = {}): RunState
   settings: {},
   optimizerSteps: step,
   rng: { seed: 1, offset: 2 },
-  history: { every: 1, points: [], recent: [] },
+  history: { every: 1, points: [], recent: [], byKind: {} },
   tokens: 0,
   seconds: 0,
   evaluations: [],

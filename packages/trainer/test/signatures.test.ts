@@ -12,6 +12,7 @@ import {
   run,
   unigramEntropy,
   weakDecoder,
+  type DataSource,
   type Stage,
   type StageCheck,
   type StageResult,
@@ -68,6 +69,8 @@ test('an alignment curve that falls is fine, a flat, noisy or rising one is not'
 test('text-only loss may rise by 5 %, not by more', () => {
   assert.is(languageLoss(2, 2.09), undefined)
   assert.is(languageLoss(2, 1), undefined)
+  assert.is(languageLoss(0.0003, 0.002), undefined, 'seven times next to nothing')
+  assert.is(languageLoss(0.1, 0.12)!.code, 'language-lost')
   const warning = languageLoss(2, 2.12)!
   assert.is(warning.code, 'language-lost')
   assert.match(warning.message, /2\.000 to 2\.120 \(6\.0 %, 5 % are allowed\).*text-only samples/)
@@ -108,6 +111,22 @@ test('a stage that learned ends without a warning, one that did not says why', a
     assert.equal(bad.result.warnings, bad.told)
     assert.is(bad.told[0]!.code, kind === 'language' ? 'weak-decoder' : 'flat-alignment')
   }
+})
+
+test('a jump is one among steps on data of the same kind', async () => {
+  // Random words are far harder than a sample known by heart; the last step brings them.
+  const known = generated(() => collate(someSamples(1, 1)))
+  const hard = (step: number): boolean => step === 69
+  const source = (kind?: (step: number) => string): DataSource<TokenBatch> => ({
+    batch: (step) => (hard(step) ? noise : known).batch(step),
+    ...(kind ? { kind } : {}),
+  })
+  const jumped = async (data: DataSource<TokenBatch>): Promise<boolean> => {
+    const { told } = await train({ kind: 'alignment' }, { data, steps: 70 })
+    return told.some((w) => w.code === 'loss-spike')
+  }
+  assert.is(await jumped(source()), true)
+  assert.is(await jumped(source((step) => (hard(step) ? 'hard' : 'known'))), false)
 })
 
 test('a stage that forgets the text says so, one that keeps it does not', async () => {
