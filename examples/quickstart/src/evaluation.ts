@@ -1,4 +1,5 @@
 // Questions about pictures that were not trained on, and their scores.
+import { noGrad, tidy } from '@shakti/tensor'
 import {
   scoreAnswers,
   type Answered as AnsweredOf,
@@ -8,10 +9,12 @@ import {
 } from '@shakti/vlm'
 import type { Artist } from './data/artists.js'
 import { heldOutConcepts, withArticle } from './data/concepts.js'
+import { pictureInWords } from './data/corpus.js'
 import {
   askQuestion,
   phrasings,
   questionTypes,
+  taughtTypes,
   type Phrasing,
   type Question,
   type QuestionType,
@@ -19,7 +22,7 @@ import {
 import { Random } from './data/random.js'
 import { composeScene, places, type Scene } from './data/scenes.js'
 import { drawPicture, type Picture } from './pictures.js'
-import type { Materials } from './stages.js'
+import { heads, together, type Materials } from './stages.js'
 
 export interface Asked {
   readonly question: Question
@@ -29,20 +32,21 @@ export interface Asked {
 export type Answered = AnsweredOf<Asked>
 export type Score = ScoreOf<Asked>
 
-/** One question of each type about each scene, in the phrasings of training or in the one that it never used. */
+/** One question of each of `types` about each scene, in the phrasings of training or in the one that it never used. */
 export function askAbout(
   m: Materials,
   artists: readonly Artist[],
   scenes: number,
   seed: number,
   phrasing: Phrasing = 'seen',
+  types: readonly QuestionType[] = questionTypes,
 ): Asked[] {
   const out: Asked[] = []
   for (let i = 0; i < scenes; i++) {
     const random = new Random(seed, 900, i)
     const scene = composeScene(random)
     const picture = draw(m, scene, random, artists)
-    for (const type of questionTypes) {
+    for (const type of types) {
       const question = askQuestion(scene, type, random, phrasing)
       if (question) out.push({ question, picture })
     }
@@ -97,6 +101,43 @@ export const score = (
     maxTokens: 16,
     control,
   })
+
+/**
+ * What share of the questions about pictures in words is answered right, to the last token: what the decoder can do with
+ * perfect eyes, and so the most that the stages after the first can reach. Their loss hides it: of an answer's tokens all
+ * but the first are easy.
+ */
+export async function scoreInWords(
+  model: ShaktiVlm,
+  { chat, recipe }: Materials,
+  n: number,
+): Promise<Record<QuestionType, number>> {
+  const shares: [QuestionType, number][] = []
+  for (const type of taughtTypes) {
+    const samples = Array.from({ length: n }, (_, i) => {
+      const random = new Random(recipe.seed, 902, i)
+      for (;;) {
+        const scene = composeScene(random)
+        const question = askQuestion(scene, type, random)
+        if (!question) continue
+        const { text: user, answer: assistant } = question
+        return chat.dialogue([{ user, assistant }], { grid: pictureInWords(scene, 4) })
+      }
+    })
+    const batch = together(chat, samples)
+    // Greedy decoding gives the answer exactly where every token of it is the likeliest after those before.
+    const likeliest = await tidy(() =>
+      noGrad(() => heads.head(model, heads.hidden(model, batch)).argmax(-1)),
+    ).data()
+    const right = samples.filter((_, row) =>
+      batch.labels
+        .subarray(row * batch.length, (row + 1) * batch.length)
+        .every((label, at) => label < 0 || Number(likeliest[row * batch.length + at]) === label),
+    )
+    shares.push([type, right.length / n])
+  }
+  return Object.fromEntries(shares) as Record<QuestionType, number>
+}
 
 /** Chance of a whole question list: each type's level, weighted by how often it is asked. */
 export function chanceOf(

@@ -139,7 +139,8 @@ export async function writeReport(
           <p>
             Kind of things never drawn in training: ${percent(s['heldOutConceptKindAccuracy'])}
             (chance 20 %). Asked in a phrasing never used in training:
-            ${percent(s['heldOutPhrasingAccuracy'])}.
+            ${percent(s['heldOutPhrasingAccuracy'])}. Where a thing is:
+            ${percent(s['whereAccuracy'])} (chance 25 %).
           </p>`,
       },
       { title: 'Training', body: grid(results.map((r) => lossCurve(r))) },

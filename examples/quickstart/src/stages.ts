@@ -103,7 +103,7 @@ const naming = (pull: number): Loss<ShaktiVlm, NamedBatch> => ({
 })
 
 /** Lengths in steps of 8, so that few different shapes occur. */
-function together(chat: ChatEncoder, samples: readonly ChatSample[]): Batch {
+export function together(chat: ChatEncoder, samples: readonly ChatSample[]): Batch {
   const batch = collate(samples, { padId: chat.pad, multipleOf: 8 })
   if (!samples.some((s) => s.also)) return batch
   const also = [0, 1].map((k) => {

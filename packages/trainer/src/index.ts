@@ -5,6 +5,7 @@ export { evaluate, type Evaluation } from './evaluate.js'
 export { accumulate, trainStep, type StepInputs, type StepOutput } from './step.js'
 export { constant, cosine, linear, wsd, type Schedule, type WarmUp } from './schedule.js'
 export { AdamW, type AdamWSettings, type Optimizer, type ParameterGroup } from './adamw.js'
+export { isHiddenMatrix, Muon, orthogonalise, type MuonSettings } from './muon.js'
 export { decays, matches, parameterGroups, select, type Selection } from './patterns.js'
 export { causal, type CausalOptions } from './causal.js'
 export {

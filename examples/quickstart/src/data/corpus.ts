@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { concepts, heldOutConcepts, withArticle, type Concept } from './concepts.js'
-import { askQuestion, caption, describeRequest, questionTypes, type Question } from './questions.js'
+import { askQuestion, caption, describeRequest, taughtTypes, type Question } from './questions.js'
 import { Random } from './random.js'
 import { composeScene, type Scene } from './scenes.js'
 
@@ -57,7 +57,7 @@ const kindQuestion = (c: Concept, random: Random): { user: string; assistant: st
 export function questionsAbout(scene: Scene, n: number, random: Random): Question[] {
   const out: Question[] = []
   while (out.length < n) {
-    const q = askQuestion(scene, random.pick(questionTypes), random)
+    const q = askQuestion(scene, random.pick(taughtTypes), random)
     if (q) out.push(q)
   }
   return out
@@ -92,7 +92,7 @@ const asked = (questions: readonly Question[]): Dialogue['turns'] =>
 /**
  * The i-th dialogue of the first lessons: what stands where, and whether something is there, of a few things at first. The
  * two skills that the other questions build on come in these lessons; in the mixture below, with all things at once, 'is
- * there' was not learned in 1,400 steps (docs/log.md).
+ * there' was not learned (docs/log.md).
  * @param things how many of the concepts occur
  */
 export function firstDialogue(seed: number, i: number, things: number): Dialogue {
@@ -103,7 +103,7 @@ export function firstDialogue(seed: number, i: number, things: number): Dialogue
     grid: pictureInWords(scene, 4),
     turns: asked(
       Array.from({ length: 6 }, () =>
-        askQuestion(scene, random.pick(['name', 'exists', 'exists'] as const), random, 'seen', of)!,
+        askQuestion(scene, random.pick(['name', 'exists'] as const), random, 'seen', of)!,
       ),
     ),
   }

@@ -4,7 +4,9 @@ import { Random } from './random.js'
 import { composeScene, places, paperNames, type Scene } from './scenes.js'
 
 export const questionTypes = ['name', 'kind', 'count', 'exists', 'paper', 'relation'] as const
-export type QuestionType = (typeof questionTypes)[number]
+/** What is taught: 'where' is half of 'relation', and scored apart from the six. */
+export const taughtTypes = [...questionTypes, 'where'] as const
+export type QuestionType = (typeof taughtTypes)[number]
 
 export interface Question {
   readonly type: QuestionType
@@ -37,6 +39,7 @@ export const phrasings: Readonly<Record<QuestionType, readonly string[]>> = {
     'the paper has what colour?',
     'what is the colour of the paper?',
   ],
+  where: ['where is {thing}?', 'where do you see {thing}?', 'where does {thing} stand?'],
   relation: [
     'what is {side} {thing}?',
     'what do you see {side} {thing}?',
@@ -55,6 +58,10 @@ function phrase(type: QuestionType, which: Phrasing, random: Random): string {
 const nameOf = (concept: { readonly name: string } | undefined): string =>
   concept ? withArticle(concept.name) : 'nothing'
 const theName = (name: string): string => `the ${name}`
+
+/** Places of things that stand in the scene once. */
+const uniquePlaces = ({ cells }: Scene): number[] =>
+  [0, 1, 2, 3].filter((i) => cells[i] && cells.filter((c) => c === cells[i]).length === 1)
 
 /** Cell next to `i` on a side, or undefined at the border. */
 const neighbours: readonly {
@@ -104,19 +111,32 @@ export function askQuestion(
     }
     case 'paper':
       return { type, text, answer: scene.paper }
+    case 'where': {
+      const options = uniquePlaces(scene)
+      if (options.length === 0) return undefined
+      const i = random.pick(options)
+      return {
+        type,
+        text: text.replace('{thing}', theName(scene.cells[i]!.name)),
+        answer: places[i]!,
+      }
+    }
     case 'relation': {
       // The place before the name: two look-ups in turn, where a bare name asks for both at once.
-      const options = scene.cells.flatMap((c, i) => {
-        const unique = c && scene.cells.filter((d) => d?.name === c.name).length === 1
-        return unique
-          ? neighbours.flatMap(({ side, of }) => {
-              const j = of(i)
-              return j === undefined
-                ? []
-                : [{ side, thing: c.name, answer: `${places[j]!}: ${nameOf(scene.cells[j])}` }]
-            })
-          : []
-      })
+      const options = uniquePlaces(scene).flatMap((i) =>
+        neighbours.flatMap(({ side, of }) => {
+          const j = of(i)
+          return j === undefined
+            ? []
+            : [
+                {
+                  side,
+                  thing: scene.cells[i]!.name,
+                  answer: `${places[j]!}: ${nameOf(scene.cells[j])}`,
+                },
+              ]
+        }),
+      )
       if (options.length === 0) return undefined
       const { side, thing, answer } = random.pick(options)
       return { type, text: text.replace('{side}', side).replace('{thing}', theName(thing)), answer }
@@ -138,7 +158,7 @@ export function chanceLevels(samples = 4000): Readonly<Record<QuestionType, numb
   const random = new Random(12345)
   for (let n = 0; n < samples; n++) {
     const scene = composeScene(random)
-    for (const type of questionTypes) {
+    for (const type of taughtTypes) {
       const q = askQuestion(scene, type, random)
       if (!q) continue
       const of = counts.get(type) ?? new Map<string, number>()
@@ -147,7 +167,7 @@ export function chanceLevels(samples = 4000): Readonly<Record<QuestionType, numb
     }
   }
   return Object.fromEntries(
-    questionTypes.map((type) => {
+    taughtTypes.map((type) => {
       const values = [...(counts.get(type) ?? new Map<string, number>()).values()]
       return [type, Math.max(...values) / values.reduce((a, b) => a + b, 0)]
     }),
@@ -164,5 +184,6 @@ export const allAnswers: readonly string[] = [
   ...numbers.slice(1),
   ...paperNames,
   ...kinds.map(withArticle),
+  ...places,
   ...places.flatMap((place) => names.map((name) => `${place}: ${name}`)),
 ]
