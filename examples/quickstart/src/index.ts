@@ -198,6 +198,8 @@ async function main(): Promise<void> {
     decoder: { ...recipe.decoder, vocab: tokenizer.vocabSize },
     imageToken: chat.image,
   })
+  for (const { attn } of model.decoder.model.layers)
+    attn.startKeysAtQueries(Math.min(recipe.contentHeads, attn.kvHeads))
   const parameters = countParameters(model.config)
   say(
     `model      ${parameters.total.toLocaleString('en')} parameters: encoder ${parameters.encoder.toLocaleString('en')}, ` +

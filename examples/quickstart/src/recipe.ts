@@ -6,6 +6,8 @@ export interface Recipe {
   readonly vocabulary: number
   readonly vision: ShaktiVlmConfigInput['vision']
   readonly decoder: Omit<ShaktiVlmConfigInput['decoder'], 'vocab'>
+  /** So many heads of each decoder layer start with keys like their queries: they look things up by content. */
+  readonly contentHeads: number
   /** Context and rotary base after the extension phase of stage 1. */
   readonly extended: { readonly context: number; readonly ropeTheta: number }
   /** The first `lessons` steps ask what stands where and whether something is there, and nothing else. */
@@ -72,12 +74,13 @@ export const recipe: Recipe = {
     ropeTheta: 10_000,
     context: 192,
   },
+  contentHeads: 2,
   extended: { context: 512, ropeTheta: 20_000 },
   language: { steps: 1200, lessons: 400, batch: 16, lr: 3e-3 },
   extension: { steps: 40, batch: 4, lr: 1e-4 },
   naming: { steps: 1200, batch: 32, lr: 3e-3, pull: 0.05 },
   alignment: { steps: 200, batch: 32, vision: 2e-3, projector: 2e-3 },
-  instruction: { steps: 700, batch: 24, textShare: 0.12, lr: 1e-3, vision: 3e-4 },
+  instruction: { steps: 700, batch: 24, textShare: 0.16, lr: 1e-3, vision: 3e-4 },
   preference: { steps: 16, pairs: 128, batch: 8, lr: 2e-4, beta: 0.1 },
   evaluation: { scenes: 150 },
 }

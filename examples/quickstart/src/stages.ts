@@ -246,7 +246,10 @@ export function buildStages(
       data: generated(
         (step) =>
           step < r.language.lessons ? lessons(step, r.language.batch) : mixture.batch(step),
-        { kind: (step) => (step < r.language.lessons ? 'lessons' : 'mixture') },
+        {
+          kind: (step) =>
+            step < r.language.lessons ? `lessons on ${thingsOfLesson(m, step)} things` : 'mixture',
+        },
       ),
       check: { kind: 'language', ...facts },
     },
@@ -315,7 +318,10 @@ export function buildStages(
                     : questionSample(p, chat, 6, new Random(r.seed, 3, step, i)),
                 ),
               ),
-        { kind: (_, next) => (isText(next) ? 'text' : 'pictures') },
+        {
+          kind: (step, next) =>
+            isText(next) ? 'text' : `pictures in patches of ${patchOfStep(m, step)}`,
+        },
       ),
       check: { kind: 'keepsLanguage', textLoss: () => textLoss(model) },
     },

@@ -1,5 +1,6 @@
 // Multi-head attention: grouped queries, QK-norm, rotary positions, packed sequences, KV cache.
 import {
+  noGrad,
   rmsNorm,
   rope,
   scaledDotProductAttention,
@@ -108,6 +109,30 @@ export class Attention extends Module {
       qkNorm === 'none' ? undefined : new HeadNorm(qkNorm === 'head' ? headDim : n * headDim, eps)
     this.qNorm = norm(heads)
     this.kNorm = norm(kvHeads)
+  }
+
+  /**
+   * Starts the keys of the first `n` key/value heads at the weights of a query head of theirs: such a head looks for
+   * positions that hold what the asking one holds, before anything is learned (mimetic initialisation, arXiv 2305.09828, in
+   * its plainest form). Under rotary positions this carries as far as the slow pairs hardly turn. For a module just made.
+   * @param n default: all
+   * @throws ShaktiError when there are not so many
+   */
+  startKeysAtQueries(n = this.kvHeads): void {
+    if (!Number.isInteger(n) || n < 0 || n > this.kvHeads)
+      throw new ShaktiError(
+        'Attention',
+        `startKeysAtQueries(${n}): there are ${this.kvHeads} key/value heads.`,
+      )
+    const queriesPerKey = this.heads / this.kvHeads
+    const rows = (of: Tensor, head: number): Tensor =>
+      of.narrow(0, head * this.headDim, this.headDim)
+    const pairs: [Tensor, Tensor][] = [[this.qProj.weight, this.kProj.weight]]
+    if (this.qProj.bias && this.kProj.bias) pairs.push([this.qProj.bias, this.kProj.bias])
+    noGrad(() => {
+      for (const [q, k] of pairs)
+        for (let head = 0; head < n; head++) rows(k, head).copy_(rows(q, head * queriesPerKey))
+    })
   }
 
   #heads(

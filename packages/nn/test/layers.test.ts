@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs'
-import { noGrad, tensor, ShapeError, type Tensor } from '@shakti/tensor'
+import {
+  manualSeed,
+  noGrad,
+  normal,
+  ShaktiError,
+  ShapeError,
+  tensor,
+  type Tensor,
+} from '@shakti/tensor'
 import {
   Attention,
   Conv2d,
@@ -172,6 +180,27 @@ test('dropout acts in training alone and keeps the mean', async () => {
   assert.ok(Math.abs(zero - 0.25) < 0.02, `${zero}`)
   assert.ok(y.every((v) => v === 0 || Math.abs(v - 4 / 3) < 1e-6))
   assertThrows(() => new Dropout(1), Error, '[0, 1)')
+})
+
+test('keys started at the queries: a head of them looks for what resembles the position that asks', async () => {
+  manualSeed(1)
+  const a = new Attention({ width: 32, heads: 4, kvHeads: 2 })
+  const before = await a.kProj.weight.data()
+  a.startKeysAtQueries(1)
+  const [q, k] = [await a.qProj.weight.data(), await a.kProj.weight.data()]
+  const head = 8 * 32
+  assert.equal(k.slice(0, head), q.slice(0, head))
+  assert.equal(k.slice(head), before.slice(head))
+  a.startKeysAtQueries()
+  // The second key/value head serves query heads 2 and 3.
+  assert.equal((await a.kProj.weight.data()).slice(head), q.slice(2 * head, 3 * head))
+
+  // So the score of a position with one that holds the same is the square of its query: nowhere below 0.
+  const x = normal([1, 6, 32])
+  const head0 = (of: Linear): Tensor => of.forward(x).reshape([6, -1, 8]).select(1, 0)
+  const [queries, keys] = noGrad(() => [head0(a.qProj), head0(a.kProj)])
+  assertClose(await queries.mul(keys).sum(-1).data(), await queries.square().sum(-1).data(), 1e-5)
+  assertThrows(() => a.startKeysAtQueries(3), ShaktiError, 'there are 2 key/value heads')
 })
 
 test.run()

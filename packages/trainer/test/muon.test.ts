@@ -100,7 +100,7 @@ test('updates are momentum with look ahead, made orthogonal, of the size of Adam
     muon.step(1)
   }
   assert.is(muon.steps, 2)
-  assertClose(values(w), reference(start, gradients, 0.3), 1e-4)
+  assertClose(values(w), reference(start, gradients, 0.3), { rtol: 1e-4 })
   muon.dispose()
 })
 
