@@ -15,14 +15,24 @@ import {
 } from '@shakti/tensor'
 import type { Bench } from '../lib/metabench.js'
 
-const [batch, length, width, heads, ffn, vocab, layers] = [8, 64, 128, 4, 256, 1024, 2]
-const tokens = batch * length
+export interface StepSizes {
+  readonly batch: number
+  readonly length: number
+  readonly width: number
+  readonly heads: number
+  readonly ffn: number
+  readonly vocab: number
+  readonly layers: number
+}
 
 function param(...shape: number[]): Tensor {
   return randn(shape).mul(0.05).requiresGrad_()
 }
 
-function makeStep(): () => void {
+/** Forward, backward, clipping and AdamW of a decoder: what is to be timed. */
+export function makeStep(sizes: StepSizes): () => void {
+  const { batch, length, width, heads, ffn, vocab, layers } = sizes
+  const tokens = batch * length
   const table = param(vocab, width)
   const blocks = Array.from({ length: layers }, () => ({
     qkv: param(3 * width, width),
@@ -67,12 +77,24 @@ function makeStep(): () => void {
   }
 }
 
-const weights = vocab * width + layers * (4 * width * width + 3 * width * ffn)
+/** Floating-point operations of the products with weights. */
+export const stepFlops = ({ batch, length, width, ffn, vocab, layers }: StepSizes): number =>
+  6 * batch * length * (vocab * width + layers * (4 * width * width + 3 * width * ffn))
+
+const small: StepSizes = {
+  batch: 8,
+  length: 64,
+  width: 128,
+  heads: 4,
+  ffn: 256,
+  vocab: 1024,
+  layers: 2,
+}
 
 export const trainStep: Bench[] = [
   {
-    name: `train step, ${layers} layers of ${width}, ${tokens} tokens`,
-    flops: 6 * tokens * weights,
-    setup: makeStep,
+    name: `train step, ${small.layers} layers of ${small.width}, ${small.batch * small.length} tokens`,
+    flops: stepFlops(small),
+    setup: () => makeStep(small),
   },
 ]

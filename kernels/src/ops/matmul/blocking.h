@@ -11,6 +11,7 @@ constexpr int64_t kPanel = 32;      // columns of b are padded to this: the wide
 constexpr int64_t kDepth = 512;     // of a block: a panel of a (24 KiB) stays in L1 while one of b passes
 constexpr int64_t kRows = 96;       // of a task at most: a multiple of every register tile's rows
 constexpr int64_t kColumns = 2048;  // of b packed at a time
+constexpr int64_t kFew = 16;        // rows of a up to which b is read where it lies
 constexpr int64_t kPacked = kDepth * kColumns;  // floats of b packed at a time (4 MiB)
 
 struct Blocking {
@@ -25,6 +26,9 @@ struct Blocking {
   }
   SHAKTI_INLINE int64_t packed() const { return depth * columns; }
 };
+
+// Floats from one of few rows of a to the next: rows a power of two apart would share one set of L1.
+SHAKTI_INLINE int64_t few_row(int64_t k) { return (k + 15) / 16 * 16 + 16; }
 
 // y in 16 bits cannot hold a partial sum: with more than one block of depth it is summed in f32 first.
 SHAKTI_INLINE bool sums_apart(DType t, int64_t k) { return (t == DType::bf16 || t == DType::f16) && k > kDepth; }

@@ -220,114 +220,199 @@ void block(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth,
   }
 }
 
-// Few rows (decoding): b is read once where it lies, since packing it would cost more than the product.
-constexpr int kFew = 4;
+// Few rows (decoding): b is read once where it lies, in its own dtype, since packing it would cost more than the
+// product. The rows of a are in f32, R4 of them at a time.
+constexpr int R4 = 4, C4 = 4;
 
-SHAKTI_INLINE void put_f32(const Target& t, int64_t r, int64_t c, float v) {
-  if (t.bias) v += t.bias->ptr<float>()[c * t.bias->strides[0]];
-  float* y = t.y->ptr<float>() + t.at + r * t.ld + c;
-  *y = t.add ? *y + v : v;
+struct FewRows {
+  const float* a;  // [m, k] in f32
+  int64_t a_row;   // from row to row
+  int64_t m, k;
+  const Matrix* b;
+  const Target* t;
+};
+
+template <DType T>
+SHAKTI_INLINE vf load_b(const Operand& o, int64_t at, int64_t n, bool part) {
+  if (T == DType::f32) return load_n(o.ptr<float>() + at, n, part);
+  vh h = {};
+  std::memcpy(&h, o.ptr<uint16_t>() + at, static_cast<size_t>(part ? n : W) * sizeof(uint16_t));
+  return T == DType::bf16 ? from_bf16(h) : from_f16(h);
 }
 
-// R rows of a times columns [begin, end) of b that lie one after another (a linear layer's weight): dot products.
-template <int R>
-void dot_columns(const Matrix& a, const Matrix& b, int64_t r0, int64_t k, int64_t begin, int64_t end, const Target& t) {
-  constexpr int C = 4;
-  const float* p = a.o->ptr<float>() + a.at + r0 * a.rs;
-  int64_t j = begin;
-  for (; j + C <= end; j += C) {
-    const float* q = b.o->ptr<float>() + b.at + j * b.cs;
-    vf sum[R][C] = {};
-    lanes(k, [&](int64_t x, int64_t n, bool part) {
-      vf bv[C];
+// A hint only, which may point anywhere. Half of the hints are for lines that came already when elements have 16 bits.
+template <DType T>
+SHAKTI_INLINE void prefetch_b(const Operand& o, int64_t at) {
+  if (T == DType::f32)
+    __builtin_prefetch(o.ptr<float>() + at);
+  else
+    __builtin_prefetch(o.ptr<uint16_t>() + at);
+}
+
+// n values of row r from column c on, n being at most the columns of a strip.
+void put(const Target& t, int64_t r, int64_t c, float* row, int64_t n) {
+  float other[C4 * W];
+  if (t.bias) {
+    gather_f32(other, *t.bias, c * t.bias->strides[0], t.bias->strides[0], n);
+    for (int64_t i = 0; i < n; ++i) row[i] += other[i];
+  }
+  const int64_t at = t.at + r * t.ld + c;
+  if (t.add) {
+    gather_f32(other, *t.y, at, 1, n);
+    for (int64_t i = 0; i < n; ++i) row[i] += other[i];
+  }
+  scatter_f32(*t.y, at, row, n);
+}
+
+// R rows times C columns of b that lie one after another (a linear layer's weight), over n elements of the depth from
+// x0: added to sums, a vector for each row and column.
+template <DType T, int R, int C>
+SHAKTI_INLINE void dots(const FewRows& f, int64_t r0, int64_t c0, int64_t x0, int64_t n, vf* sums, int64_t next) {
+  const float* p = f.a + r0 * f.a_row + x0;
+  const int64_t q = f.b->at + c0 * f.b->cs + x0;
+  vf sum[R][C];
+#pragma GCC unroll 16
+  for (int i = 0; i < R * C; ++i) sum[i / C][i % C] = sums[i];
+  lanes(n, [&](int64_t x, int64_t count, bool part) {
+    vf bv[C];
 #pragma GCC unroll 4
-      for (int i = 0; i < C; ++i) bv[i] = load_n(q + i * b.cs + x, n, part);
+    for (int i = 0; i < C; ++i) bv[i] = load_b<T>(*f.b->o, q + i * f.b->cs + x, count, part);
+    if (next != 0) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        const vf av = load_n(p + r * a.rs + x, n, part);
+      for (int i = 0; i < C; ++i) prefetch_b<T>(*f.b->o, q + next + i * f.b->cs + x);
+    }
 #pragma GCC unroll 4
-        for (int i = 0; i < C; ++i) sum[r][i] = vfma(av, bv[i], sum[r][i]);
-      }
-    });
     for (int r = 0; r < R; ++r) {
-      for (int i = 0; i < C; ++i) put_f32(t, r0 + r, j + i, hsum(sum[r][i]));
-    }
-  }
-  for (; j < end; ++j) {
-    const float* q = b.o->ptr<float>() + b.at + j * b.cs;
-    vf sum[R] = {};
-    lanes(k, [&](int64_t x, int64_t n, bool part) {
-      const vf bv = load_n(q + x, n, part);
-      for (int r = 0; r < R; ++r) sum[r] = vfma(load_n(p + r * a.rs + x, n, part), bv, sum[r]);
-    });
-    for (int r = 0; r < R; ++r) put_f32(t, r0 + r, j, hsum(sum[r]));
-  }
-}
-
-// R rows of a times a strip of at most C * W columns of b whose rows lie without gaps.
-template <int R>
-void strip_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t k, int64_t c0, int64_t columns, const Target& t) {
-  constexpr int C = 4;
-  const float* p = a.o->ptr<float>() + a.at + r0 * a.rs;
-  const float* q = b.o->ptr<float>() + b.at + c0;
-  for (int64_t c = 0; c < columns; c += C * W) {
-    const int64_t left = columns - c;
-    vf sum[R][C] = {};
-    if (left >= C * W) {
-      for (int64_t x = 0; x < k; ++x) {
-        const float* row = q + x * b.rs + c;
+      const vf av = load_n(p + r * f.a_row + x, count, part);
 #pragma GCC unroll 4
-        for (int i = 0; i < C; ++i) {
-          const vf bv = load(row + i * W);
-#pragma GCC unroll 4
-          for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * a.rs + x * a.cs]), bv, sum[r][i]);
-        }
-      }
-    } else {
-      for (int64_t x = 0; x < k; ++x) {
-        const float* row = q + x * b.rs + c;
-        for (int64_t i = 0; i * W < left; ++i) {
-          const int64_t n = left - i * W < W ? left - i * W : W;
-          const vf bv = load_n(row + i * W, n, n < W);
-          for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * a.rs + x * a.cs]), bv, sum[r][i]);
-        }
-      }
+      for (int i = 0; i < C; ++i) sum[r][i] = vfma(av, bv[i], sum[r][i]);
     }
-    alignas(64) float out[C * W];
-    for (int r = 0; r < R; ++r) {
-      for (int i = 0; i < C; ++i) store(out + i * W, sum[r][i]);
-      for (int64_t j = 0; j < left && j < C * W; ++j) put_f32(t, r0 + r, c0 + c + j, out[j]);
-    }
-  }
-}
-
-template <int R>
-void few_rows(const Matrix& a, const Matrix& b, int64_t r0, int64_t n, int64_t k, const Target& t, Context& c) {
-  const int64_t strip = 4 * W;
-  const int64_t strips = (n + strip - 1) / strip;
-  c.parallel_for(strips, 1 + 65536 / (strip * (k + 1)), [&](int64_t begin, int64_t end, int) {
-    const int64_t from = begin * strip, to = end * strip < n ? end * strip : n;
-    if (b.cs == 1)
-      strip_rows<R>(a, b, r0, k, from, to - from, t);
-    else
-      dot_columns<R>(a, b, r0, k, from, to, t);
   });
+#pragma GCC unroll 16
+  for (int i = 0; i < R * C; ++i) sums[i] = sum[i / C][i % C];
+}
+
+template <DType T, int C>
+SHAKTI_INLINE void dots_of_rows(const FewRows& f, int64_t c0, int64_t x0, int64_t n, vf* sums, int64_t next) {
+  for (int64_t r = 0; r < f.m; r += R4) {
+    vf* of = sums + r * C;
+    if (r > 0) next = 0;
+    switch (f.m - r) {
+      case 1: dots<T, 1, C>(f, r, c0, x0, n, of, next); break;
+      case 2: dots<T, 2, C>(f, r, c0, x0, n, of, next); break;
+      case 3: dots<T, 3, C>(f, r, c0, x0, n, of, next); break;
+      default: dots<T, R4, C>(f, r, c0, x0, n, of, next);
+    }
+  }
+}
+
+// Columns [begin, end) of all rows, kDots at most. With more rows than one group the depth goes by pieces, whose part
+// of a stays in L1 while the columns pass.
+constexpr int kDots = C4 * 4;
+static_assert(kDots <= C4 * W, "put holds a strip");
+
+template <DType T>
+void dot_columns(const FewRows& f, int64_t begin, int64_t end) {
+  const int64_t piece = f.m > R4 ? 512 : f.k;
+  vf sums[kDots * matmul::kFew] = {};
+  for (int64_t x = 0; x < f.k; x += piece) {
+    const int64_t n = f.k - x < piece ? f.k - x : piece;
+    int64_t c = begin;
+    for (; c + C4 <= end; c += C4) {
+      // Where the next piece lies, from this one: pieces are too short for the hardware to see them coming.
+      int64_t next = 0;
+      if (piece < f.k) next = c + 2 * C4 <= end ? C4 * f.b->cs : (begin - c) * f.b->cs + piece;
+      dots_of_rows<T, C4>(f, c, x, n, sums + (c - begin) * matmul::kFew, next);
+    }
+    for (; c < end; ++c) dots_of_rows<T, 1>(f, c, x, n, sums + (c - begin) * matmul::kFew, 0);
+  }
+  // Four columns share the places of theirs, row by row; what is left over has one column each.
+  const int64_t columns = end - begin, together = columns / C4 * C4;
+  for (int64_t r = 0; r < f.m; ++r) {
+    float row[kDots];
+    for (int64_t c = 0; c < together; ++c) row[c] = hsum(sums[c / C4 * C4 * matmul::kFew + r * C4 + c % C4]);
+    for (int64_t c = together; c < columns; ++c) row[c] = hsum(sums[c * matmul::kFew + r]);
+    put(*f.t, r, begin, row, columns);
+  }
+}
+
+// R rows times up to C * W columns of b whose rows lie without gaps.
+template <DType T, int R>
+void strip(const FewRows& f, int64_t r0, int64_t c0, int64_t columns) {
+  constexpr int C = C4;
+  const float* p = f.a + r0 * f.a_row;
+  vf sum[R][C] = {};
+  if (columns == C * W) {
+    for (int64_t x = 0; x < f.k; ++x) {
+      const int64_t row = f.b->at + x * f.b->rs + c0;
+#pragma GCC unroll 4
+      for (int i = 0; i < C; ++i) {
+        const vf bv = load_b<T>(*f.b->o, row + i * W, W, false);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * f.a_row + x]), bv, sum[r][i]);
+      }
+    }
+  } else {
+    for (int64_t x = 0; x < f.k; ++x) {
+      const int64_t row = f.b->at + x * f.b->rs + c0;
+      for (int64_t i = 0; i * W < columns; ++i) {
+        const int64_t n = columns - i * W < W ? columns - i * W : W;
+        const vf bv = load_b<T>(*f.b->o, row + i * W, n, n < W);
+        for (int r = 0; r < R; ++r) sum[r][i] = vfma(splat(p[r * f.a_row + x]), bv, sum[r][i]);
+      }
+    }
+  }
+  alignas(64) float out[C * W];
+  for (int r = 0; r < R; ++r) {
+    for (int i = 0; i < C; ++i) store(out + i * W, sum[r][i]);
+    put(*f.t, r0 + r, c0, out, columns);
+  }
+}
+
+template <DType T>
+void few_rows(const FewRows& f, int64_t n, Context& c) {
+  const int64_t width = f.b->cs == 1 ? C4 * W : kDots;
+  const int64_t groups = (n + width - 1) / width;
+  c.parallel_for(groups, 1 + 65536 / (width * (f.k + 1)), [&](int64_t first, int64_t last, int) {
+    for (int64_t g = first; g < last; ++g) {
+      const int64_t begin = g * width, end = begin + width < n ? begin + width : n;
+      if (f.b->cs != 1) {
+        dot_columns<T>(f, begin, end);
+        continue;
+      }
+      for (int64_t r = 0; r < f.m; r += R4) {
+        switch (f.m - r) {
+          case 1: strip<T, 1>(f, r, begin, end - begin); break;
+          case 2: strip<T, 2>(f, r, begin, end - begin); break;
+          case 3: strip<T, 3>(f, r, begin, end - begin); break;
+          default: strip<T, R4>(f, r, begin, end - begin);
+        }
+      }
+    }
+  });
+}
+
+SHAKTI_INLINE bool are_few(const Matrix& b, int64_t m) { return m <= matmul::kFew && (b.cs == 1 || b.rs == 1); }
+
+void few_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* rows,
+                 Context& c) {
+  FewRows f = {rows, matmul::few_row(k), m, k, &b, &t};
+  if (a.o->dtype == DType::f32 && a.cs == 1 && m <= R4) {
+    f.a = a.o->ptr<float>() + a.at;
+    f.a_row = a.rs;
+  } else {
+    for (int64_t r = 0; r < m; ++r) gather_f32(rows + r * f.a_row, *a.o, a.at + r * a.rs, a.cs, k);
+  }
+  switch (b.o->dtype) {
+    case DType::bf16: return few_rows<DType::bf16>(f, n, c);
+    case DType::f16: return few_rows<DType::f16>(f, n, c);
+    default: return few_rows<DType::f32>(f, n, c);
+  }
 }
 
 template <bool Half>
 void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, const Target& t, float* packed,
              Context& c) {
-  if (!Half && m <= 2 * kFew && a.o->dtype == DType::f32 && (b.cs == 1 || (b.rs == 1 && a.cs == 1))) {
-    for (int64_t r = 0; r < m; r += kFew) {
-      switch (m - r) {
-        case 1: few_rows<1>(a, b, r, n, k, t, c); break;
-        case 2: few_rows<2>(a, b, r, n, k, t, c); break;
-        case 3: few_rows<3>(a, b, r, n, k, t, c); break;
-        default: few_rows<4>(a, b, r, n, k, t, c);
-      }
-    }
-    return;
-  }
   const matmul::Blocking cut(n, k);
   // Fewer rows a task, then narrower ones, when y is small. No sum depends on it.
   int64_t rows = matmul::kRows / MR * MR;
@@ -376,7 +461,9 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
 }
 
 // A whole product on one thread, packed in its scratch memory. For many small ones.
-constexpr int64_t kSmall = 1 << 21;  // multiply-adds
+constexpr int64_t kSmall = 1 << 21;  // multiply-adds of a product
+constexpr int64_t kLess = 1 << 23;   // where there are enough of them to keep the threads busy
+constexpr int64_t kMany = 8;
 
 SHAKTI_INLINE int64_t small_floats(int64_t n, int64_t k) { return (n + NR + matmul::kRows) * k; }
 
@@ -447,8 +534,8 @@ void run_matmul(const Args& args, Context& c) {
   };
   // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  if (batch > 1 && a.dtype != DType::f64 && work < kSmall && k <= matmul::kDepth &&
-      small_floats(n, k) * 4 <= static_cast<int64_t>(Context::kScratchBytes)) {
+  if (batch > 1 && a.dtype != DType::f64 && work < static_cast<double>(batch < kMany ? kSmall : kLess) &&
+      k <= matmul::kDepth && small_floats(n, k) * 4 <= static_cast<int64_t>(Context::kScratchBytes)) {
     c.parallel_for(batch, 1 + static_cast<int64_t>((1 << 18) / (work + 1)),
                    [&](int64_t begin, int64_t end, int thread) {
                      for (int64_t i = begin; i < end; ++i) {
@@ -473,6 +560,8 @@ void run_matmul(const Args& args, Context& c) {
     at(i, ma, mb, t);
     if (a.dtype == DType::f64) {
       product_f64(ma, mb, m, n, k, t, c);
+    } else if (are_few(mb, m)) {
+      few_product(ma, mb, m, n, k, t, packed, c);
     } else if (matmul::sums_apart(a.dtype, k)) {
       Operand apart = y;
       apart.data = sums;

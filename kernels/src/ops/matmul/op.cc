@@ -24,7 +24,10 @@ size_t workspace_matmul(const Args& args) {
   const int64_t m = y.size(-2), n = y.size(-1), k = a.size(-1);
   if (a.dtype == DType::f64) return 0;
   const int64_t sums = matmul::sums_apart(a.dtype, k) ? m * n : 0;
-  return static_cast<size_t>(matmul::Blocking(n, k).packed() + sums) * sizeof(float);
+  const int64_t packed = matmul::Blocking(n, k).packed() + sums;
+  // Few rows of a are turned into f32 instead.
+  const int64_t rows = m <= matmul::kFew ? m * matmul::few_row(k) : 0;
+  return static_cast<size_t>(packed > rows ? packed : rows) * sizeof(float);
 }
 
 }  // namespace shakti
