@@ -89,15 +89,16 @@ export function languageLoss(before: number, after: number, tolerance = 0.05): W
   }
 }
 
-/** A single step far above its past: more than `factor` (default 3) times the median of the last 50 of its kind. */
+/** A single step far above its past: more than `factor` times the median of the last 50 of its kind, and `least` above it. */
 export function lossSpike(
   loss: number,
   recent: readonly number[],
   factor = 3,
+  least = 0.1,
 ): Warning | undefined {
   if (recent.length < 50) return undefined
   const median = recent.slice(-50).sort((a, b) => a - b)[25]!
-  if (!(median > 0) || loss <= factor * median) return undefined
+  if (!(median > 0) || loss <= factor * median || loss - median < least) return undefined
   return {
     code: 'loss-spike',
     message: `The loss jumped to ${loss.toFixed(3)}, ${(loss / median).toFixed(1)} times the median of the 50 steps before. If it stays there, lower the learning rate.`,

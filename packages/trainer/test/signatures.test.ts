@@ -76,11 +76,14 @@ test('text-only loss may rise by 5 %, not by more', () => {
   assert.match(warning.message, /2\.000 to 2\.120 \(6\.0 %, 5 % are allowed\).*text-only samples/)
 })
 
-test('a spike is three times the median of fifty steps', () => {
+test('a spike is three times the median of fifty steps, and more than next to nothing', () => {
   const past = Array.from({ length: 50 }, (_, i) => 1 + (i % 3) / 10)
   assert.is(lossSpike(3.2, past), undefined)
   assert.is(lossSpike(3.4, past)!.code, 'loss-spike')
   assert.is(lossSpike(100, past.slice(1)), undefined, 'too short a past')
+  const learned = past.map((loss) => loss / 50)
+  assert.is(lossSpike(0.1, learned), undefined, 'next to nothing')
+  assert.ok(lossSpike(0.2, learned))
 })
 
 const learnable = generated((step) => collate(someSamples(6, step % 2)))
