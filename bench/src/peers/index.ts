@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { manualSeed, tidy } from '@shakti/tensor'
+import { manualSeed, setNumThreads } from '@shakti/tensor'
 import { time } from '../lib/metabench.js'
 import { report } from '../lib/report.js'
 import { works, type Limit, type Work } from './works.js'
@@ -84,7 +84,7 @@ function torch(names: readonly string[]): { peer: string; lines: readonly PeerLi
   const openmp = '/usr/lib/x86_64-linux-gnu/openblas-openmp'
   const { stdout, status, stderr } = spawnSync(
     '/usr/bin/python3',
-    [join(here, 'torch_peer.py'), String(seconds), ...names],
+    [join(here, 'torch_peer.py'), String(seconds), String(threads), ...names],
     {
       encoding: 'utf8',
       env: {
@@ -104,6 +104,7 @@ function torch(names: readonly string[]): { peer: string; lines: readonly PeerLi
     .map((line) => JSON.parse(line) as PeerLine)
   if (status !== 0)
     console.error(`PyTorch: ${stderr?.trim().split('\n').at(-1) ?? 'python3 is not there'}`)
+  for (const { name, why } of lines) if (why) console.error(`PyTorch, ${name}: ${why}`)
   return { peer: lines[0]?.peer ?? 'PyTorch', lines }
 }
 
@@ -128,10 +129,10 @@ async function ours(work: Work): Promise<number> {
 }
 
 manualSeed(1)
+setNumThreads(threads)
 const limits = machineLimits()
 const mine = new Map<string, number>()
 for (const work of chosen) mine.set(work.name, await ours(work))
-tidy(() => undefined)
 const { peer, lines } = torch(chosen.map((w) => w.name))
 const rows = chosen.map((work): Row => {
   const oursMs = mine.get(work.name)!
@@ -150,8 +151,8 @@ const rows = chosen.map((work): Row => {
   }
 })
 
-const cell = (value: number | null, unit = ''): string =>
-  value === null ? 'absent' : `${value >= 100 ? value.toFixed(0) : value.toPrecision(3)}${unit}`
+const cell = (value: number | null): string =>
+  value === null ? 'absent' : value >= 100 ? value.toFixed(0) : value.toPrecision(3)
 if (values.json) console.log(JSON.stringify(rows, null, 2))
 else {
   const line = (...cells: string[]): string =>

@@ -1,7 +1,7 @@
 """The works of works.ts in PyTorch, one JSON line each: {"name", "ms", "spread"}; a work it cannot do says why.
 
-usage: torch_peer.py SECONDS [WORD ...]   only works whose name holds one of the words
-Run by index.ts with ATEN_CPU_CAPABILITY, two threads and a malloc that keeps its pages.
+usage: torch_peer.py SECONDS THREADS [NAME ...]   only works of these names
+Run by index.ts with ATEN_CPU_CAPABILITY and a malloc that keeps its pages.
 """
 import json
 import math
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 torch.manual_seed(1)
-torch.set_num_threads(2)
+torch.set_num_threads(int(sys.argv[2]))
 F32, BF16 = torch.float32, torch.bfloat16
 
 
@@ -90,7 +90,7 @@ def rms_norm(x, w, _):
     return x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt() * w
 
 
-def train_step(layers, width, heads, ffn, vocab, batch, length, autocast):
+def train_step(layers, width, heads, ffn, vocab, batch, length):
     def setup():
         par = lambda *s: torch.nn.Parameter(torch.randn(*s) * 0.05)
         table = par(vocab, width)
@@ -114,15 +114,10 @@ def train_step(layers, width, heads, ffn, vocab, batch, length, autocast):
                 h = rms_norm(x, one, None)
                 x = x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
             logits = F.linear(rms_norm(x, one, None), table)
-            return F.cross_entropy(logits.view(-1, vocab).float(), target)
+            return F.cross_entropy(logits.view(-1, vocab), target)
 
         def run():
-            if autocast:
-                with torch.autocast("cpu", dtype=BF16):
-                    loss = forward()
-            else:
-                loss = forward()
-            loss.backward()
+            forward().backward()
             torch.nn.utils.clip_grad_norm_(params, 1.0)
             opt.step()
             opt.zero_grad(set_to_none=True)
@@ -169,8 +164,7 @@ for shape in ((4096, 1024), (2048, 32768)):
     works[f"GELU f32 {at}"] = rows(lambda x, w, b: F.gelu(x), shape)
     works[f"cross-entropy f32 {at}"] = cross_entropy(shape)
 works["AdamW f32 100M"] = adamw(100_000_000)
-works["training step f32"] = train_step(6, 384, 6, 1024, 8192, 8, 256, False)
-works["training step bf16"] = train_step(6, 384, 6, 1024, 8192, 8, 256, True)
+works["training step f32"] = train_step(6, 384, 6, 1024, 8192, 8, 256)
 works["1000 tiny adds f32"] = tiny(False)
 works["1000 tiny adds, sum, backward f32"] = tiny(True)
 
@@ -189,10 +183,10 @@ def measure(setup, seconds):
     return statistics.median(times), (times[len(times) * 3 // 4] - times[len(times) // 4])
 
 
-seconds, words = float(sys.argv[1]), sys.argv[2:]
+seconds, names = float(sys.argv[1]), sys.argv[3:]
 print(json.dumps({"peer": f"PyTorch {torch.__version__.split('a')[0]}"}), flush=True)
 for name, setup in works.items():
-    if words and not any(w in name for w in words):
+    if names and name not in names:
         continue
     try:
         ms, spread = measure(setup, seconds)

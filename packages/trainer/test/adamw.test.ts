@@ -1,4 +1,4 @@
-import { tensor, tidy, type Tensor } from '@shakti/tensor'
+import { tensor, type Tensor } from '@shakti/tensor'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -11,11 +11,7 @@ import {
   type TokenBatch,
 } from '../src/index.js'
 import { loss, Nano, someSamples, weightsOf } from './nano.js'
-import { assertClose } from './tiny.js'
-
-const leaf = (values: number[], shape: number[]): Tensor =>
-  tensor(Float32Array.from(values), { shape, requiresGrad: true })
-const values = (t: Tensor): number[] => Array.from(tidy(() => t.detach()).dataSync())
+import { assertClose, leaf, values } from './tiny.js'
 
 /** Algorithm 2 of arXiv 1711.05101 in plain numbers. */
 function reference(

@@ -1,4 +1,4 @@
-import { manualSeed, noGrad, normal, tensor, tidy, type Tensor } from '@shakti/tensor'
+import { manualSeed, noGrad, normal, tensor, type Tensor } from '@shakti/tensor'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -14,11 +14,8 @@ import {
   type TokenBatch,
 } from '../src/index.js'
 import { loss, Nano, rejects, someSamples, temporaryFolder, weightsOf } from './nano.js'
-import { assertClose } from './tiny.js'
+import { assertClose, leaf, values } from './tiny.js'
 
-const leaf = (values: number[], shape: number[]): Tensor =>
-  tensor(Float32Array.from(values), { shape, requiresGrad: true })
-const values = (t: Tensor): number[] => Array.from(tidy(() => t.detach()).dataSync())
 const group = (entries: ParameterGroup['entries'], weightDecay = 0): ParameterGroup[] => [
   { lr: 0.1, weightDecay, entries },
 ]

@@ -91,3 +91,8 @@ export function assertClose(
   }
   if (worst >= 0) assert.unreachable(`element ${worst}: got ${got[worst]}, want ${want[worst]}`)
 }
+
+/** A parameter of its own, for what needs no model. */
+export const leaf = (values: number[], shape: number[]): Tensor =>
+  tensor(Float32Array.from(values), { shape, requiresGrad: true })
+export const values = (t: Tensor): number[] => Array.from(tidy(() => t.detach()).dataSync())
