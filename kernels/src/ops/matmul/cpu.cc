@@ -234,10 +234,10 @@ struct FewRows {
 
 template <DType T>
 SHAKTI_INLINE vf load_b(const Operand& o, int64_t at, int64_t n, bool part) {
-  if (T == DType::f32) return load_n(o.ptr<float>() + at, n, part);
-  vh h = {};
-  std::memcpy(&h, o.ptr<uint16_t>() + at, static_cast<size_t>(part ? n : W) * sizeof(uint16_t));
-  return T == DType::bf16 ? from_bf16(h) : from_f16(h);
+  if (!part) return load_as_f32(o.data, T, at);
+  alignas(64) float rest[W] = {};
+  gather_f32(rest, o, at, 1, n);
+  return load(rest);
 }
 
 // A hint only, which may point anywhere. Half of the hints are for lines that came already when elements have 16 bits.
@@ -249,9 +249,11 @@ SHAKTI_INLINE void prefetch_b(const Operand& o, int64_t at) {
     __builtin_prefetch(o.ptr<uint16_t>() + at);
 }
 
-// n values of row r from column c on, n being at most the columns of a strip.
+// Writes n values of row r from column c on, kPut at most.
+constexpr int64_t kPut = 256;
+
 void put(const Target& t, int64_t r, int64_t c, float* row, int64_t n) {
-  float other[C4 * W];
+  alignas(64) float other[kPut];
   if (t.bias) {
     gather_f32(other, *t.bias, c * t.bias->strides[0], t.bias->strides[0], n);
     for (int64_t i = 0; i < n; ++i) row[i] += other[i];
@@ -309,7 +311,7 @@ SHAKTI_INLINE void dots_of_rows(const FewRows& f, int64_t c0, int64_t x0, int64_
 // Columns [begin, end) of all rows, kDots at most. With more rows than one group the depth goes by pieces, whose part
 // of a stays in L1 while the columns pass.
 constexpr int kDots = C4 * 4;
-static_assert(kDots <= C4 * W, "put holds a strip");
+static_assert(kDots <= kPut && C4 * W <= kPut, "put takes a row of either");
 
 template <DType T>
 void dot_columns(const FewRows& f, int64_t begin, int64_t end) {
@@ -480,20 +482,12 @@ void small_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64
 // 16-bit y from its sums in f32.
 void finish(const float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
   c.parallel_for(m, 1 + 16384 / n, [&](int64_t begin, int64_t end, int) {
-    alignas(64) float row[256], more[256];
+    alignas(64) float row[kPut];
     for (int64_t r = begin; r < end; ++r) {
-      for (int64_t j = 0; j < n; j += 256) {
-        const int64_t w = n - j < 256 ? n - j : 256;
+      for (int64_t j = 0; j < n; j += kPut) {
+        const int64_t w = n - j < kPut ? n - j : kPut;
         std::memcpy(row, sums + r * n + j, static_cast<size_t>(w) * sizeof(float));
-        if (t.bias) {
-          gather_f32(more, *t.bias, j * t.bias->strides[0], t.bias->strides[0], w);
-          for (int64_t i = 0; i < w; ++i) row[i] += more[i];
-        }
-        if (t.add) {
-          gather_f32(more, *t.y, t.at + r * t.ld + j, 1, w);
-          for (int64_t i = 0; i < w; ++i) row[i] += more[i];
-        }
-        scatter_f32(*t.y, t.at + r * t.ld + j, row, w);
+        put(t, r, j, row, w);
       }
     }
   });
