@@ -165,10 +165,8 @@ NAN_METHOD(Init) {
     return Nan::ThrowTypeError("init: needs an ArrayBuffer of 512 KiB");
   }
   shakti::Isa isa;
-  if (!shakti::choose_isa(&isa)) {
-    return Nan::ThrowError(
-        "SHAKTI_CPU names an instruction set that this machine cannot run (portable, avx2, avx512 are known)");
-  }
+  std::string why;
+  if (!shakti::choose_isa(&isa, &why)) return Nan::ThrowError(why.c_str());
   b->buffer = store;
   Local<Object> out = Nan::New<Object>();
   const auto text = [](const std::string& s) { return Nan::New(s).ToLocalChecked(); };

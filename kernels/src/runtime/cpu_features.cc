@@ -6,6 +6,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace shakti {
 namespace {
@@ -52,35 +56,77 @@ const Features& features() {
   return f;
 }
 
-constexpr const char* kIsaNames[kIsaCount] = {"portable", "avx2", "avx512"};
+// What SHAKTI_CPU may name: the instruction sets that kernels are compiled for, and above them the tile unit.
+constexpr const char* kLevels[] = {"portable", "avx2", "avx512", "amx"};
+constexpr int kAmx = kIsaCount;
 
-}  // namespace
+const char* wanted_level() {
+  const char* wanted = std::getenv("SHAKTI_CPU");
+  return wanted == nullptr ? "" : wanted;
+}
 
-bool isa_available(Isa isa) {
+// Linux keeps the tile registers of a process only when it was asked to.
+bool tiles_permitted() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool level_available(int level) {
   const Features& f = features();
   const bool avx2 = f.avx2 && f.fma && f.f16c && f.bmi2;
-  switch (isa) {
-    case Isa::avx512: return avx2 && f.avx512;
-    case Isa::avx2: return avx2;
+  switch (level) {
+    case kAmx: {
+      static const bool tiles = avx2 && f.avx512 && f.amx_bf16 && tiles_permitted();
+      return tiles;
+    }
+    case static_cast<int>(Isa::avx512): return avx2 && f.avx512;
+    case static_cast<int>(Isa::avx2): return avx2;
     default: return true;
   }
 }
 
+}  // namespace
+
+bool isa_available(Isa isa) { return level_available(static_cast<int>(isa)); }
+
 bool has_avx512_bf16() { return features().avx512_bf16; }
 
-const char* isa_name(Isa isa) { return kIsaNames[static_cast<int>(isa)]; }
+bool has_amx_bf16() {
+#if defined(SHAKTI_EMULATE_AMX)
+  return true;
+#else
+  static const bool has =
+      (*wanted_level() == 0 || std::strcmp(wanted_level(), kLevels[kAmx]) == 0) && level_available(kAmx);
+  return has;
+#endif
+}
 
-bool choose_isa(Isa* isa) {
-  const char* wanted = std::getenv("SHAKTI_CPU");
-  const bool any = wanted == nullptr || *wanted == 0;
-  bool found = false;
-  for (int i = 0; i < kIsaCount; ++i) {
-    const Isa candidate = static_cast<Isa>(i);
-    if (!isa_available(candidate) || !(any || std::strcmp(wanted, isa_name(candidate)) == 0)) continue;
-    *isa = candidate;
+const char* isa_name(Isa isa) { return kLevels[static_cast<int>(isa)]; }
+
+bool choose_isa(Isa* isa, std::string* why) {
+  const std::string wanted = wanted_level();
+  std::string known, there;
+  bool found = false, exists = false;
+  for (int i = 0; i <= kAmx; ++i) {
+    const bool named = wanted == kLevels[i];
+    exists = exists || named;
+    known += (i > 0 ? ", " : "") + std::string(kLevels[i]);
+    if (!level_available(i)) continue;
+    there += (i > 0 ? ", " : "") + std::string(kLevels[i]);
+    if (!wanted.empty() && !named) continue;
+    *isa = static_cast<Isa>(i < kIsaCount ? i : kIsaCount - 1);
     found = true;
   }
-  return found;
+  if (found) return true;
+  if (why == nullptr) return false;
+  *why = "SHAKTI_CPU=" + wanted +
+         (exists ? ": this machine, or its operating system, has no " + wanted + "; it has " + there
+                 : " is not one of " + known + "; this machine has " + there);
+  return false;
 }
 
 std::vector<std::string> cpu_feature_names() {

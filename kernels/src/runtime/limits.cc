@@ -79,4 +79,15 @@ uint64_t system_memory() {
   return bytes;
 }
 
+const CacheSizes& cache_sizes() {
+  static const CacheSizes sizes = [] {
+    const auto ask = [](int name) -> int64_t {
+      const long bytes = sysconf(name);
+      return bytes > 0 ? bytes : 0;
+    };
+    return CacheSizes{ask(_SC_LEVEL1_DCACHE_SIZE), ask(_SC_LEVEL2_CACHE_SIZE), ask(_SC_LEVEL3_CACHE_SIZE)};
+  }();
+  return sizes;
+}
+
 }  // namespace shakti

@@ -1,46 +1,65 @@
-// Transposing copies in squares of four by four.
+// Transposing copies of 32-bit elements (f32, or pairs of bf16), four lines at a time.
 #pragma once
 #include "vec.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// Lines of `depth` floats, `step` apart, laid side by side: to[k * P + i] = from[i * step + k].
+// b's and a's elements of every group of four, taken in turn: the two halves of a transposition of four by four.
+#if defined(__AVX512F__)
+#define SHAKTI_FOUR(a, b, c, d) \
+  {a, b, c, d, a + 4, b + 4, c + 4, d + 4, a + 8, b + 8, c + 8, d + 8, a + 12, b + 12, c + 12, d + 12}
+#elif defined(__AVX2__)
+#define SHAKTI_FOUR(a, b, c, d) {a, b, c, d, a + 4, b + 4, c + 4, d + 4}
+#else
+#define SHAKTI_FOUR(a, b, c, d) {a, b, c, d}
+#endif
+
+// Lines of `depth` elements, `step` bytes apart, laid side by side: to[k * P + i] = from[i * step + k].
 template <int P>
-SHAKTI_INLINE void interleave(const float* from, int64_t step, int64_t lines, int64_t depth, float* to) {
-  typedef float v4 __attribute__((vector_size(16)));
-  typedef int32_t i4 __attribute__((vector_size(16)));
+SHAKTI_INLINE void interleave(const void* from, int64_t step, int64_t lines, int64_t depth, float* to) {
+  const auto* base = static_cast<const char*>(from);
   int64_t i = 0;
   for (; i + 4 <= lines; i += 4) {
-    const float* p = from + i * step;
+    const char* p = base + i * step;
     float* q = to + i;
+    const auto at = [&](int64_t line, int64_t k) {
+      vf v;
+      std::memcpy(&v, p + line * step + k * 4, sizeof v);
+      return v;
+    };
     int64_t k = 0;
-    // Squares of four by four: a store of one float at a time would take as long as the product when b is narrow.
-    for (; k + 4 <= depth; k += 4) {
-      v4 a, b, c, d;
-      std::memcpy(&a, p + k, 16);
-      std::memcpy(&b, p + step + k, 16);
-      std::memcpy(&c, p + 2 * step + k, 16);
-      std::memcpy(&d, p + 3 * step + k, 16);
-      const v4 ab = __builtin_shuffle(a, b, i4{0, 4, 1, 5}), cd = __builtin_shuffle(c, d, i4{0, 4, 1, 5});
-      const v4 ef = __builtin_shuffle(a, b, i4{2, 6, 3, 7}), gh = __builtin_shuffle(c, d, i4{2, 6, 3, 7});
-      a = __builtin_shuffle(ab, cd, i4{0, 1, 4, 5});
-      b = __builtin_shuffle(ab, cd, i4{2, 3, 6, 7});
-      c = __builtin_shuffle(ef, gh, i4{0, 1, 4, 5});
-      d = __builtin_shuffle(ef, gh, i4{2, 3, 6, 7});
-      std::memcpy(q + k * P, &a, 16);
-      std::memcpy(q + (k + 1) * P, &b, 16);
-      std::memcpy(q + (k + 2) * P, &c, 16);
-      std::memcpy(q + (k + 3) * P, &d, 16);
+    for (; k + W <= depth; k += W) {
+      const vf a = at(0, k), b = at(1, k), c = at(2, k), d = at(3, k);
+      const vf ab = __builtin_shuffle(a, b, vi SHAKTI_FOUR(0, W, 1, W + 1));
+      const vf cd = __builtin_shuffle(c, d, vi SHAKTI_FOUR(0, W, 1, W + 1));
+      const vf ef = __builtin_shuffle(a, b, vi SHAKTI_FOUR(2, W + 2, 3, W + 3));
+      const vf gh = __builtin_shuffle(c, d, vi SHAKTI_FOUR(2, W + 2, 3, W + 3));
+      const vf out[4] = {__builtin_shuffle(ab, cd, vi SHAKTI_FOUR(0, 1, W, W + 1)),
+                         __builtin_shuffle(ab, cd, vi SHAKTI_FOUR(2, 3, W + 2, W + 3)),
+                         __builtin_shuffle(ef, gh, vi SHAKTI_FOUR(0, 1, W, W + 1)),
+                         __builtin_shuffle(ef, gh, vi SHAKTI_FOUR(2, 3, W + 2, W + 3))};
+      typedef float v4 __attribute__((vector_size(16)));
+#pragma GCC unroll 4
+      for (int g = 0; g < W / 4; ++g) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+          v4 four;
+          std::memcpy(&four, reinterpret_cast<const char*>(&out[j]) + g * 16, 16);
+          std::memcpy(q + (k + 4 * g + j) * P, &four, 16);
+        }
+      }
     }
     for (; k < depth; ++k) {
-      for (int j = 0; j < 4; ++j) q[k * P + j] = p[j * step + k];
+      for (int j = 0; j < 4; ++j) std::memcpy(q + k * P + j, p + j * step + k * 4, 4);
     }
   }
   for (; i < lines; ++i) {
-    for (int64_t k = 0; k < depth; ++k) to[k * P + i] = from[i * step + k];
+    for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * P + i, base + i * step + k * 4, 4);
   }
 }
+
+#undef SHAKTI_FOUR
 
 }  // namespace
 }  // namespace SHAKTI_ISA_NS

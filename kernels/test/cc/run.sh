@@ -36,12 +36,19 @@ for test in ${*:-$all}; do
   # The runtime is compiled once, not per instruction set.
   here=${ISAS:-$isas}
   if [ "$test" = runtime ]; then here=portable; fi
+  # No machine here has a tile unit: its kernels run on an emulation of it.
+  if [ "$test" = matmul ]; then
+    case " $here " in *" avx512 "*) here="$here amx" ;; esac
+  fi
   for isa in $here; do
+    level=$isa
+    if [ "$isa" = amx ]; then isa=avx512; fi
     case $isa in
       avx2) cpu="-mavx2 -mfma -mf16c -mbmi2" ;;
       avx512) cpu="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mbmi2 -mprefer-vector-width=512" ;;
       *) cpu="" ;;
     esac
+    if [ "$level" = amx ]; then cpu="$cpu -DSHAKTI_EMULATE_AMX"; fi
     sources="${test}_test.cc"
     if [ "$test" = runtime ]; then
       for part in pool stream allocator limits; do sources="$sources ../../src/runtime/$part.cc"; done
@@ -49,11 +56,11 @@ for test in ${*:-$all}; do
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
     # The product asks for bf16 instructions at run time.
-    if [ "$test" = matmul ]; then sources="$sources ../../src/runtime/cpu_features.cc"; fi
+    if [ "$test" = matmul ]; then sources="$sources ../../src/runtime/cpu_features.cc ../../src/runtime/limits.cc"; fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
     # shellcheck disable=SC2086
-    ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$isa"
-    printf '%s: ' "$isa"
-    $prefix "$out/$test-$isa"
+    ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$level"
+    printf '%s: ' "$level"
+    $prefix "$out/$test-$level"
   done
 done

@@ -182,7 +182,7 @@ Rows rows_of(const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, i
 
 // The transpose [d][kKeys] of n rows; columns behind n are 0.
 void transpose(Rows rows, int64_t n, int64_t d, float* to) {
-  interleave<kKeys>(rows.p, rows.ld, n, d, to);
+  interleave<kKeys>(rows.p, rows.ld * 4, n, d, to);
   if (n == kKeys) return;
   for (int64_t j = 0; j < d; ++j) std::memset(to + j * kKeys + n, 0, static_cast<size_t>(kKeys - n) * 4);
 }

@@ -1,7 +1,17 @@
 #include "../../runtime/check.h"
+#include "../../runtime/limits.h"
 #include "blocking.h"
 
 namespace shakti {
+
+int64_t matmul::packed_words() {
+  static const int64_t words = [] {
+    constexpr int64_t kLeast = kDepth * kColumns;
+    const int64_t quarter = cache_sizes().level3 / 4 / static_cast<int64_t>(sizeof(float));
+    return quarter < kLeast ? kLeast : quarter > 2 * kLeast ? 2 * kLeast : quarter;
+  }();
+  return words;
+}
 
 Status check_matmul(const Args& args) {
   const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &y = args.out[0];
@@ -24,7 +34,8 @@ size_t workspace_matmul(const Args& args) {
   const int64_t m = y.size(-2), n = y.size(-1), k = a.size(-1);
   if (a.dtype == DType::f64) return 0;
   const int64_t sums = matmul::sums_apart(a.dtype, k) ? m * n : 0;
-  const int64_t packed = matmul::Blocking(n, k).packed() + sums;
+  const int64_t deep = (k + matmul::kTileWords - 1) / matmul::kTileWords * matmul::kTileWords;
+  const int64_t packed = matmul::Blocking(n, deep).packed() + sums;
   // Few rows of a are turned into f32 instead.
   const int64_t rows = m <= matmul::kFew ? m * matmul::few_row(k) : 0;
   return static_cast<size_t>(packed > rows ? packed : rows) * sizeof(float);
