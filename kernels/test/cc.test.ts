@@ -24,12 +24,17 @@ const claims = {
   optim: 'AdamW follows the formula of its paper, and the norm is a plain sum',
 }
 // The product has units of its own above AVX-512: bf16 pairs, and tiles, which are emulated.
-const wide = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('avx512bw')
+const wide =
+  existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('avx512bw')
 for (const [name, claim] of Object.entries(claims)) {
   test(`${name}: ${claim}`, () => {
     const { status, stdout, stderr } = spawnSync('sh', [script, 'plain', name], {
       encoding: 'utf8',
-      env: { ...process.env, OUT: out, ISAS: name === 'matmul' && wide ? 'portable avx512' : 'portable' },
+      env: {
+        ...process.env,
+        OUT: out,
+        ISAS: name === 'matmul' && wide ? 'portable avx512' : 'portable',
+      },
     })
     assert.is(status, 0, `${stdout}\n${stderr}`)
   })

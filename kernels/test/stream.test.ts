@@ -320,9 +320,15 @@ test('SHAKTI_CPU chooses the instruction set, and one that is not to be had is a
       stdio: 'pipe',
     })
   assert.is(start('portable'), 'portable')
-  assert.throws(() => start('mmx'), /SHAKTI_CPU=mmx is not one of portable, avx2, avx512, amx; this machine has portable/)
+  assert.throws(
+    () => start('mmx'),
+    /SHAKTI_CPU=mmx is not one of portable, avx2, avx512, amx; this machine has portable/,
+  )
   if (!info.features.includes('amx_bf16'))
-    assert.throws(() => start('amx'), /SHAKTI_CPU=amx: this machine, or its operating system, has no amx/)
+    assert.throws(
+      () => start('amx'),
+      /SHAKTI_CPU=amx: this machine, or its operating system, has no amx/,
+    )
 })
 
 test.run()
