@@ -41,6 +41,23 @@ SHAKTI_INLINE int64_t words(int64_t depth) {
   return (depth + kPerWord<U> - 1) / kPerWord<U>;
 }
 
+constexpr int64_t kAhead = 8;  // rows to fetch in advance: one row to the next is too far for the hardware to see
+
+// Whole panels of lines that lie side by side: k by k over several of them, so that what lies together is read
+// together.
+template <int P>
+void pack_f32_across(const float* from, int64_t along, int64_t panels, int64_t depth, float* to) {
+  constexpr int64_t kTogether = 96 / P;
+  for (int64_t p = 0; p < panels; p += kTogether) {
+    const int64_t n = panels - p < kTogether ? panels - p : kTogether;
+    for (int64_t k = 0; k < depth; ++k) {
+      const float* row = from + p * P + k * along;
+      for (int64_t i = 0; i < n * P; i += 16) __builtin_prefetch(row + kAhead * along + i);
+      for (int64_t i = 0; i < n; ++i) std::memcpy(to + (p + i) * P * depth + k * P, row + i * P, P * sizeof(float));
+    }
+  }
+}
+
 // One panel of `lines` lines (more than P count as P), `depth` elements each. A line's elements lie `along` apart,
 // lines `across`.
 template <int P>
@@ -49,10 +66,6 @@ void pack_f32(const Operand& o, int64_t at, int64_t across, int64_t along, int64
   const bool f32 = o.dtype == DType::f32;
   if (f32 && along == 1) {
     interleave<P>(o.ptr<float>() + at, across * 4, lines, depth, to);
-  } else if (across == 1 && lines == P && f32) {
-    const float* from = o.ptr<float>() + at;
-    for (int64_t k = 0; k < depth; ++k) std::memcpy(to + k * P, from + k * along, P * sizeof(float));
-    return;
   } else if (across == 1) {
     for (int64_t k = 0; k < depth; ++k) gather_f32(to + k * P, o, at + k * along, 1, lines);
   } else {
@@ -75,24 +88,42 @@ SHAKTI_INLINE __m512i load_lanes(const Operand& o, int64_t at, __mmask16 there) 
   return round_to_bf16((vf)_mm512_maskz_loadu_ps(there, o.ptr<float>() + at));
 }
 
+// Panels of lines that lie side by side, as pack_f32_across; the last panel may lack some.
+template <int P>
+void pack_pairs_across(const Operand& o, int64_t at, int64_t along, int64_t lines, int64_t depth, float* to) {
+  constexpr int64_t kTogether = 96 / P * P;
+  const auto size = static_cast<int64_t>(dtype_size(o.dtype));
+  const int64_t panel = words<Unit::bf16>(depth) * P;
+  const auto first = [](int64_t n) { return static_cast<__mmask16>(n >= W ? 0xffff : n > 0 ? (1u << n) - 1 : 0); };
+  for (int64_t l = 0; l < lines; l += kTogether) {
+    const int64_t n = lines - l < kTogether ? lines - l : kTogether;
+    for (int64_t k = 0; k < depth; k += 2) {
+      const int64_t row = at + l + k * along;
+      const char* next = o.ptr<char>() + (row + kAhead * along) * size;
+      for (int64_t i = 0; i < n * size; i += 64) {
+        __builtin_prefetch(next + i);
+        __builtin_prefetch(next + along * size + i);
+      }
+      for (int64_t i = 0; i < n; i += P) {
+        float* out = to + (l + i) / P * panel + k / 2 * P;
+#pragma GCC unroll 2
+        for (int v = 0; v < P; v += W) {
+          const __mmask16 there = first(n - i - v < P - v ? n - i - v : P - v);
+          __m512i pair = load_lanes(o, row + i + v, there);
+          if (k + 1 < depth)
+            pair = _mm512_or_si512(pair, _mm512_slli_epi32(load_lanes(o, row + along + i + v, there), 16));
+          _mm512_mask_storeu_epi32(out + v, first(P - v), pair);
+        }
+      }
+    }
+  }
+}
+
 template <int P>
 void pack_pairs(const Operand& o, int64_t at, int64_t across, int64_t along, int64_t lines, int64_t depth, float* to) {
   if (lines > P) lines = P;
+  if (across == 1) return pack_pairs_across<P>(o, at, along, lines, depth, to);
   const int64_t pairs = depth / 2;
-  if (across == 1) {
-    for (int64_t i = 0; i < P; i += W) {
-      const int64_t width = P - i < W ? P - i : W, n = lines - i < 0 ? 0 : lines - i < width ? lines - i : width;
-      const auto there = static_cast<__mmask16>((1u << n) - 1), all = static_cast<__mmask16>((1u << width) - 1);
-      for (int64_t p = 0; p < pairs; ++p) {
-        const int64_t first = at + i + 2 * p * along;
-        const __m512i low = load_lanes(o, first, there), high = load_lanes(o, first + along, there);
-        _mm512_mask_storeu_epi32(to + p * P + i, all, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-      }
-      if (depth % 2 != 0)
-        _mm512_mask_storeu_epi32(to + pairs * P + i, all, load_lanes(o, at + i + 2 * pairs * along, there));
-    }
-    return;
-  }
   if (along == 1 && o.dtype == DType::bf16) {
     const uint16_t* from = o.ptr<uint16_t>() + at;
     interleave<P>(from, across * 2, lines, pairs, to);
@@ -142,7 +173,18 @@ void pack_lines(const Operand& o, int64_t at, int64_t across, int64_t along, int
 template <Unit U>
 SHAKTI_INLINE void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0, int64_t depth, float* to) {
   constexpr int P = kTileRows<U>;
-  for (int64_t p = 0; p < rows; p += P) {
+  int64_t p = 0;
+  if (U == Unit::f32 && a.o->dtype == DType::f32 && a.rs == 1) {
+    p = rows / P * P;
+    pack_f32_across<P>(a.o->ptr<float>() + a.at + r0 + k0 * a.cs, a.cs, p / P, depth, to);
+  }
+#if defined(__AVX512F__)
+  if (U == Unit::bf16 && a.rs == 1) {
+    pack_pairs_across<P>(*a.o, a.at + r0 + k0 * a.cs, a.cs, rows, depth, to);
+    return;
+  }
+#endif
+  for (; p < rows; p += P) {
     const int64_t at = a.at + (r0 + p) * a.rs + k0 * a.cs;
     float* panel = to + p * words<U>(depth);
 #if defined(__AVX512F__)
@@ -160,6 +202,8 @@ SHAKTI_INLINE void pack_a(const Matrix& a, int64_t r0, int64_t rows, int64_t k0,
 template <Unit U>
 SHAKTI_INLINE void pack_b(const Matrix& b, int64_t k0, int64_t depth, int64_t c0, int64_t columns, float* to) {
   const int64_t at = b.at + k0 * b.rs + c0 * b.cs;
+  if (U == Unit::f32 && b.o->dtype == DType::f32 && b.cs == 1 && columns >= NR)
+    return pack_f32_across<NR>(b.o->ptr<float>() + at, b.rs, 1, depth, to);
 #if defined(__AVX512F__)
   if (U != Unit::f32) {
     pack_pairs<NR>(*b.o, at, b.cs, b.rs, columns, depth, to);
