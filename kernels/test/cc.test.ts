@@ -17,13 +17,14 @@ const claims = {
   runtime: 'pool, stream and allocator keep order, share threads and never hand out memory twice',
   math: 'exp, log, tanh, erf and sigmoid are within their bounds of ulps',
   matmul: 'products of random layouts match a plain triple loop',
+  attention: 'attention matches plain f64 loops for all masks, packings and groupings of heads',
   elementwise: 'elementwise kernels match plain loops on random layouts',
   reduce: 'reductions match plain loops on random layouts',
   copy: 'moves, casts and placements match plain loops for every pair of dtypes',
   random: 'Philox gives the known answers of its authors, and the ops their distributions',
   optim: 'AdamW follows the formula of its paper, and the norm is a plain sum',
 }
-// The product has units of its own above AVX-512: bf16 pairs, and tiles, which are emulated.
+// Above AVX-512 there are units of their own: bf16 pairs, and tiles, which are emulated.
 const wide =
   existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('avx512bw')
 for (const [name, claim] of Object.entries(claims)) {
@@ -33,7 +34,7 @@ for (const [name, claim] of Object.entries(claims)) {
       env: {
         ...process.env,
         OUT: out,
-        ISAS: name === 'matmul' && wide ? 'portable avx512' : 'portable',
+        ISAS: wide && (name === 'matmul' || name === 'attention') ? 'portable avx512' : 'portable',
       },
     })
     assert.is(status, 0, `${stdout}\n${stderr}`)

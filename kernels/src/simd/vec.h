@@ -105,13 +105,21 @@ SHAKTI_INLINE float hsum(vf v) {
   return (v[0] + v[2]) + (v[1] + v[3]);
 #endif
 }
+// The lanes' maximum; NaN when all are.
 SHAKTI_INLINE float hmax(vf v) {
-  float t[W];
-  store(t, v);
-  for (int step = W / 2; step > 0; step /= 2) {
-    for (int i = 0; i < step; ++i) t[i] = t[i] > t[i + step] ? t[i] : t[i + step];
-  }
-  return t[0];
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m256 w = _mm256_max_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+#else
+  const __m256 w = (__m256)v;
+#endif
+  __m128 x = _mm_max_ps(_mm256_castps256_ps128(w), _mm256_extractf128_ps(w, 1));
+  x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+#else
+  const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
+  return a > b ? a : b;
+#endif
 }
 
 // ---- 16-bit floats, as f32 lanes.

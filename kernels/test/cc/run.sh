@@ -14,7 +14,7 @@ esac
 out=${OUT:-../../build/cc-$mode}
 mkdir -p "$out"
 flags="-std=gnu++17 -O1 -g1 -pthread -fno-math-errno -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
-all="runtime math matmul elementwise reduce copy random optim"
+all="runtime math matmul attention elementwise reduce copy random optim"
 prefix=""
 case $mode in
   asan) flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
@@ -56,7 +56,7 @@ for test in ${*:-$all}; do
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
     # The product asks for bf16 instructions at run time.
-    if [ "$test" = matmul ]; then sources="$sources ../../src/runtime/cpu_features.cc ../../src/runtime/limits.cc"; fi
+    if [ "$test" = matmul ] || [ "$test" = attention ]; then sources="$sources ../../src/runtime/cpu_features.cc ../../src/runtime/limits.cc"; fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
     # shellcheck disable=SC2086
     ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$level"

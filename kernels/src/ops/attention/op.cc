@@ -1,6 +1,7 @@
 #include <initializer_list>
 
 #include "../../runtime/check.h"
+#include "split.h"
 
 namespace shakti {
 namespace {
@@ -58,9 +59,15 @@ Status check_attention(const Args& a) {
   return all(want_like(a.out[0], "y", q), want_lse(a.out[1], q));
 }
 
-// f64 alone needs it: a row of scores a thread would not fit its scratch memory for long sequences.
+// f64: a row of scores, which would not fit a thread's scratch memory for long sequences. Else the parts of rows, when
+// keys are split: the padded head dim, a maximum and a sum each.
 size_t workspace_attention(const Args& a) {
-  return a.in[0].dtype == DType::f64 ? static_cast<size_t>(a.in[1].shape[1]) * 16 + 64 : 0;
+  const Operand &q = a.in[0], &k = a.in[1];
+  if (q.dtype == DType::f64) return static_cast<size_t>(k.shape[1]) * 16 + 64;
+  const int64_t heads = k.shape[0] * k.shape[2], rows = q.shape[1] * (q.shape[2] / k.shape[2]);
+  const attention::Split cut(heads, rows, k.shape[1]);
+  if (cut.parts == 1) return 0;
+  return static_cast<size_t>(heads * rows * cut.parts * ((q.shape[3] + 15) / 16 * 16 + 2)) * sizeof(float);
 }
 
 Status check_attention_backward(const Args& a) {

@@ -130,17 +130,17 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   });
 }
 
+#if defined(__AVX512F__)
 // What multiplies bf16, which is exact in f32 products: bf16 operands lose nothing.
 Unit unit_for(const Args& args) {
-#if defined(__AVX512F__)
   const DType t = args.in[0].dtype;
   if (t == DType::bf16 || (t == DType::f32 && args.attr_bool(1))) {
     if (has_amx_bf16()) return Unit::amx;
     if (has_avx512_bf16()) return Unit::bf16;
   }
-#endif
   return Unit::f32;
 }
+#endif
 
 template <Unit U>
 void run(const Args& args, Context& c) {

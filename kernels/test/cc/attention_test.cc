@@ -1,0 +1,116 @@
+// Attention in f32, bf16 and f16 against the plain f64 loops on the same numbers: forward and backward, sizes around
+// every block edge, heads that share keys, causality, windows, masks, packed sequences, keys in parts.
+#include <algorithm>
+
+#define HARNESS_MAIN
+#include "harness.h"
+
+DECLARE_OP(attention)
+DECLARE_OP(attention_backward)
+
+namespace {
+
+struct Case {
+  int64_t b, lq, lk, h, hk, d;
+  bool causal;
+  int64_t window;
+  int mask;    // 0: none, 1: bool, 2: added
+  int packed;  // sequences that batch element 0 holds; 0: not packed
+};
+
+struct Result {
+  Tensor y, lse, dq, dk, dv;
+};
+
+// The same numbers in another dtype, rows without gaps in the last dimension.
+Tensor as(const Tensor& x, DType t, int64_t gap) {
+  Shape shape(x.o.shape, x.o.shape + x.o.ndim);
+  Shape wide = shape;
+  wide.back() += gap;
+  Tensor y = tensor(wide, t);
+  y.o.shape[y.o.ndim - 1] = shape.back();
+  for (int64_t i = 0; i < x.numel(); ++i) y.set(i, x[i]);
+  return y;
+}
+
+Result run(const Case& k, DType t, const Tensor& q, const Tensor& key, const Tensor& v, const Tensor& g,
+           const Tensor& mask, const Tensor& cu_q, const Tensor& cu_k) {
+  const DType statistics = t == DType::f64 ? t : DType::f32;
+  Result r{tensor({k.b, k.lq, k.h, k.d}, t), tensor({k.b, k.h, k.lq}, statistics), tensor({k.b, k.lq, k.h, k.d}, t),
+           tensor({k.b, k.lk, k.hk, k.d}, t), tensor({k.b, k.lk, k.hk, k.d}, t)};
+  const std::vector<double> attrs = {1 / std::sqrt(static_cast<double>(k.d)), k.causal ? 1.0 : 0.0,
+                                     static_cast<double>(k.window)};
+  OP_OF(attention)({q, key, v, mask, cu_q, cu_k}, {r.y, r.lse}, attrs);
+  OP_OF(attention_backward)({g, q, key, v, r.y, r.lse, mask, cu_q, cu_k}, {r.dq, r.dk, r.dv}, attrs);
+  return r;
+}
+
+void compare(const char* what, const Case& k, DType t, const Tensor& got, const Tensor& want, double tolerance) {
+  double size = 1;  // of the operands: what cancels is not exact
+  for (int64_t i = 0; i < want.numel(); ++i)
+    if (std::isfinite(want[i])) size = std::max(size, std::fabs(want[i]));
+  for (int64_t i = 0; i < got.numel(); ++i) {
+    if (close(got[i], want[i], tolerance, tolerance * size)) continue;
+    EXPECT(false, "%s %s: b %d lq %d lk %d h %d/%d d %d causal %d window %d mask %d packed %d: [%d] is %g, not %g",
+           what, dtype_name(t), static_cast<int>(k.b), static_cast<int>(k.lq), static_cast<int>(k.lk),
+           static_cast<int>(k.h), static_cast<int>(k.hk), static_cast<int>(k.d), k.causal, static_cast<int>(k.window),
+           k.mask, k.packed, static_cast<int>(i), got[i], want[i]);
+    return;
+  }
+}
+
+Tensor cuts(int64_t length, int64_t n) {
+  const Tensor cu = tensor({n + 1}, DType::i32);
+  std::vector<int64_t> at = {0, length};
+  for (int64_t i = 1; i < n; ++i) at.push_back(pick(0, length));
+  std::sort(at.begin(), at.end());
+  for (int64_t i = 0; i <= n; ++i) cu.o.ptr<int32_t>()[i] = static_cast<int32_t>(at[static_cast<size_t>(i)]);
+  return cu;
+}
+
+void one(const Case& k, DType t) {
+  const int64_t gap = pick(0, 1) * 3;
+  const auto fill = [&](int64_t l, int64_t h) { return as(filled({k.b, l, h, k.d}, DType::f32, 0, -2, 2), t, gap); };
+  const Tensor q = fill(k.lq, k.h), key = fill(k.lk, k.hk), v = fill(k.lk, k.hk), g = fill(k.lq, k.h);
+  const Tensor mask = k.mask == 0   ? absent()
+                      : k.mask == 1 ? filled({k.b, k.h, k.lq, k.lk}, DType::boolean, 3, 0, 1)
+                                    : filled({k.b, k.h, k.lq, k.lk}, DType::f32, 3, -1, 1);
+  const Tensor cu_q = k.packed ? cuts(k.lq, k.packed) : absent(), cu_k = k.packed ? cuts(k.lk, k.packed) : absent();
+  const Result got = run(k, t, q, key, v, g, mask, cu_q, cu_k);
+  const Tensor exact_mask = k.mask == 2 ? as(mask, DType::f64, 0) : mask;
+  const Result want = run(k, DType::f64, as(q, DType::f64, 0), as(key, DType::f64, 0), as(v, DType::f64, 0),
+                          as(g, DType::f64, 0), exact_mask, cu_q, cu_k);
+  const double tolerance = t == DType::f32 ? 1e-5 : t == DType::bf16 ? 0.03 : 4e-3;
+  compare("y", k, t, got.y, want.y, tolerance);
+  compare("lse", k, t, got.lse, want.lse, t == DType::f32 ? 1e-5 : 1e-4);
+  compare("dq", k, t, got.dq, want.dq, tolerance);
+  compare("dk", k, t, got.dk, want.dk, tolerance);
+  compare("dv", k, t, got.dv, want.dv, tolerance);
+}
+
+}  // namespace
+
+int main() {
+  const DType types[] = {DType::f32, DType::bf16, DType::f16};
+  const int64_t dims[] = {1, 7, 16, 32, 40, 64, 80, 96, 128};
+  for (int round = 0; round < 150; ++round) {
+    const int64_t hk = pick(1, 2), group = pick(1, 3);
+    Case k{pick(1, 2), pick(1, 70), pick(1, 90), hk * group, hk, dims[pick(0, 8)], pick(0, 1) == 1, 0, 0, 0};
+    if (k.causal && pick(0, 1)) k.window = pick(1, 40);
+    if (round % 5 == 0) k.mask = static_cast<int>(pick(1, 2));
+    if (round % 7 == 0) {
+      k.b = 1;
+      k.packed = static_cast<int>(pick(1, 4));
+    }
+    one(k, types[round % 3]);
+  }
+  for (const DType t : types) {
+    // Rows of several blocks; keys in several parts, with few rows and in the last one not whole.
+    one({1, 200, 200, 1, 1, 64, true, 0, 0, 0}, t);
+    one({1, 1, 2100, 4, 2, 64, false, 0, 0, 0}, t);
+    one({1, 3, 1500, 2, 1, 16, true, 700, 0, 0}, t);
+    one({1, 0, 5, 1, 1, 8, false, 0, 0, 0}, t);
+    one({2, 5, 0, 1, 1, 8, false, 0, 0, 0}, t);
+  }
+  return finish("attention");
+}
