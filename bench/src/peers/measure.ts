@@ -1,4 +1,5 @@
 // One work, all engines: they take turns at it, round after round, each time behind the machine's limit.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { spreadOf, type Spread } from '../lib/stats.js'
 import type { Limit, Limits } from './limits.js'
 import { withOurs } from './ours.js'
@@ -25,6 +26,9 @@ export interface Turns {
   readonly say: (what: string) => void
 }
 
+// Who had the turn before may have threads that still spin, or garbage to collect: 10 to 40 ms of it were seen.
+const settle = (): Promise<void> => sleep(50)
+
 export async function measure(
   work: Work,
   running: readonly RunningPeer[],
@@ -42,8 +46,10 @@ export async function measure(
   await withOurs(work, async (measureOurs) => {
     for (let turn = 1; turn <= rounds; turn++) {
       say(`limit, round ${turn} of ${rounds}`)
+      await settle()
       const limit = await limits.of(work)
       say(`ours, round ${turn} of ${rounds}`)
+      await settle()
       const times = await measureOurs(seconds / rounds)
       mine.push(...times)
       if (typeof limit === 'string') noLimit = limit
@@ -54,6 +60,7 @@ export async function measure(
       for (const [i, peer] of able.entries()) {
         if (whys[i] !== undefined) continue
         say(`${peer.name}, round ${turn} of ${rounds}`)
+        await settle()
         const result = await peer.measure(work, seconds / rounds)
         if (typeof result === 'string') whys[i] = result
         else theirs[i]!.push(...result)
