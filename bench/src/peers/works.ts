@@ -53,7 +53,7 @@ interface LayerKind {
   readonly make: (weights: Tensor) => (x: Tensor) => Tensor
 }
 
-/** Layers for few rows, as when decoding, by the dtype of their weights; torch_peer.py has int8 too. */
+/** Layers for few rows, as when decoding, by the dtype of their weights. A row here is all that int8 needs: torch_peer.py has it. */
 const layers = {
   f32: { bytes: 4, rows: 'f32', make: (w) => (x) => x.linear(w) },
   bf16: {
@@ -171,7 +171,9 @@ export const works: readonly Work[] = [
     ...[1024, 2048].map((s) => product('bf16', s, s, s, packed)),
     product('bf16', 4096, 4096, 1024, packed),
   ]),
-  ...[1, 4, 16].flatMap((m) => [linear('f32', m), linear('bf16', m)]),
+  ...[1, 4, 16].flatMap((m) =>
+    (Object.keys(layers) as (keyof typeof layers)[]).map((dtype) => linear(dtype, m)),
+  ),
   ...[1024, 4096].flatMap((length) =>
     (['f32', 'bf16'] as const).flatMap((dtype) =>
       [false, true].map((backward) => attention(dtype, length, backward)),

@@ -17,8 +17,9 @@ interface Ort {
 }
 
 const [folder, threads] = process.argv.slice(2) as [string, string]
-const require = createRequire(join(folder, 'package.json'))
-const ort = require('onnxruntime-node') as Ort
+// What the folder holds is no dependency of this package.
+const installed = createRequire(join(folder, 'package.json'))
+const ort = installed('onnxruntime-node') as Ort
 
 // --- protocol buffers, as far as onnx.proto needs them here --------------------------------------------------------
 

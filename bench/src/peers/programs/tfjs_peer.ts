@@ -26,10 +26,11 @@ interface Tf {
 }
 
 const [folder] = process.argv.slice(2) as [string]
-const require = createRequire(join(folder, 'package.json'))
-const tf = require('@tensorflow/tfjs-core') as Tf
-const wasm = require('@tensorflow/tfjs-backend-wasm') as { setWasmPaths(folder: string): void }
-wasm.setWasmPaths(join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')), '/'))
+// What the folder holds is no dependency of this package.
+const installed = createRequire(join(folder, 'package.json'))
+const tf = installed('@tensorflow/tfjs-core') as Tf
+const wasm = installed('@tensorflow/tfjs-backend-wasm') as { setWasmPaths(folder: string): void }
+wasm.setWasmPaths(join(dirname(installed.resolve('@tensorflow/tfjs-backend-wasm')), '/'))
 if (!(await tf.setBackend('wasm'))) throw new Error('error: the wasm backend does not start')
 
 function layerNorm(x: TfTensor, w: TfTensor, b: TfTensor): TfTensor {
