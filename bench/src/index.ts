@@ -1,9 +1,9 @@
 // npm run bench -- [filter] [--mode issue|done] [--max-time s] [--name name] [--json] [--list]
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { manualSeed } from '@shakti/tensor'
+import { manualSeed, setNumThreads } from '@shakti/tensor'
 import { time, type Bench, type Mode, type Result } from './lib/metabench.js'
-import { report, row, write } from './lib/report.js'
+import { report, row, writeJson } from './lib/report.js'
 import { attention } from './ops/attention.js'
 import { elementwise } from './ops/elementwise.js'
 import { products } from './ops/matmul.js'
@@ -28,7 +28,9 @@ npm run bench -- [words...]     only benches whose suite or name holds one of th
   --name name                   result file bench/results/<name>.json (default: latest)
   --json                        the report on standard output instead of the table
   --list                        names only
-  --help`
+  --help
+
+On two threads. Times are medians; ± is half the distance of the quartiles.`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -70,6 +72,7 @@ if (values.list) {
 }
 
 manualSeed(0)
+setNumThreads(2)
 const results: Result[] = []
 for (const bench of chosen) {
   for (const mode of modes) {
@@ -80,7 +83,7 @@ for (const bench of chosen) {
 }
 const full = report(positionals.join(' ') || 'all', results)
 const path = fileURLToPath(new URL(`../results/${values.name}.json`, import.meta.url))
-write(path, full)
+writeJson(path, full)
 if (values.json) console.log(JSON.stringify(full, null, 2))
 else
   console.log(

@@ -2,6 +2,7 @@
 // until its result is there. Inputs are made before the clock starts; nothing below the printed ± is a difference.
 import Benchmark from 'benchmark'
 import { synchronize, tidy, zeros } from '@shakti/tensor'
+import { spreadOf, type Spread } from './stats.js'
 
 export type Mode = 'issue' | 'done'
 
@@ -16,14 +17,10 @@ export interface Bench {
   readonly bytes?: number
 }
 
-export interface Result {
+/** Microseconds of one run: each sample is the mean of a cycle of benchmark.js, which holds one run or many. */
+export interface Result extends Spread {
   readonly name: string
   readonly mode: Mode
-  /** Mean microseconds of one run. */
-  readonly microseconds: number
-  /** Half the 95 % interval, in percent. */
-  readonly plusMinus: number
-  readonly samples: number
   readonly gflops?: number
   readonly gigabytesPerSecond?: number
 }
@@ -76,13 +73,12 @@ export async function time(bench: Bench, mode: Mode, limits: Limits): Promise<Re
   const once = (performance.now() - start) / 1000
   const { stats } = await (mode === 'issue' ? issueMode(run, limits, once) : doneMode(run, limits))
   await synchronize()
-  const seconds = stats.mean
+  const spread = spreadOf(stats.sample.map((s) => s * 1e6))
+  const seconds = spread.median / 1e6
   return {
     name: bench.name,
     mode,
-    microseconds: seconds * 1e6,
-    plusMinus: stats.rme,
-    samples: stats.sample.length,
+    ...spread,
     ...(mode === 'done' && bench.flops ? { gflops: bench.flops / seconds / 1e9 } : {}),
     ...(mode === 'done' && bench.bytes ? { gigabytesPerSecond: bench.bytes / seconds / 1e9 } : {}),
   }

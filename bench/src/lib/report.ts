@@ -5,6 +5,7 @@ import { arch, cpus, platform } from 'node:os'
 import { dirname } from 'node:path'
 import { deviceInfo } from '@shakti/tensor'
 import type { Result } from './metabench.js'
+import { plusMinus } from './stats.js'
 
 export interface Report {
   readonly suite: string
@@ -48,9 +49,9 @@ export function report(suite: string, results: readonly Result[]): Report {
   }
 }
 
-export function write(path: string, r: Report): void {
+export function writeJson(path: string, value: unknown): void {
   mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, JSON.stringify(r, null, 2) + '\n')
+  writeFileSync(path, JSON.stringify(value, null, 2) + '\n')
 }
 
 const digits = (x: number): string =>
@@ -66,8 +67,8 @@ export function row(r: Result): string {
   return [
     r.name.padEnd(44),
     r.mode.padEnd(6),
-    `${digits(r.microseconds)} µs`.padStart(14),
-    `± ${r.plusMinus.toFixed(1)} %`.padStart(10),
+    `${digits(r.median)} µs`.padStart(14),
+    `± ${plusMinus(r).toFixed(1)} %`.padStart(10),
     rate.padStart(16),
   ].join(' ')
 }

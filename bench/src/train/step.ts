@@ -9,8 +9,10 @@ import {
   randn,
   rmsNorm,
   scaledDotProductAttention,
+  setFloat32MatmulPrecision,
   swiglu,
   zerosLike,
+  type MatmulPrecision,
   type Tensor,
 } from '@shakti/tensor'
 import type { Bench } from '../lib/metabench.js'
@@ -29,8 +31,11 @@ function param(...shape: number[]): Tensor {
   return randn(shape).mul(0.05).requiresGrad_()
 }
 
-/** Forward, backward, clipping and AdamW of a decoder: what is to be timed. */
-export function makeStep(sizes: StepSizes): () => void {
+/**
+ * Forward, backward, clipping and AdamW of a decoder: what is to be timed.
+ * @param precision 'medium': products of bf16 factors, summed in f32; the rest, weights and moments too, stays f32
+ */
+export function makeStep(sizes: StepSizes, precision: MatmulPrecision = 'highest'): () => void {
   const { batch, length, width, heads, ffn, vocab, layers } = sizes
   const tokens = batch * length
   const table = param(vocab, width)
@@ -63,7 +68,9 @@ export function makeStep(sizes: StepSizes): () => void {
   }
 
   return () => {
+    setFloat32MatmulPrecision(precision)
     forward().backward()
+    setFloat32MatmulPrecision('highest')
     const grads = params.map((p) => p.grad!)
     const scale = clipScale(globalNorm(grads), 1)
     adamw_(
