@@ -67,6 +67,7 @@ bool isa_available(Isa isa) {
 }
 
 bool has_avx512_bf16() { return features().avx512_bf16; }
+bool has_avx512_vnni() { return features().avx512_vnni; }
 
 const char* isa_name(Isa isa) { return kIsaNames[static_cast<int>(isa)]; }
 

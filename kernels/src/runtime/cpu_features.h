@@ -10,6 +10,8 @@ namespace shakti {
 bool isa_available(Isa isa);
 // Products of bf16 pairs (vdpbf16ps). Goes with Isa::avx512.
 bool has_avx512_bf16();
+// Sums of four products of bytes (vpdpbusd). Goes with Isa::avx512.
+bool has_avx512_vnni();
 const char* isa_name(Isa isa);
 // The widest available, or the one that SHAKTI_CPU names. False when it names one that is not to be had.
 bool choose_isa(Isa* isa);
