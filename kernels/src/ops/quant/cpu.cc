@@ -179,18 +179,20 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
     return sum;
   }
+  // Magnitudes of w, unsigned, times x with the signs of w: -128 has a magnitude, and x never is -128.
   __m512i a = (__m512i)w, b = (__m512i)x;
   if (Bits == 8) {
-    a = _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(b), _mm512_setzero_si512(), a);
-    b = _mm512_abs_epi8(b);
-    return sum + (vi)_mm512_madd_epi16(_mm512_maddubs_epi16(b, a), _mm512_set1_epi16(1));
+    b = _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(a), _mm512_setzero_si512(), b);
+    a = _mm512_abs_epi8(a);
   }
   return sum + (vi)_mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
 #elif defined(__AVX2__)
   __m256i a = (__m256i)w, b = (__m256i)x;
-  const __m256i pairs =
-      Bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(b), _mm256_sign_epi8(a, b)) : _mm256_maddubs_epi16(a, b);
-  return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  if (Bits == 8) {
+    b = _mm256_sign_epi8(b, a);
+    a = _mm256_abs_epi8(a);
+  }
+  return sum + (vi)_mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1));
 #else
   // Two products of bytes fit into 16 bits.
   typedef int16_t vs __attribute__((vector_size(W * 4)));
@@ -351,6 +353,7 @@ void run_dequantize_weight(const Args& args, Context& c) {
 void run_quantized_linear(const Args& args, Context& c) {
   const Operand &x = args.in[0], &packed = args.in[1], &bias = args.in[2], &y = args.out[0];
   const int64_t m = x.shape[0], k = x.shape[1], n = y.shape[1];
+  if (m * n == 0) return;
   const Layout layout(k, args.attr_int(0), args.attr_int(1));
   const quant::Rows rows(m, kRows);
   const bool vnni = kHasVnni && has_avx512_vnni();
