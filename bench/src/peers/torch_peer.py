@@ -33,6 +33,21 @@ def linear(m, k, n, dtype):
     return setup
 
 
+def linear_int8(m, k, n):
+    """Dynamic quantisation, by the engine of this build that is made for this CPU."""
+
+    def setup():
+        engines = torch.backends.quantized.supported_engines
+        best = [e for e in ("fbgemm", "x86", "onednn", "qnnpack") if e in engines]
+        torch.backends.quantized.engine = best[0]
+        layer = torch.nn.Sequential(torch.nn.Linear(k, n, bias=False))
+        layer = torch.ao.quantization.quantize_dynamic(layer, {torch.nn.Linear}, dtype=torch.qint8)
+        x = torch.randn(m, k)
+        return lambda: layer(x)
+
+    return setup
+
+
 def attend(q, k, v):
     if hasattr(F, "scaled_dot_product_attention"):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -152,6 +167,7 @@ works["product bf16 4096x4096x1024"] = matmul(4096, 4096, 1024, BF16)
 for m in (1, 4, 16):
     works[f"linear f32 {m}x4096x4096"] = linear(m, 4096, 4096, F32)
     works[f"linear bf16 {m}x4096x4096"] = linear(m, 4096, 4096, BF16)
+    works[f"linear int8 {m}x4096x4096"] = linear_int8(m, 4096, 4096)
 for t in (1024, 4096):
     for dtype, name in ((F32, "f32"), (BF16, "bf16")):
         works[f"attention {name} T{t}"] = attention(t, dtype, False)

@@ -5,6 +5,8 @@ import {
   crossEntropy,
   layerNorm,
   ones,
+  quantizedLinear,
+  quantizeWeight,
   randint,
   randn,
   rmsNorm,
@@ -20,7 +22,7 @@ import { makeStep, stepFlops } from '../train/step.js'
 export type Limit = 'f32' | 'bf16' | 'copy' | 'read'
 
 export interface Work extends Bench {
-  readonly dtype: DType
+  readonly dtype: DType | 'int8'
   /** Peer's time over ours, at least. */
   readonly target: number
   readonly limit?: Limit
@@ -47,6 +49,19 @@ const linear = (dtype: DType, m: number): Work => ({
   setup: () => {
     const [x, w] = [randn([m, 4096]).to(dtype), randn([4096, 4096]).to(dtype)]
     return () => x.linear(w)
+  },
+})
+
+/** Weights in 8 bits, x in f32 and rounded to 8 bits on the way: PyTorch's dynamic quantisation. */
+const linearInt8 = (m: number): Work => ({
+  name: `linear int8 ${m}x4096x4096`,
+  dtype: 'int8',
+  target: 1.2,
+  limit: 'read',
+  bytes: 4096 * 4096 * (1 + 2 / 64),
+  setup: () => {
+    const [x, w] = [randn([m, 4096]), quantizeWeight(randn([4096, 4096]))]
+    return () => quantizedLinear(x, w)
   },
 })
 
@@ -136,7 +151,7 @@ const many = 100_000_000
 export const works: readonly Work[] = [
   ...[1024, 2048].flatMap((s) => [product('f32', s, s, s, 1), product('bf16', s, s, s, 1.1)]),
   product('bf16', 4096, 4096, 1024, 1.1),
-  ...[1, 4, 16].flatMap((m) => [linear('f32', m), linear('bf16', m)]),
+  ...[1, 4, 16].flatMap((m) => [linear('f32', m), linear('bf16', m), linearInt8(m)]),
   ...[1024, 4096].flatMap((length) =>
     (['f32', 'bf16'] as const).flatMap((dtype) =>
       [false, true].map((backward) => attention(dtype, length, backward)),

@@ -48,7 +48,7 @@ export class QuantizedLinear extends Module {
     options: QuantizeOptions = {},
     like?: QuantizedLinear,
   ): QuantizedLinear {
-    const weight = like?.packedWeight ?? quantizeWeight(linear.weight.detach(), options)
+    const weight = like?.packedWeight ?? quantizeWeight(linear.weight, options)
     const layer = new QuantizedLinear(weight, linear.bias)
     if (!like) weight.dispose()
     layer.compute = linear.compute

@@ -5,11 +5,14 @@ import { join } from 'node:path'
 import {
   loadSafetensors,
   manualSeed,
+  memory,
+  noGrad,
   randn,
   saveSafetensors,
   ShaktiError,
   ShapeError,
   tensor,
+  tidy,
   type Tensor,
 } from '@shakti/tensor'
 import {
@@ -68,10 +71,12 @@ test('a QuantizedLinear gives nearly what its Linear gives, in the dtype of x', 
 test('quantize_ replaces the Linears that fit and frees their weights; the output stays near', () => {
   manualSeed(2)
   const model = new Model()
-  const want = model.forward(ids).dataSync()
+  const want = tidy(() => noGrad(() => model.forward(ids).dataSync()))
   const weights = [...model.layers].map((l) => l.fc1.weight)
   const head = model.lmHead
+  const before = memory().tensors
   assert.is(quantize_(model, { except: ['lmHead'] }), model)
+  assert.is(memory().tensors, before)
   assert.is(model.lmHead, head)
   for (const layer of model.layers) {
     assert.instance(layer.fc1, QuantizedLinear)
@@ -133,7 +138,7 @@ test('a compute dtype goes over to the quantised layers and can be set on them',
 test('LoRA trains on a quantised base: its matrices get gradients, the base has none', () => {
   manualSeed(4)
   const model = new Model().freeze()
-  addLora(model, ['layers.*.fc1'], 2)
+  const added = addLora(model, ['layers.*.fc1'], 2)
   quantize_(model, { bits: 4 })
   model.forward(ids).square().sum().backward()
   const trained = Array.from(model.namedParameters()).filter(([, p]) => p.requiresGrad)
@@ -144,6 +149,7 @@ test('LoRA trains on a quantised base: its matrices get gradients, the base has 
   for (const [name, p] of trained) {
     if (name.endsWith('loraB')) assert.ok(p.grad!.dataSync().some((v) => v !== 0))
   }
+  assertThrows(() => added.get('layers.0.fc1')!.merge(), ShaktiError, 'quantised')
 })
 
 test.run()

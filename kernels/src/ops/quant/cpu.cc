@@ -1,5 +1,5 @@
 // Linear layers with weights in 8 or 4 bits. x is rounded to 8 bits too, so that a group's products and their sum are
-// integers and exact; what is left in f32 is one product and one sum a group, in the order of k. So a row's result is
+// integers and exact; what is left in f32 is two products and a sum a group, in the order of k. So a row's result is
 // the same bits on every instruction set, for any number of rows beside it and any number of threads.
 #include "../../runtime/cpu_features.h"
 #include "../../simd/vec.h"
@@ -29,7 +29,7 @@ SHAKTI_INLINE vi load_i(const void* p) {
   std::memcpy(&v, p, sizeof v);
   return v;
 }
-SHAKTI_INLINE vf load_scales(const uint16_t* p) {
+SHAKTI_INLINE vf load_scales(const void* p) {
   vh h;
   std::memcpy(&h, p, sizeof h);
   return from_bf16(h);
@@ -132,12 +132,6 @@ uint16_t scale_of(const float* w, int64_t n, int bits, int32_t largest) {
 
 // ---- x, at each product.
 
-struct QuantizedRows {
-  int8_t* bytes;
-  float* scales;
-  int32_t* starts;  // what cancels the 128 (or 8) that a weight's byte has too much
-};
-
 // One group of one row, of a block of `rows`. A group that is not finite makes the row NaN.
 void quantize_group(const float* x, int64_t n, int64_t rows, int32_t bias, int8_t* bytes, float* scale,
                     int32_t* start) {
@@ -164,7 +158,8 @@ void quantize_group(const float* x, int64_t n, int64_t rows, int32_t bias, int8_
 // ---- Products.
 
 // sum[i] + the four bytes of w[i] times those of x[i]: the bytes of w are unsigned and those of x signed, except where
-// the instructions want both signed and w has 8 bits: then w comes with 128 taken off.
+// the instructions want both signed and w has 8 bits: then w comes with 128 taken off. There the magnitudes of w go
+// unsigned and its signs to x: -128 has a magnitude, and x never is -128.
 #if defined(__AVX512F__)
 constexpr bool kHasVnni = true;
 #else
@@ -179,7 +174,6 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
     return sum;
   }
-  // Magnitudes of w, unsigned, times x with the signs of w: -128 has a magnitude, and x never is -128.
   __m512i a = (__m512i)w, b = (__m512i)x;
   if (Bits == 8) {
     b = _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(a), _mm512_setzero_si512(), b);
@@ -202,9 +196,10 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
 #endif
 }
 
-// Whether starts of sums are used: 8 bits without VNNI take 128 off each weight instead.
+// What a weight's byte has too much in dot4, and a sum starts without. 8 bits without VNNI take it off each weight.
 SHAKTI_INLINE int32_t bias_of(int bits, bool vnni) { return bits == 4 ? 8 : vnni ? 128 : 0; }
 
+// A block of rows of x, as layout.h says.
 struct Block {
   const int8_t* bytes;
   const float* scales;
@@ -217,7 +212,6 @@ using TileFn = void (*)(const uint8_t* panel, const Layout& layout, const Block&
 template <int Bits, int R, bool Vnni>
 void tile(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kStep = kPanel * 4;
-  const auto* scales = reinterpret_cast<const uint16_t*>(panel);
   const uint8_t* w = panel + layout.scale_bytes();
   const int8_t* x = block.bytes;
   const int64_t steps = layout.group_bytes() / kStep;
@@ -260,7 +254,7 @@ void tile(const uint8_t* panel, const Layout& layout, const Block& block, float*
       }
 #pragma GCC unroll 2
       for (int i = 0; i < V; ++i) {
-        const vf scale = load_scales(scales + g * kPanel + (h + i) * W);
+        const vf scale = load_scales(panel + (g * kPanel + (h + i) * W) * 2);
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
           sum[r][h + i] += __builtin_convertvector(dot[r][i], vf) * scale * splat(block.scales[g * R + r]);
