@@ -9,6 +9,7 @@ import { elementwise } from './ops/elementwise.js'
 import { products } from './ops/matmul.js'
 import { norms } from './ops/norm.js'
 import { overhead } from './ops/overhead.js'
+import { quant } from './ops/quant.js'
 import { trainStep } from './train/step.js'
 
 const suites: Record<string, readonly Bench[]> = {
@@ -17,6 +18,7 @@ const suites: Record<string, readonly Bench[]> = {
   matmul: products,
   norm: norms,
   attention,
+  quant,
   train: trainStep,
 }
 

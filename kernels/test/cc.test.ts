@@ -22,6 +22,7 @@ const claims = {
   reduce: 'reductions match plain loops on random layouts',
   copy: 'moves, casts and placements match plain loops for every pair of dtypes',
   random: 'Philox gives the known answers of its authors, and the ops their distributions',
+  quant: 'products with quantised weights equal a plain model of them to the bit, for any bytes',
   optim: 'AdamW follows the formula of its paper, and the norm is a plain sum',
 }
 // Above AVX-512 there are units of their own: bf16 pairs, and tiles, which are emulated.

@@ -128,6 +128,19 @@ function conv(): { x: number[]; w: number[]; y: number[]; attrs: number[] } {
   }
 }
 
+/** A quantised weight [n, k], packed, and its format. */
+function quantized(): { n: number; k: number; d: number; packed: Spec; attrs: number[] } {
+  const [n, k, bits, group] = [size(), size() * pick([1, 5]), pick([8, 4]), pick([32, 64, 128])]
+  const bytes = 32 * Math.ceil(k / group) * (2 + (group * bits) / 8)
+  return {
+    n,
+    k,
+    d: pick([f32, bf16, f16]),
+    packed: t([Math.ceil(n / 32), bytes], u8),
+    attrs: [bits, group],
+  }
+}
+
 const unary = (): Call => {
   const [shape, d] = [sizes(), float()]
   return { in: [s(shape, d)], out: [t(shape, d)] }
@@ -482,6 +495,18 @@ const calls: Record<string, () => Call> = {
       out: [...state, ...copies],
       attrs: [1e-3, 0.9, 0.99, 1e-8, 0.1, 1 + int(5)],
     }
+  },
+  quantize_weight: () => {
+    const { n, k, d, packed, attrs } = quantized()
+    return { in: [s([n, k], d)], out: [packed], attrs }
+  },
+  dequantize_weight: () => {
+    const { n, k, d, packed, attrs } = quantized()
+    return { in: [packed], out: [t([n, k], d)], attrs }
+  },
+  quantized_linear: () => {
+    const [{ n, k, d, packed, attrs }, m] = [quantized(), size()]
+    return { in: [s([m, k], d), packed, maybe(t([n], d))], out: [t([m, n], d)], attrs }
   },
   global_norm: () => ({
     in: Array.from({ length: 1 + int(4) }, () => t(sizes(), pick([f32, f32, bf16]))),

@@ -5,6 +5,8 @@ import {
   crossEntropy,
   layerNorm,
   ones,
+  quantizedLinear,
+  quantizeWeight,
   randint,
   randn,
   rmsNorm,
@@ -53,7 +55,7 @@ interface LayerKind {
   readonly make: (weights: Tensor) => (x: Tensor) => Tensor
 }
 
-/** Layers for few rows, as when decoding, by the dtype of their weights. A row here is all that int8 needs: torch_peer.py has it. */
+/** Layers for few rows, as when decoding, by the dtype of their weights. */
 const layers = {
   f32: { bytes: 4, rows: 'f32', make: (w) => (x) => x.linear(w) },
   bf16: {
@@ -62,6 +64,15 @@ const layers = {
     make: (weights) => {
       const w = weights.to('bf16')
       return (x) => x.linear(w)
+    },
+  },
+  // x is f32 and rounded to 8 bits on the way: PyTorch's dynamic quantisation. A scale of 16 bits for 64 weights.
+  int8: {
+    bytes: 1 + 2 / 64,
+    rows: 'f32',
+    make: (weights) => {
+      const w = quantizeWeight(weights)
+      return (x) => quantizedLinear(x, w)
     },
   },
 } satisfies Record<string, LayerKind>

@@ -94,6 +94,7 @@ bool level_available(int level) {
 bool isa_available(Isa isa) { return level_available(static_cast<int>(isa)); }
 
 bool has_avx512_bf16() { return features().avx512_bf16; }
+bool has_avx512_vnni() { return features().avx512_vnni; }
 
 bool has_amx_bf16() {
 #if defined(SHAKTI_EMULATE_AMX)

@@ -12,6 +12,8 @@ bool isa_available(Isa isa);
 bool has_avx512_bf16();
 // The tile unit's products of bf16. The operating system is asked for the tiles at the first call.
 bool has_amx_bf16();
+// Sums of four products of bytes (vpdpbusd). Goes with Isa::avx512.
+bool has_avx512_vnni();
 const char* isa_name(Isa isa);
 // The widest available, or the one that SHAKTI_CPU names. False, with a sentence, when that one is not to be had.
 bool choose_isa(Isa* isa, std::string* why = nullptr);

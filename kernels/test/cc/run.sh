@@ -14,7 +14,7 @@ esac
 out=${OUT:-../../build/cc-$mode}
 mkdir -p "$out"
 flags="-std=gnu++17 -O1 -g1 -pthread -fno-math-errno -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
-all="runtime math matmul attention elementwise reduce copy random optim"
+all="runtime math matmul attention elementwise reduce copy random optim quant"
 prefix=""
 case $mode in
   asan) flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;

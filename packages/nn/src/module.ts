@@ -180,7 +180,7 @@ export abstract class Module {
       const fresh = new Map<Parameter, Parameter>()
       for (const p of this.parameters()) {
         if (p.dtype !== dtype && isFloating(p.dtype))
-          fresh.set(p, p.with(noGrad(() => p.detach().to(dtype))))
+          fresh.set(p, p.with(noGrad(() => p.to(dtype))))
       }
       this.#replace(fresh)
       for (const p of fresh.keys()) p.dispose()

@@ -6,6 +6,7 @@ import {
   ShaktiError,
   ShapeError,
   Tensor,
+  tidy,
   type DeviceName,
   type DType,
 } from '@shakti/tensor'
@@ -107,6 +108,6 @@ export function parameter(
     throw new ShapeError('parameter', `sizes are integers from 0, got [${shape.join(', ')}].`, [
       shape,
     ])
-  const data = init(shape, creationDevice())
-  return new Parameter(data, dims ? { dims } : {})
+  // In a scope, so that the parameter alone holds its memory and gives it back when it is disposed.
+  return tidy(() => new Parameter(init(shape, creationDevice()), dims ? { dims } : {}))
 }

@@ -10,6 +10,7 @@ import {
   type GenerateOptions,
   type Prompt,
 } from '../src/index.js'
+import { quantize_ } from '@shakti/nn'
 import { assert, assertThrows, fill, test } from './assert.js'
 
 manualSeed(11)
@@ -73,6 +74,32 @@ test('a batch of prompts of unequal lengths gives what each gives alone', async 
     got,
     prompts.map((p) => slow(p, 10)),
   )
+})
+
+test('a quantised model generates, with nearly the logits of the model it was', async () => {
+  manualSeed(12)
+  const config = { ...nano, decoder: { ...nano.decoder, tied: false }, imageToken: 5 }
+  const [plain, quantised] = [new ShaktiVlm(config), new ShaktiVlm(config)]
+  quantised.loadStateDict(plain.stateDict())
+  quantize_(quantised, { only: ['decoder.*'] })
+  const logits = (m: ShaktiVlm): ArrayLike<number> =>
+    noGrad(() =>
+      m.logits(
+        m.forward({
+          ids: Int32Array.from(withImage.ids),
+          rows: 1,
+          length: withImage.ids.length,
+          images: [image],
+        }),
+      ),
+    ).dataSync()
+  const [want, got] = [logits(plain), logits(quantised)]
+  const size = (v: ArrayLike<number>): number => Math.hypot(...Array.from(v))
+  const off = size(Array.from(want, (v, i) => v - got[i]!)) / size(want)
+  assert.ok(off > 0 && off < 0.03, `relative error of the logits: ${off}`)
+  const text: number[] = []
+  for await (const { id } of generate(quantised, withImage, { maxTokens: 5 })) text.push(id)
+  assert.is(text.length, 5)
 })
 
 test('a batch ends each prompt at its own stop token', async () => {

@@ -36,6 +36,14 @@ export {
   setFloat32MatmulPrecision,
   type MatmulPrecision,
 } from './ops/matmul.js'
+export {
+  quantizedLinear,
+  QuantizedWeight,
+  quantizeWeight,
+  type QuantBits,
+  type QuantGroup,
+  type QuantizeOptions,
+} from './ops/quant.js'
 export { conv2d, dropout, interpolate, rope, swiglu, type Conv2dOptions } from './ops/nn.js'
 export { adamw_, clipGradNorm_, clipScale, globalNorm, type AdamWOptions } from './optim.js'
 export * from './io/index.js'

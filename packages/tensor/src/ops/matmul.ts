@@ -101,7 +101,8 @@ function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
 }
 
 /** All but the last dimension as one. Its size is counted, since -1 cannot be worked out of nothing. */
-const asRows = (x: Tensor): Tensor => x.reshape([numel(x.shape.slice(0, -1)), x.shape[x.ndim - 1]!])
+export const asRows = (x: Tensor): Tensor =>
+  x.reshape([numel(x.shape.slice(0, -1)), x.shape[x.ndim - 1]!])
 
 function matmul(a: Tensor, b: Tensor): Tensor {
   wantTensors('matmul', { b })

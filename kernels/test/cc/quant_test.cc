@@ -1,0 +1,281 @@
+// Quantised weights against plain loops in f64: how close rounding may come, what packed bytes stand for, products on
+// every kernel bit for bit the same as a plain model of them, and hostile bytes, scales and values.
+#define HARNESS_MAIN
+#include "../../src/ops/quant/layout.h"
+#include "harness.h"
+
+DECLARE_OP(quantize_weight)
+DECLARE_OP(dequantize_weight)
+DECLARE_OP(quantized_linear)
+
+namespace shakti {
+// The kernel asks this; both answers are tested where the CPU allows both.
+bool allow_vnni = true;
+bool has_avx512_vnni() {
+#ifdef SHAKTI_X86
+  return allow_vnni && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+}  // namespace shakti
+
+namespace {
+
+using quant::Layout;
+
+std::vector<double> attrs(int64_t bits, int64_t group) {
+  return {static_cast<double>(bits), static_cast<double>(group)};
+}
+
+Tensor packed_for(int64_t n, int64_t k, int64_t bits, int64_t group) {
+  return tensor({quant::blocks_of(n, quant::kPanel), Layout(k, bits, group).panel_bytes()}, DType::u8);
+}
+
+float from_bf16(const uint8_t* p) {
+  const uint32_t u = static_cast<uint32_t>(p[0]) << 16 | static_cast<uint32_t>(p[1]) << 24;
+  float f;
+  std::memcpy(&f, &u, 4);
+  return f;
+}
+
+// What a place of the packed weight holds, read as layout.h says in words.
+struct Read {
+  const uint8_t* bytes;
+  int64_t k, bits, group, groups;
+
+  Read(const Tensor& packed, int64_t k, int64_t bits, int64_t group)
+      : bytes(packed.o.ptr<uint8_t>()), k(k), bits(bits), group(group), groups((k + group - 1) / group) {}
+  const uint8_t* panel(int64_t row) const { return bytes + row / 32 * (groups * 64 + groups * group * 32 * bits / 8); }
+  float scale(int64_t row, int64_t i) const { return from_bf16(panel(row) + (i / group * 32 + row % 32) * 2); }
+  int whole(int64_t row, int64_t i) const {
+    const uint8_t* w = panel(row) + groups * 64;
+    if (bits == 8) return w[(i / 4 * 32 + row % 32) * 4 + i % 4] - 128;
+    const int byte = w[(i / 8 * 32 + row % 32) * 4 + i % 4];
+    return (i % 8 < 4 ? byte & 15 : byte >> 4) - 8;
+  }
+};
+
+// x of a row rounded to 8 bits, and the f32 arithmetic behind it, as ops.inc promises them.
+float model(const Read& w, const Tensor& x, int64_t m, int64_t row) {
+  float y = 0;
+  for (int64_t g = 0; g < w.groups; ++g) {
+    float most = 0;
+    bool finite = true;
+    const int64_t first = g * w.group, end = std::min(w.k, first + w.group);
+    for (int64_t i = first; i < end; ++i) {
+      const float v = static_cast<float>(x[m * w.k + i]);
+      finite = finite && std::isfinite(v);
+      most = std::max(most, std::fabs(v));
+    }
+    int32_t dot = 0;
+    for (int64_t i = first; i < end && finite && most > 0; ++i)
+      dot += static_cast<int32_t>(std::nearbyint(static_cast<float>(x[m * w.k + i]) / most * 127)) * w.whole(row, i);
+    const float scaled = static_cast<float>(dot) * w.scale(row, first);
+    y += scaled * (finite ? most / 127 : NAN);
+  }
+  return y;
+}
+
+bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+// Every element of y against the model, to the bit in f32 and to one rounding in 16 bits.
+void products(const char* what, const Tensor& packed, const Tensor& x, const Tensor& bias, int64_t n, int64_t bits,
+              int64_t group) {
+  const int64_t m = x.o.shape[0], k = x.o.shape[1];
+  for (const bool vnni : {true, false}) {
+    allow_vnni = vnni;
+    const Tensor y = tensor({m, n}, x.o.dtype);
+    if (!OP_OF(quantized_linear)({x, packed, bias}, {y}, attrs(bits, group))) return;
+    const Read read(packed, k, bits, group);
+    const Tensor cell = tensor({1}, x.o.dtype);
+    for (int64_t i = 0; i < m * n; ++i) {
+      float want = model(read, x, i / n, i % n);
+      if (bias.here()) want += static_cast<float>(bias[i % n]);
+      cell.set(0, static_cast<double>(want));
+      if (!same(y[i], cell[0])) {
+        EXPECT(false, "%s: %s bits %lld group %lld [%lld x %lld x %lld] vnni %d: y[%lld] is %.9g, should be %.9g", what,
+               dtype_name(x.o.dtype), static_cast<long long>(bits), static_cast<long long>(group),
+               static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), vnni,
+               static_cast<long long>(i), y[i], cell[0]);
+        return;
+      }
+    }
+  }
+  allow_vnni = true;
+}
+
+// Quantises, checks each weight against the original, and multiplies.
+void one(DType t, int64_t m, int64_t n, int64_t k, int64_t bits, int64_t group, int layout, bool with_bias) {
+  const Tensor w = filled({n, k}, t, layout, -2, 2), packed = packed_for(n, k, bits, group);
+  if (!OP_OF(quantize_weight)({w}, {packed}, attrs(bits, group))) return;
+  EXPECT(late.empty(), "%s", late.c_str());
+  const Tensor back = tensor({n, k}, DType::f32);
+  OP_OF(dequantize_weight)({packed}, {back}, attrs(bits, group));
+  const Read read(packed, k, bits, group);
+  for (int64_t i = 0; i < n * k; ++i) {
+    const int64_t row = i / k, at = i % k;
+    const double scale = std::fabs(static_cast<double>(read.scale(row, at)));
+    EXPECT(back[i] == static_cast<double>(read.scale(row, at)) * read.whole(row, at), "dequantized [%lld]",
+           static_cast<long long>(i));
+    // To the nearest step. In 4 bits the range may be cut: at most two steps are missing at its end.
+    const double off = std::fabs(back[i] - w[i]), most = bits == 8 ? 0.5 : std::abs(read.whole(row, at)) >= 7 ? 2 : 0.5;
+    if (off > most * scale * 1.0001) {
+      EXPECT(false, "%lld bits, group %lld: weight %.6g became %.6g with scale %.6g", static_cast<long long>(bits),
+             static_cast<long long>(group), w[i], back[i], scale);
+      break;
+    }
+  }
+  const Tensor x = filled({m, k}, t, static_cast<int>(pick(0, 3)), -1, 1);
+  products("random", packed, x, with_bias ? filled({n}, t, static_cast<int>(pick(0, 1)) * 2, -1, 1) : absent(), n, bits,
+           group);
+}
+
+// Relative error of a product with normal numbers, against f64 with nothing rounded.
+double error_of(int64_t bits, int64_t group) {
+  const int64_t m = 3, n = 33, k = 512;
+  const auto normal = [](const Shape& shape) {
+    const Tensor t = tensor(shape, DType::f32);
+    for (int64_t i = 0; i < t.numel(); ++i)
+      t.set(i, std::sqrt(-2 * std::log(real(1e-12, 1))) * std::cos(6.283185307 * real(0, 1)));
+    return t;
+  };
+  const Tensor w = normal({n, k}), x = normal({m, k}), packed = packed_for(n, k, bits, group),
+               y = tensor({m, n}, DType::f32);
+  OP_OF(quantize_weight)({w}, {packed}, attrs(bits, group));
+  OP_OF(quantized_linear)({x, packed, absent()}, {y}, attrs(bits, group));
+  double off = 0, all = 0;
+  for (int64_t i = 0; i < m * n; ++i) {
+    double want = 0;
+    for (int64_t j = 0; j < k; ++j) want += x[i / n * k + j] * w[i % n * k + j];
+    off += (y[i] - want) * (y[i] - want);
+    all += want * want;
+  }
+  return std::sqrt(off / all);
+}
+
+void refuse(const char* why, const Status& s) { EXPECT(!s, "accepted %s", why); }
+
+}  // namespace
+
+int main() {
+  const DType floats[] = {DType::f32, DType::bf16, DType::f16};
+  for (const int64_t bits : {8, 4}) {
+    for (const int64_t group : {32, 64, 128}) {
+      for (const DType t : floats)
+        for (int round = 0; round < 6; ++round)
+          one(t, pick(1, 40), pick(1, 70), pick(1, 300), bits, group, static_cast<int>(pick(0, 3)), pick(0, 1));
+      for (const int64_t m : {1, 3, 6, 7, 12, 16, 17, 33})
+        for (const int64_t n : {1, 31, 32, 37})
+          one(DType::f32, m, n, n == 31 ? group : 2 * group + 5, bits, group, 0, n == 32);
+      one(DType::f32, 2, 5, 0, bits, group, 0, true);
+      one(DType::f32, 0, 5, 40, bits, group, 0, true);
+      one(DType::f32, 2, 0, 40, bits, group, 0, false);
+      // More rows than go together in L2, with a depth that makes few of them fit.
+      if (group == 64) one(DType::f32, 40, 3, 20000, bits, group, 0, false);
+    }
+  }
+
+  // What each format costs.
+  const struct {
+    int64_t bits, group;
+    double most;
+  } bounds[] = {{8, 32, 0.010}, {8, 64, 0.011}, {8, 128, 0.012}, {4, 32, 0.09}, {4, 64, 0.10}, {4, 128, 0.11}};
+  for (const auto& b : bounds) {
+    const double error = error_of(b.bits, b.group);
+    EXPECT(error < b.most && error > b.most / 3, "%lld bits, group %lld: relative error %.4f, stated below %.4f",
+           static_cast<long long>(b.bits), static_cast<long long>(b.group), error, b.most);
+  }
+
+  // Any bytes are a weight: scales that are huge, negative, infinite or NaN, and -128, which quantising never gives.
+  for (const int64_t bits : {8, 4}) {
+    for (int round = 0; round < 20; ++round) {
+      const int64_t m = pick(1, 20), n = pick(1, 40), k = pick(1, 140), group = 32;
+      const Tensor packed = packed_for(n, k, bits, group);
+      for (int64_t i = 0; i < packed.numel(); ++i) packed.set(i, static_cast<double>(pick(0, round == 0 ? 0 : 255)));
+      products("hostile bytes", packed, filled({m, k}, DType::f32, 0, -1, 1), absent(), n, bits, group);
+      OP_OF(dequantize_weight)({packed}, {tensor({n, k}, DType::bf16)}, attrs(bits, group));
+    }
+  }
+
+  // x at the ends of the floats: denormal, huge, 0, and groups that are not finite.
+  {
+    const int64_t m = 6, n = 33, k = 70;
+    for (const int64_t bits : {8, 4}) {
+      const Tensor w = filled({n, k}, DType::f32, 0, -2, 2), packed = packed_for(n, k, bits, 32);
+      OP_OF(quantize_weight)({w}, {packed}, attrs(bits, 32));
+      const Tensor x = filled({m, k}, DType::f32, 0, -1, 1);
+      for (int64_t i = 0; i < k; ++i) {
+        x.set(i, x[i] * 1e-42);
+        x.set(k + i, x[k + i] * 3e38);
+        x.set(2 * k + i, 0);
+      }
+      x.set(3 * k + 2, NAN);
+      x.set(4 * k + 69, -INFINITY);
+      products("extreme x", packed, x, absent(), n, bits, 32);
+      const Tensor y = tensor({m, n}, DType::f32);
+      OP_OF(quantized_linear)({x, packed, absent()}, {y}, attrs(bits, 32));
+      for (int64_t i = 0; i < n; ++i) {
+        EXPECT(y[2 * n + i] == 0 && std::isnan(y[3 * n + i]) && std::isnan(y[4 * n + i]) && std::isfinite(y[5 * n + i]),
+               "column %lld: %g %g %g %g", static_cast<long long>(i), y[2 * n + i], y[3 * n + i], y[4 * n + i],
+               y[5 * n + i]);
+      }
+    }
+  }
+
+  // Weights at the ends: denormals and the largest come back to within a step, and are refused when not finite.
+  for (const int64_t bits : {8, 4}) {
+    const Tensor w = filled({2, 64}, DType::f32, 0, -1, 1), packed = packed_for(2, 64, bits, 32),
+                 back = tensor({2, 64}, DType::f32);
+    for (int64_t i = 0; i < 64; ++i) {
+      w.set(i, w[i] * 1e-40);
+      w.set(64 + i, w[64 + i] * 3.4e38);
+    }
+    OP_OF(quantize_weight)({w}, {packed}, attrs(bits, 32));
+    OP_OF(dequantize_weight)({packed}, {back}, attrs(bits, 32));
+    for (int64_t i = 0; i < 128; ++i) {
+      const double unit = i < 64 ? 1e-40 : 3.4e38;
+      EXPECT(std::fabs(back[i] - w[i]) <= unit * (bits == 8 ? i < 64 ? 0.5 : 0.005
+                                                  : i < 64  ? 1
+                                                            : 0.25),
+             "%lld bits: %g became %g", static_cast<long long>(bits), w[i], back[i]);
+    }
+    for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY), -static_cast<double>(INFINITY)}) {
+      w.set(70, bad);
+      OP_OF(quantize_weight)({w}, {packed}, attrs(bits, 32));
+      EXPECT(late.find("row 1") != std::string::npos, "%g: '%s'", bad, late.c_str());
+    }
+  }
+
+  const auto f32 = [](int64_t r, int64_t c) { return tensor({r, c}, DType::f32); };
+  const Tensor packed = packed_for(40, 70, 8, 32), w = f32(40, 70), x = f32(3, 70), y = f32(3, 40);
+  const auto linear = [&](const Tensor& a, const Tensor& p, const Tensor& v, const Tensor& out,
+                          const std::vector<double>& with) {
+    return OP_OF(quantized_linear).refused({a, p, v}, {out}, with);
+  };
+  const auto good = attrs(8, 32);
+  EXPECT(linear(x, packed, absent(), y, good), "a good call was refused");
+  refuse("5 bits", linear(x, packed, absent(), y, attrs(5, 32)));
+  refuse("bits of another packing", linear(x, packed, absent(), y, attrs(4, 32)));
+  refuse("groups of another packing", linear(x, packed, absent(), y, attrs(8, 64)));
+  refuse("a group of 0", linear(x, packed, absent(), y, attrs(8, 0)));
+  refuse("a group of 48", linear(x, packed, absent(), y, attrs(8, 48)));
+  refuse("a panel too few", linear(x, packed_for(32, 70, 8, 32), absent(), y, good));
+  refuse("another k", linear(f32(3, 100), packed, absent(), y, good));
+  refuse("packed floats", linear(x, f32(packed.o.shape[0], packed.o.shape[1]), absent(), y, good));
+  refuse("a y of other rows", linear(x, packed, absent(), f32(4, 40), good));
+  refuse("a short bias", linear(x, packed, tensor({39}, DType::f32), y, good));
+  refuse("a bias of another dtype", linear(x, packed, tensor({40}, DType::bf16), y, good));
+  refuse("a y of another dtype", linear(x, packed, absent(), tensor({3, 40}, DType::bf16), good));
+  refuse("doubles", linear(tensor({3, 70}, DType::f64), packed, absent(), tensor({3, 40}, DType::f64), good));
+  refuse("a vector", linear(tensor({70}, DType::f32), packed, absent(), y, good));
+  Tensor gap = packed;
+  gap.o.strides[0] += 1;
+  refuse("packed bytes with gaps", linear(x, gap, absent(), y, good));
+  refuse("a vector to quantise", OP_OF(quantize_weight).refused({tensor({70}, DType::f32)}, {packed}, good));
+  refuse("integers to quantise", OP_OF(quantize_weight).refused({tensor({40, 70}, DType::i32)}, {packed}, good));
+  refuse("a short packing", OP_OF(quantize_weight).refused({f32(40, 100)}, {packed}, good));
+  refuse("a wrong size to expand to", OP_OF(dequantize_weight).refused({packed}, {f32(65, 70)}, good));
+  refuse("doubles to expand to", OP_OF(dequantize_weight).refused({packed}, {tensor({40, 70}, DType::f64)}, good));
+  return finish("quant");
+}

@@ -1,0 +1,117 @@
+// Linear layers whose weights are held in 8 or 4 bits, for inference.
+import {
+  quantizedLinear,
+  QuantizedWeight,
+  quantizeWeight,
+  ShaktiError,
+  ShapeError,
+  type DType,
+  type QuantBits,
+  type QuantGroup,
+  type QuantizeOptions,
+  type Tensor,
+} from '@shakti/tensor'
+import { Linear } from './layers.js'
+import { Module } from './module.js'
+import { matchesPattern } from './names.js'
+import { Parameter } from './parameter.js'
+
+/** y = x Wᵀ + b with W in 8 or 4 bits: [..., in] to [..., out], in x's dtype. Made from a Linear. */
+export class QuantizedLinear extends Module {
+  /** u8: scales and weights, packed as products read them. */
+  readonly weight: Parameter
+  readonly bias: Parameter | undefined
+  readonly inWidth: number
+  readonly outWidth: number
+  readonly bits: QuantBits
+  readonly group: QuantGroup
+  compute: DType | undefined
+
+  /** @param weight its memory is shared, not copied; one held by a parameter ties the two layers */
+  constructor(weight: QuantizedWeight, bias?: Parameter) {
+    super()
+    const { packed } = weight
+    this.weight =
+      packed instanceof Parameter ? packed : new Parameter(packed, { dims: ['panels', 'bytes'] })
+    this.bias = bias
+    ;[this.outWidth, this.inWidth] = weight.shape
+    this.bits = weight.bits
+    this.group = weight.group
+  }
+
+  /**
+   * Rounds the weight of a Linear, which stays as it is; its bias is shared.
+   * @param like a layer made of the same weight, whose bytes are then shared
+   */
+  static from(
+    linear: Linear,
+    options: QuantizeOptions = {},
+    like?: QuantizedLinear,
+  ): QuantizedLinear {
+    const weight = like?.packedWeight ?? quantizeWeight(linear.weight, options)
+    const layer = new QuantizedLinear(weight, linear.bias)
+    if (!like) weight.dispose()
+    layer.compute = linear.compute
+    layer.training = linear.training
+    return layer
+  }
+
+  /** The weight with what its bytes mean: `packedWeight.dequantize()`. */
+  get packedWeight(): QuantizedWeight {
+    const { weight, outWidth, inWidth, bits, group } = this
+    return new QuantizedWeight(weight, [outWidth, inWidth], { bits, group })
+  }
+
+  forward(x: Tensor): Tensor {
+    if (x.shape.at(-1) !== this.inWidth) {
+      throw new ShapeError(
+        'QuantizedLinear',
+        `weight is (out ${this.outWidth}, in ${this.inWidth}) but x is ${x.describe()}.`,
+        [x.shape],
+      )
+    }
+    this.weight.ready(x.device)
+    const dtype = this.compute ?? x.dtype
+    return quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype))
+  }
+
+  override setCompute(dtype: DType): void {
+    this.compute = dtype
+  }
+}
+
+export interface QuantizeModuleOptions extends QuantizeOptions {
+  /** Which Linears, by path (`decoder.*`); default all. */
+  only?: readonly string[]
+  /** Which of them to leave as they are (`*.lmHead`). */
+  except?: readonly string[]
+}
+
+/**
+ * Puts QuantizedLinears in the place of the Linears of a module, and frees the weights that it then no longer holds. A
+ * weight that several Linears share is quantised once. To read a quantised module from a file, build it the same way
+ * without values, `meta(() => quantize_(new Net(), options))`, and load its state dict.
+ * @example quantize_(model, { bits: 4, except: ['*.lmHead'] })
+ * @returns the module
+ * @throws ShaktiError when no Linear fits
+ */
+export function quantize_<M extends Module>(module: M, options: QuantizeModuleOptions = {}): M {
+  const { only = ['*'], except = [], ...format } = options
+  const fits = (name: string, patterns: readonly string[]): boolean =>
+    patterns.some((p) => matchesPattern(name, p))
+  const made = new Map<Parameter, QuantizedLinear>()
+  for (const [path, parent] of [...module.namedModules()]) {
+    for (const [key, child] of parent.children()) {
+      const name = path ? `${path}.${key}` : key
+      if (!(child instanceof Linear) || !fits(name, only) || fits(name, except)) continue
+      const layer = QuantizedLinear.from(child, format, made.get(child.weight))
+      ;(parent as unknown as Record<string, Module>)[key] = layer
+      made.set(child.weight, layer)
+    }
+  }
+  if (made.size === 0)
+    throw new ShaktiError('quantize_', `no Linear fits ${only.map((p) => `'${p}'`).join(', ')}.`)
+  const held = new Set(module.parameters())
+  for (const weight of made.keys()) if (!held.has(weight)) weight.dispose()
+  return module
+}
