@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "e93b9d2523e900bb"
+#define SHAKTI_ABI "f0908a882e1343e3"

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = 'e93b9d2523e900bb'
+export const abi = 'f0908a882e1343e3'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -103,6 +103,6 @@ export const commands = {
   conv2d_backward_weight: { code: 96, inputs: ['g', 'x'], outputs: ['dw'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
   interpolate: { code: 97, inputs: ['x'], outputs: ['y'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
   interpolate_backward: { code: 98, inputs: ['g'], outputs: ['dx'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
-  adamw: { code: 99, inputs: ['scale?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
+  adamw: { code: 99, inputs: ['scale?', 'rate?', 'count?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
   global_norm: { code: 100, inputs: ['xs*'], outputs: ['y'], attrs: [] },
 } as const
