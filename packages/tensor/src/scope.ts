@@ -46,6 +46,13 @@ function collect(value: unknown, into: Set<unknown>, isTensor: (v: object) => bo
   }
 }
 
+/** Internal: `keep` for every tensor in a value of the kind that `tidy` returns. */
+export function keepIn(value: unknown): void {
+  const found = new Set<unknown>()
+  collect(value, found, (v) => 'storage' in v)
+  for (const v of found) if ('storage' in (v as object)) keep(v as Tensor)
+}
+
 function close(s: Scope, parent: Scope | undefined, result: unknown): void {
   if (s.tensors.length === 0) return
   const kept = new Set<unknown>()

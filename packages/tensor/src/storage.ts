@@ -20,6 +20,13 @@ export function flushReleases(): void {
   deadBytes = 0
 }
 
+/** Gives a native handle back, soon. */
+export function releaseHandle(handle: number, bytes: number): void {
+  dead.push(handle)
+  deadBytes += bytes
+  if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+}
+
 export class Storage {
   /** Native handle; 0 on `meta` and after release. */
   handle: number
@@ -42,9 +49,7 @@ export class Storage {
     const { handle } = this
     if (handle === 0) return
     this.handle = 0
-    dead.push(handle)
-    deadBytes += this.bytes
-    if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+    releaseHandle(handle, this.bytes)
   }
 
   /**
@@ -87,6 +92,8 @@ export interface MemoryStats {
   /** Storages that hold memory. */
   tensors: number
   liveBytes: number
+  /** Of the live ones, those that captures keep to themselves for their replays. */
+  capturedBytes: number
   /** Free blocks kept for reuse. */
   cachedBytes: number
   /** The most that was live at once. */
@@ -98,13 +105,21 @@ export interface MemoryStats {
 /** What the engine's memory holds now, on the CPU device of this thread. */
 export function memory(): MemoryStats {
   if (!isNativeLoaded()) {
-    return { tensors: 0, liveBytes: 0, cachedBytes: 0, peakBytes: 0, reservedBytes: 0 }
+    return {
+      tensors: 0,
+      liveBytes: 0,
+      capturedBytes: 0,
+      cachedBytes: 0,
+      peakBytes: 0,
+      reservedBytes: 0,
+    }
   }
   flushReleases()
   const s = native().stats()
   return {
     tensors: s.handles,
     liveBytes: s.liveBytes,
+    capturedBytes: s.capturedBytes,
     cachedBytes: s.cachedBytes,
     peakBytes: s.peakBytes,
     reservedBytes: s.reservedBytes,

@@ -4,6 +4,7 @@
 import { dtypeCode, dtypeSize, type DType } from '../dtype.js'
 import { DeviceError, DisposedError, NativeError } from '../errors.js'
 import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../shape.js'
+import { recording } from '../recording.js'
 import { Storage, flushReleases, type DeviceName } from '../storage.js'
 import { Tensor } from '../tensor.js'
 import { commandBuffer as b, native, takeNativeError } from './binding.js'
@@ -162,6 +163,7 @@ export function issue(
     }
     at += 4 + 2 * o.shape.length
   }
+  if (recording) for (const t of results) if (t) recording.written.add(t.storage)
   return results
 }
 
