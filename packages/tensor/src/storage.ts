@@ -27,6 +27,18 @@ export function releaseHandle(handle: number, bytes: number): void {
   if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
 }
 
+// What outlives a scope for the tape's sake, and gradients, wait here for their weak handles: one costs as much as a small
+// command, and most of them are released by the tape or by hand before their turn comes.
+let unguarded: Storage[] = []
+let unguardedBytes = 0
+
+function guardWaiting(): void {
+  const waiting = unguarded
+  unguarded = []
+  unguardedBytes = 0
+  for (const s of waiting) s.guard()
+}
+
 export class Storage {
   /** Native handle; 0 on `meta` and after release. */
   handle: number
@@ -60,6 +72,13 @@ export class Storage {
     if (this.#guarded || this.handle === 0) return
     this.#guarded = true
     native().guard(this, this.handle, this.bytes)
+  }
+
+  /** `guard`, unless it is released first; for what is likely to be. */
+  guardSoon(): void {
+    unguarded.push(this)
+    unguardedBytes += this.bytes
+    if (unguarded.length >= flushCount || unguardedBytes >= flushBytes) guardWaiting()
   }
 }
 
@@ -115,6 +134,7 @@ export function memory(): MemoryStats {
     }
   }
   flushReleases()
+  guardWaiting()
   const s = native().stats()
   return {
     tensors: s.handles,

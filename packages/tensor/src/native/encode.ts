@@ -16,6 +16,8 @@ export type CommandName = keyof typeof commands
 export interface Meta {
   readonly shape: Shape
   readonly dtype: DType
+  /** Shape of the tensor, of as many elements, when the command is to see another. */
+  readonly as?: Shape
 }
 
 export type Output = Meta | Tensor | undefined
@@ -159,7 +161,7 @@ export function issue(
       results[i] = o
     } else {
       const storage = new Storage(b[at]!, numel(o.shape) * dtypeSize(o.dtype), device)
-      results[i] = new Tensor(storage, o.dtype, o.shape)
+      results[i] = new Tensor(storage, o.dtype, o.as ?? o.shape)
     }
     at += 4 + 2 * o.shape.length
   }
@@ -168,7 +170,8 @@ export function issue(
 }
 
 function onMeta(o: Meta): Tensor {
-  return new Tensor(new Storage(0, numel(o.shape) * dtypeSize(o.dtype), 'meta'), o.dtype, o.shape)
+  const storage = new Storage(0, numel(o.shape) * dtypeSize(o.dtype), 'meta')
+  return new Tensor(storage, o.dtype, o.as ?? o.shape)
 }
 
 /** `issue` for a command with one output. */
