@@ -5,6 +5,7 @@ import { manualSeed, setNumThreads } from '@shakti/tensor'
 import { time, type Bench, type Mode, type Result } from './lib/metabench.js'
 import { report, row, writeJson } from './lib/report.js'
 import { attention } from './ops/attention.js'
+import { captures } from './ops/capture.js'
 import { elementwise } from './ops/elementwise.js'
 import { products } from './ops/matmul.js'
 import { norms } from './ops/norm.js'
@@ -14,6 +15,7 @@ import { trainStep } from './train/step.js'
 
 const suites: Record<string, readonly Bench[]> = {
   overhead,
+  capture: captures,
   elementwise,
   matmul: products,
   norm: norms,

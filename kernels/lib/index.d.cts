@@ -22,6 +22,8 @@ export interface NativeErrorInfo {
 export interface NativeStats {
   handles: number
   liveBytes: number
+  /** Of the live ones: kept for captures. */
+  capturedBytes: number
   cachedBytes: number
   peakBytes: number
   reservedBytes: number
@@ -61,8 +63,16 @@ export interface NativeModule {
     into: ArrayBufferLike,
     done: (code: number) => void,
   ): number
-  flush(done: (code: number) => void): void
+  /** Negative: `done` will not be called. */
+  flush(done: (code: number) => void): number
   sync(): number
+  /** From here on commands are recorded and not run. The arguments say where the random numbers stand. */
+  beginCapture(seedLo: number, seedHi: number, offset: number): number
+  /** A handle of what was recorded, to be released as any other; 0 when it is not kept. */
+  endCapture(keep: boolean): number
+  /** Memory that a capture keeps to itself. */
+  captureBytes(handle: number): number
+  replay(handle: number, seedLo: number, seedHi: number, offset: number): number
   mapFile(path: string, offset: number, bytes: number): number
   lastError(): NativeErrorInfo
   resetError(): void

@@ -491,7 +491,7 @@ const calls: Record<string, () => Call> = {
     const state = [0, 1, 2].flatMap(() => shapes.map((x): Spec => ({ ...t(x), must: 'old' })))
     const copies = chance(0.5) ? shapes.map((x): Spec => ({ ...t(x, bf16), must: 'old' })) : []
     return {
-      in: [maybe(t([])), ...shapes.map((x) => t(x, g))],
+      in: [maybe(t([])), maybe(t([], f64)), maybe(t([], f64)), ...shapes.map((x) => t(x, g))],
       out: [...state, ...copies],
       attrs: [1e-3, 0.9, 0.99, 1e-8, 0.1, 1 + int(5)],
     }

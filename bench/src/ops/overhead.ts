@@ -18,6 +18,16 @@ export const overhead: Bench[] = [
     },
   },
   {
+    name: 'add of 4 elements, sum, backward',
+    setup: () => {
+      const [a, b] = [randn([4], { requiresGrad: true }), randn([4])]
+      return () => {
+        a.add(b).sum().backward()
+        a.grad = undefined
+      }
+    },
+  },
+  {
     name: 'chain of 100 adds of 16 elements',
     setup: () => {
       const [a, b] = [randn([16]), randn([16])]

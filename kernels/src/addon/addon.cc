@@ -240,22 +240,7 @@ NAN_METHOD(Upload) {
     refuse(info, shakti::Status::value, "upload", "needs an ArrayBuffer or a view that is not detached");
     return;
   }
-  if (env.refuse_if_failed("upload")) return number(info, -1);
-  char* to = env.resolve("upload", arg(info, 0), arg(info, 1), size);
-  if (to == nullptr) return number(info, -1);
-  if (env.stream.idle()) {
-    copy_bytes(to, data, size);
-  } else {  // the executor is there
-    // A queued command may still read what lies there: the copy takes its place in the order.
-    std::shared_ptr<char> staging(static_cast<char*>(std::malloc(size ? size : 1)), std::free);
-    if (!staging) {
-      refuse(info, shakti::Status::out_of_memory, "upload", "no memory for the staging copy");
-      return;
-    }
-    copy_bytes(staging.get(), data, size);
-    env.stream.enqueue([staging, to, size] { copy_bytes(to, staging.get(), size); });
-  }
-  number(info, 0);
+  number(info, env.upload(arg(info, 0), arg(info, 1), data, size) ? 0 : -1);
 }
 
 NAN_METHOD(ReadSync) {
@@ -267,6 +252,7 @@ NAN_METHOD(ReadSync) {
     refuse(info, shakti::Status::value, "read", "needs an ArrayBuffer or a view that is not detached");
     return;
   }
+  if (env.refuse_if_capturing("read")) return number(info, -1);
   const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
   if (from == nullptr) return number(info, -1);
   env.stream.sync();
@@ -282,6 +268,7 @@ NAN_METHOD(ReadSync) {
 void finish_later(Info info, int i, std::shared_ptr<BackingStore> keep, std::function<void()> work) {
   Binding* b = self(info);
   shakti::Stream& stream = b->env->stream;
+  if (b->env->refuse_if_capturing("read")) return number(info, -1);
   if (!stream.start()) {
     refuse(info, shakti::Status::internal, "read", "the system gives no thread to run commands on");
     return;
@@ -326,6 +313,7 @@ NAN_METHOD(Flush) {
 
 NAN_METHOD(Sync) {
   Env& env = *self(info)->env;
+  if (env.refuse_if_capturing("sync")) return number(info, -1);
   env.stream.sync();
   if (env.stream.failed()) {
     env.set_late_error();
@@ -333,6 +321,16 @@ NAN_METHOD(Sync) {
   }
   number(info, 0);
 }
+
+shakti::RandomState random_state(Info info, int i) { return {arg(info, i), arg(info, i + 1), arg(info, i + 2)}; }
+
+NAN_METHOD(BeginCapture) { number(info, self(info)->env->begin_capture(random_state(info, 0)) ? 0 : -1); }
+
+NAN_METHOD(EndCapture) { number(info, self(info)->env->end_capture(info[0]->IsTrue())); }
+
+NAN_METHOD(CaptureBytes) { number(info, self(info)->env->capture_bytes(arg(info, 0))); }
+
+NAN_METHOD(Replay) { number(info, self(info)->env->replay(arg(info, 0), random_state(info, 1)) ? 0 : -1); }
 
 NAN_METHOD(MapFile) {
   if (!info[0]->IsString()) {
@@ -367,6 +365,7 @@ NAN_METHOD(GetStats) {
   Local<Object> out = Nan::New<Object>();
   set(out, "handles", static_cast<double>(s.handles));
   set(out, "liveBytes", static_cast<double>(s.memory.live));
+  set(out, "capturedBytes", static_cast<double>(s.memory.captured));
   set(out, "cachedBytes", static_cast<double>(s.memory.cached));
   set(out, "peakBytes", static_cast<double>(s.memory.peak));
   set(out, "reservedBytes", static_cast<double>(s.memory.reserved));
@@ -520,6 +519,10 @@ NAN_MODULE_INIT(Load) {
   method("readAsync", guarded<ReadAsync>);
   method("flush", guarded<Flush>);
   method("sync", guarded<Sync>);
+  method("beginCapture", guarded<BeginCapture>);
+  method("endCapture", guarded<EndCapture>);
+  method("captureBytes", guarded<CaptureBytes>);
+  method("replay", guarded<Replay>);
   method("mapFile", guarded<MapFile>);
   method("lastError", guarded<GetLastError>);
   method("resetError", guarded<ResetError>);

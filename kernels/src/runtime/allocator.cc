@@ -90,38 +90,71 @@ void* Allocator::from_system(uint64_t size) {
   return block;
 }
 
-void* Allocator::allocate(uint64_t bytes) {
-  if (bytes > (uint64_t{1} << 48)) return nullptr;
-  const uint64_t size = size_class(bytes);
-  if (limit_ != 0 && stats_.live + size > limit_) return nullptr;
-  void* block = nullptr;
-  auto it = free_.find(kRedZone > 0 ? bytes : size);
-  if (it != free_.end() && !it->second.empty()) {
-    block = it->second.back();
-    it->second.pop_back();
-    stats_.cached -= size;
-  } else {
-    if (limit_ != 0 && stats_.live + stats_.cached + size > limit_)
-      return nullptr;  // the caller clears the cache and asks again
-    block = size < kLarge ? from_slab(size) : from_system(size);
-  }
-  if (block == nullptr) return nullptr;
-  FORBID(static_cast<char*>(block) + bytes, size - bytes);
-  stats_.live += size;
-  stats_.peak = std::max(stats_.peak, stats_.live);
+uint64_t Allocator::key_of(uint64_t bytes) { return kRedZone > 0 ? bytes : size_class(bytes); }
+uint64_t Allocator::size_of_key(uint64_t key) { return kRedZone > 0 ? size_class(key) : key; }
+
+void* Allocator::take(FreeBlocks& blocks, uint64_t key) {
+  auto it = blocks.find(key);
+  if (it == blocks.end() || it->second.empty()) return nullptr;
+  void* block = it->second.back();
+  it->second.pop_back();
   return block;
 }
 
-void Allocator::free(void* ptr, uint64_t bytes) {
+void* Allocator::allocate(uint64_t bytes, Arena* arena) {
+  if (bytes > (uint64_t{1} << 48)) return nullptr;
   const uint64_t size = size_class(bytes);
-  free_[kRedZone > 0 ? bytes : size].push_back(ptr);
+  void* block = arena ? take(arena->free, key_of(bytes)) : nullptr;
+  if (block == nullptr) {
+    if (limit_ != 0 && stats_.live + size > limit_) return nullptr;
+    block = take(free_, key_of(bytes));
+    if (block != nullptr) {
+      stats_.cached -= size;
+    } else {
+      if (limit_ != 0 && stats_.live + stats_.cached + size > limit_)
+        return nullptr;  // the caller clears the cache and asks again
+      block = size < kLarge ? from_slab(size) : from_system(size);
+    }
+    if (block == nullptr) return nullptr;
+    stats_.live += size;
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    if (arena) {
+      arena->bytes += size;
+      stats_.captured += size;
+    }
+  }
+  FORBID(static_cast<char*>(block) + bytes, size - bytes);
+  return block;
+}
+
+void Allocator::free(void* ptr, uint64_t bytes, Arena* arena) {
+  if (arena && !arena->closed) {
+    arena->free[key_of(bytes)].push_back(ptr);
+    return;
+  }
+  const uint64_t size = size_class(bytes);
+  free_[key_of(bytes)].push_back(ptr);
   stats_.live -= size;
   stats_.cached += size;
 }
 
+void Allocator::close(Arena& arena) {
+  for (auto& [key, blocks] : arena.free) {
+    const uint64_t size = size_of_key(key) * blocks.size();
+    std::vector<void*>& to = free_[key];
+    to.insert(to.end(), blocks.begin(), blocks.end());
+    stats_.live -= size;
+    stats_.cached += size;
+  }
+  stats_.captured -= arena.bytes;
+  arena.free.clear();
+  arena.bytes = 0;
+  arena.closed = true;
+}
+
 void Allocator::clear_cache() {
   for (auto& [key, blocks] : free_) {
-    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
+    const uint64_t size = size_of_key(key);
     if (size < kLarge) continue;
     for (void* block : blocks) {
       auto it = large_.find(block);
@@ -146,12 +179,12 @@ void Allocator::clear_slabs() {
   };
   std::vector<uint64_t> idle(slabs_.size(), 0);
   for (auto& [key, blocks] : free_) {
-    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
+    const uint64_t size = size_of_key(key);
     for (void* block : blocks) idle[slab_of(block)] += size;
   }
   const auto whole = [&](size_t i) { return idle[i] == slabs_[i].used; };
   for (auto& [key, blocks] : free_) {
-    const uint64_t size = kRedZone > 0 ? size_class(key) : key;
+    const uint64_t size = size_of_key(key);
     const auto kept = std::remove_if(blocks.begin(), blocks.end(), [&](void* b) { return whole(slab_of(b)); });
     stats_.cached -= size * static_cast<uint64_t>(blocks.end() - kept);
     blocks.erase(kept, blocks.end());

@@ -11,8 +11,19 @@ namespace shakti {
 
 class Allocator {
  public:
+  using FreeBlocks = std::map<uint64_t, std::vector<void*>>;  // size class -> blocks
+
+  // Blocks that one owner has to itself: what is freed into an arena is handed out again by that arena alone.
+  struct Arena {
+    FreeBlocks free;
+    uint64_t bytes = 0;  // of all its blocks, in use or free; they count as live
+    bool closed = false;
+    bool filled = false;  // commands that write the blocks have been issued
+  };
+
   struct Stats {
     uint64_t live = 0;      // bytes handed out
+    uint64_t captured = 0;  // those of them that belong to arenas
     uint64_t cached = 0;    // bytes free for reuse
     uint64_t peak = 0;      // the most that was live
     uint64_t reserved = 0;  // bytes taken from the system
@@ -23,10 +34,13 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  // 64-byte aligned; null when the limit or the system says no. `bytes` 0 gives a small block.
-  void* allocate(uint64_t bytes);
-  // `bytes` as asked for.
-  void free(void* ptr, uint64_t bytes);
+  // 64-byte aligned; null when the limit or the system says no. `bytes` 0 gives a small block. `arena` null: for
+  // general use.
+  void* allocate(uint64_t bytes, Arena* arena = nullptr);
+  // `bytes` and `arena` as asked for.
+  void free(void* ptr, uint64_t bytes, Arena* arena = nullptr);
+  // Gives its free blocks back to general use; those in use follow when they are freed.
+  void close(Arena& arena);
   // Gives large blocks and slabs of which nothing is in use back to the system. The caller has seen to it that no
   // queued command uses them.
   void clear_cache();
@@ -36,6 +50,9 @@ class Allocator {
 
  private:
   static uint64_t size_class(uint64_t bytes);
+  static uint64_t key_of(uint64_t bytes);               // in FreeBlocks
+  static uint64_t size_of_key(uint64_t key);            // of the blocks under it
+  static void* take(FreeBlocks& blocks, uint64_t key);  // null: none
   // A block never crosses slabs; what is left of the old one when a new one is opened stays unused.
   void* from_slab(uint64_t size);
   void* from_system(uint64_t size);
@@ -53,9 +70,9 @@ class Allocator {
   char* map(uint64_t size, Mapping* mapping);
   void unmap(const Mapping& mapping);
   void clear_slabs();
-  std::map<uint64_t, std::vector<void*>> free_;  // class -> blocks
-  std::map<void*, Mapping> large_;               // block -> its own mapping
-  std::vector<Slab> slabs_;                      // the last one is being filled
+  FreeBlocks free_;
+  std::map<void*, Mapping> large_;  // block -> its own mapping
+  std::vector<Slab> slabs_;         // the last one is being filled
   uint64_t limit_;
   Stats stats_;
 };

@@ -20,6 +20,8 @@ constexpr double kIndexSpan = 16777216;  // a handle is generation * 2^24 + inde
 constexpr uint32_t kMaxGeneration = (1u << 29) - 1;
 constexpr int64_t kMaxInt = int64_t{1} << 53;
 
+constexpr double kCopyNanoseconds = 0.1;  // a byte
+
 // Stands for the memory of an output still to be allocated.
 void* const kUnborn = reinterpret_cast<void*>(uintptr_t{64});
 
@@ -59,12 +61,15 @@ struct Signature {
 struct OpSignature {
   Signature in, out;
   std::vector<char> attrs;  // 'i'nt, 'f'loat, 'b'ool, 'I'nts, 'F'loats
+  int64_t draws_at = -1;    // where the attributes seed_lo, seed_hi, offset of a random op begin
 
   explicit OpSignature(const Op& op) : in(op.inputs), out(op.outputs) {
     std::string text = op.attrs;
     for (size_t at = 0; (at = text.find(':', at)) != std::string::npos; ++at) {
       const bool many = text.compare(at + 1, 4, "ints") == 0 || text.compare(at + 1, 6, "floats") == 0;
       const char kind = text[at + 1];
+      const size_t name = text.find_last_of(", ", at) + 1;  // npos + 1 is 0
+      if (text.compare(name, at - name, "seed_lo") == 0) draws_at = static_cast<int64_t>(attrs.size());
       attrs.push_back(many ? static_cast<char>(kind - 'a' + 'A') : kind);
     }
   }
@@ -160,7 +165,22 @@ Env::Storage* Env::find(double handle) {
   const uint64_t generation = static_cast<uint64_t>(h) >> 24;
   if (index >= storages_.size()) return nullptr;
   Storage& s = storages_[index];
-  return s.live && s.generation == generation ? &s : nullptr;
+  return s.live && !s.released && s.generation == generation ? &s : nullptr;
+}
+
+Env::Storage* Env::use(const char* op, double handle) {
+  Storage* s = find(handle);
+  if (s == nullptr || s->capture) {
+    fail(Status::disposed, op, "an operand's memory was released");
+    return nullptr;
+  }
+  if (s->arena && s->arena.get() == arena()) return s;
+  if (s->arena && !s->arena->filled) {
+    fail(Status::capture, op, "an operand was made inside a capture, whose commands have not run: replay() it first");
+    return nullptr;
+  }
+  if (recording_ && recording_->pinned.insert(static_cast<uint32_t>(s - storages_.data())).second) ++s->pins;
+  return s;
 }
 
 double Env::add(Storage storage) {
@@ -176,16 +196,16 @@ double Env::add(Storage storage) {
     storages_.emplace_back();
   }
   storage.live = true;
+  if (!storage.capture) ++live_;
   storages_[index] = std::move(storage);
-  ++live_;
   return storages_[index].generation * kIndexSpan + index;
 }
 
 void* Env::allocate(const char* op, uint64_t bytes) {
-  void* p = allocator.allocate(bytes);
+  void* p = allocator.allocate(bytes, arena());
   if (p == nullptr) {
     clear_cache();
-    p = allocator.allocate(bytes);
+    p = allocator.allocate(bytes, arena());
   }
   if (p == nullptr) {
     fail(Status::out_of_memory, op,
@@ -197,16 +217,21 @@ void* Env::allocate(const char* op, uint64_t bytes) {
   return p;
 }
 
+bool Env::reserve(const char* op, uint64_t bytes, Storage* s) {
+  s->bytes = bytes;
+  if (recording_) s->arena = recording_->arena;
+  s->data = static_cast<char*>(allocate(op, bytes));
+  return s->data != nullptr;
+}
+
 double Env::alloc(double bytes) {
   int64_t n;
   if (!to_int(bytes, 0, kMaxInt, &n)) return refuse(Status::value, "alloc", "not a number of bytes");
   Storage s;
-  s.bytes = static_cast<uint64_t>(n);
-  s.data = static_cast<char*>(allocate("alloc", s.bytes));
-  if (s.data == nullptr) return -1;
+  if (!reserve("alloc", static_cast<uint64_t>(n), &s)) return -1;
   char* data = s.data;
   const double handle = add(std::move(s));
-  if (handle < 0) allocator.free(data, static_cast<uint64_t>(n));
+  if (handle < 0) allocator.free(data, static_cast<uint64_t>(n), arena());
   return handle;
 }
 
@@ -244,36 +269,67 @@ double Env::map_file(const char* path, double offset, double bytes) {
   return add(std::move(s));
 }
 
+bool Env::upload(double handle, double offset, const char* data, uint64_t bytes) {
+  if (refuse_if_failed("upload")) return false;
+  char* to = resolve("upload", handle, offset, bytes);
+  if (to == nullptr) return false;
+  if (bytes == 0) return true;
+  if (!recording_ && stream.idle()) {
+    std::memcpy(to, data, bytes);
+    return true;
+  }
+  // A queued command may still read what lies there: the copy takes its place in the order. In a capture, the bytes are
+  // part of it.
+  std::shared_ptr<char> staging(static_cast<char*>(std::malloc(bytes)), std::free);
+  if (!staging) return fail(Status::out_of_memory, "upload", "no memory for the staging copy");
+  std::memcpy(staging.get(), data, bytes);
+  auto task = [staging, to, bytes] { std::memcpy(to, staging.get(), bytes); };
+  if (recording_) {
+    recording_->commands.push_back(Command::of(std::move(task)));
+    recording_->nanoseconds += kCopyNanoseconds * static_cast<double>(bytes);
+  } else {  // the executor is there
+    stream.enqueue(std::move(task));
+  }
+  return true;
+}
+
 bool Env::release(double handle) {
   Storage* s = find(handle);
   if (s == nullptr) return false;
+  if (s->pins > 0) {
+    ++s->generation;
+    s->released = true;
+    return true;
+  }
+  if (s->capture) drop(*s->capture);
+  remove(static_cast<uint32_t>(s - storages_.data()));
+  return true;
+}
+
+void Env::remove(uint32_t index) {
+  Storage* s = &storages_[index];
   if (s->mapping) {
     // Queued readers come first: the mapping stays until the stream drops this task.
     if (!stream.idle()) stream.enqueue([mapping = s->mapping] {});
-  } else {
-    if (poison && stream.start()) {
+  } else if (!s->capture) {
+    if (poison && !recording_ && stream.start()) {
       char* data = s->data;
       const uint64_t bytes = s->bytes;
       stream.enqueue([data, bytes] { std::memset(data, 0xdb, bytes); });
     }
-    allocator.free(s->data, s->bytes);
+    allocator.free(s->data, s->bytes, s->arena.get());
   }
-  const uint32_t index = static_cast<uint32_t>(s - storages_.data());
+  if (!s->capture) --live_;
   const uint32_t generation = s->generation;
   *s = Storage();
   s->generation = generation + 1;
-  --live_;
   // A slot whose generations are used up is never handed out again.
   if (generation < kMaxGeneration) free_.push_back(index);
-  return true;
 }
 
 char* Env::resolve(const char* op, double handle, double offset, uint64_t bytes) {
-  Storage* s = find(handle);
-  if (s == nullptr) {
-    fail(Status::disposed, op, "the tensor's memory was released");
-    return nullptr;
-  }
+  Storage* s = use(op, handle);
+  if (s == nullptr) return nullptr;
   int64_t at;
   if (!to_int(offset, 0, kMaxInt, &at) || static_cast<uint64_t>(at) > s->bytes ||
       bytes > s->bytes - static_cast<uint64_t>(at)) {
@@ -343,7 +399,12 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
     const bool output = i >= n_in;
     const int64_t nth = output ? i - n_in : i;
     Operand& o = operands_[static_cast<size_t>(i)];
-    std::memset(&o, 0, sizeof o);
+    // The whole struct in one memset becomes a loop of the microcode that takes as long as all the rest (25 ns).
+    o.data = nullptr;
+    std::memset(o.shape, 0, sizeof o.shape);
+    std::memset(o.strides, 0, sizeof o.strides);
+    o.ndim = 0;
+    o.dtype = DType::f32;
     int64_t dtype, ndim, offset;
     if (at + 4 > length || !to_int(r[at + 1], -1, kDTypeCount - 1, &dtype) || !to_int(r[at + 3], 0, kMaxDims, &ndim) ||
         !to_int(r[at + 2], 0, kMaxInt, &offset) || at + 4 + 2 * ndim > length) {
@@ -380,8 +441,8 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
       fresh_.push_back(at);
       o.data = kUnborn;
     } else {
-      Storage* s = find(r[at]);
-      if (s == nullptr) return fail(Status::disposed, op.name, "an operand's memory was released");
+      Storage* s = use(op.name, r[at]);
+      if (s == nullptr) return false;
       if (numel > 0 && static_cast<uint64_t>((last + 1) * size) > s->bytes) {
         return fail(Status::shape, op.name, "an operand reaches outside its storage");
       }
@@ -406,6 +467,7 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
   args.n_attrs = static_cast<int32_t>(n_attrs);
   const Status status = op.check(args);
   if (!status) return fail(status.code, op.name, status.message);
+  if (recording_ && signature.draws_at >= 0 && refuse_draw(op, args.attrs + signature.draws_at)) return false;
   const bool pointwise = code < kElementwiseCount || std::strcmp(op.name, "copy") == 0;
   if (in_place && refuse_overlap(op, pointwise, n_in)) return false;
 
@@ -419,14 +481,12 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
     Operand& o = operands_[static_cast<size_t>(i)];
     if (o.data != kUnborn) continue;
     Storage s;
-    s.bytes = static_cast<uint64_t>(o.numel()) * dtype_size(o.dtype);
-    s.data = static_cast<char*>(allocate(op.name, s.bytes));
-    if (s.data == nullptr) return undo();
+    const uint64_t bytes = static_cast<uint64_t>(o.numel()) * dtype_size(o.dtype);
+    if (!reserve(op.name, bytes, &s)) return undo();
     o.data = s.data;
-    const uint64_t bytes = s.bytes;
     const double handle = add(std::move(s));
     if (handle < 0) {
-      allocator.free(o.data, bytes);
+      allocator.free(o.data, bytes, arena());
       return undo();
     }
     handles_.push_back(handle);
@@ -437,14 +497,15 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
       args.workspace = allocate(op.name, bytes);
       if (args.workspace == nullptr) return undo();
       // Free for the next command: it runs after this one.
-      allocator.free(args.workspace, bytes);
+      allocator.free(args.workspace, bytes, arena());
     }
   }
+  const double nanoseconds = op.cost * static_cast<double>(largest) + 20;
+  if (recording_ && writes && !record(op, args, nanoseconds, signature.draws_at)) return undo();
   // Only now: a record that failed can be submitted again as it stands.
   for (size_t i = 0; i < handles_.size(); ++i) reply[fresh_[i]] = handles_[i];
   // With nothing to write there is nothing to do: kernels need not think of empty outputs.
-  if (!writes) return true;
-  stream.submit(op, args, op.cost * static_cast<double>(largest) + 20);
+  if (writes && !recording_) stream.submit(op, args, nanoseconds);
   return true;
 }
 

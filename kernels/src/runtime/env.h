@@ -34,8 +34,19 @@ class Env {
   // A handle, or -1.
   double alloc(double bytes);
   double map_file(const char* path, double offset, double bytes);
-  // False when the handle is stale or forged.
+  // Copies `bytes` in, in order with the commands.
+  bool upload(double handle, double offset, const char* data, uint64_t bytes);
+  // Of a storage or of a capture. False when the handle is stale or forged.
   bool release(double handle);
+
+  // From begin to end commands are checked as ever and recorded, but not run; memory comes from an arena of the
+  // capture's own. What a capture uses of other memory stays, even if it is released, until the capture is released.
+  bool begin_capture(const RandomState& now);
+  // A handle of the capture; 0 when it is not kept; -1 sets last_error.
+  double end_capture(bool keep);
+  double capture_bytes(double handle);  // or -1
+  bool replay(double handle, const RandomState& now);
+  bool refuse_if_capturing(const char* op);
 
   // Address of [offset, offset + bytes) of a storage, checked; null sets last_error.
   char* resolve(const char* op, double handle, double offset, uint64_t bytes);
@@ -60,17 +71,33 @@ class Env {
     uint64_t bytes = 0;
     uint32_t generation = 1;
     bool live = false;
-    std::shared_ptr<void> mapping;  // of a file; unmapped with the last holder, which may be a queued task
+    bool released = false;                    // no handle is left, but a capture pins the memory
+    uint32_t pins = 0;                        // captures that use it and did not make it
+    std::shared_ptr<void> mapping;            // of a file; unmapped with the last holder, which may be a queued task
+    std::shared_ptr<Allocator::Arena> arena;  // of the capture that made it
+    std::shared_ptr<Capture> capture;         // then the handle is a capture's, and there is no memory
   };
 
   bool fail(int code, const char* op, const std::string& message);
   double refuse(int code, const char* op, const std::string& message);  // fail, as a handle
   Storage* find(double handle);
+  std::shared_ptr<Capture> find_capture(const char* op, double handle);  // null sets last_error
+  // A storage that a command may use now; null sets last_error. A capture under way pins it.
+  Storage* use(const char* op, double handle);
   double add(Storage storage);
+  void remove(uint32_t index);
+  void drop(Capture& capture);
+  Allocator::Arena* arena() const { return recording_ ? recording_->arena.get() : nullptr; }
+  // From the arena of the capture under way, if there is one.
   void* allocate(const char* op, uint64_t bytes);
+  // A storage with new memory; false sets last_error.
+  bool reserve(const char* op, uint64_t bytes, Storage* storage);
+  bool refuse_draw(const Op& op, const double* state);
+  bool record(const Op& op, const Args& args, double nanoseconds, int64_t draws_at);
 
   bool refuse_overlap(const Op& op, bool pointwise, int64_t n_in);
 
+  std::shared_ptr<Capture> recording_;
   std::vector<Storage> storages_;
   std::vector<uint32_t> free_;
   std::vector<double> record_;  // the record is copied out before it is checked: JavaScript could change it meanwhile

@@ -6,7 +6,16 @@
 namespace shakti {
 
 struct Status {
-  enum Code : int { ok = 0, shape = 1, dtype = 2, disposed = 3, out_of_memory = 4, value = 5, internal = 6 };
+  enum Code : int {
+    ok = 0,
+    shape = 1,
+    dtype = 2,
+    disposed = 3,
+    out_of_memory = 4,
+    value = 5,
+    internal = 6,
+    capture = 7
+  };
   Code code = ok;
   char message[400] = {0};
 

@@ -6,7 +6,6 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <system_error>
 
 #include "pool.h"
@@ -64,56 +63,43 @@ void Context::fail(const char* format, ...) {
   self->stream->fail(self->op, text);
 }
 
-// ---- Commands: one block of memory each, operands and attributes behind the header.
-
-struct Stream::Command {
-  const Op* op = nullptr;
-  Args args{};
-  std::function<void()> task;
-};
-
-void Stream::CommandDeleter::operator()(Command* c) const {
-  c->~Command();
-  std::free(c);
+bool Stream::here(double nanoseconds) const {
+  const bool small =
+      inline_mode == InlineMode::always || (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
+  return small && idle();
 }
 
 void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
   ++commands;
-  const bool small =
-      inline_mode == InlineMode::always || (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
-  if (small && idle()) {
+  if (here(nanoseconds)) {
     ++inlined;
     call(op, args);
     return;
   }
-  const size_t operands = static_cast<size_t>(args.n_in + args.n_out);
-  const size_t bytes =
-      sizeof(Command) + operands * sizeof(Operand) + static_cast<size_t>(args.n_attrs) * sizeof(double);
-  void* memory = std::malloc(bytes);
-  if (memory == nullptr) {
+  Command::Ptr c = Command::of(op, args);
+  if (c == nullptr) {
     fail(op.name, "out of memory for the command itself");
     return;
   }
-  CommandPtr c(new (memory) Command);
-  auto* in = reinterpret_cast<Operand*>(c.get() + 1);
-  auto* attrs = reinterpret_cast<double*>(in + operands);
-  std::memcpy(in, args.in, static_cast<size_t>(args.n_in) * sizeof(Operand));
-  std::memcpy(in + args.n_in, args.out, static_cast<size_t>(args.n_out) * sizeof(Operand));
-  std::memcpy(attrs, args.attrs, static_cast<size_t>(args.n_attrs) * sizeof(double));
-  c->op = &op;
-  c->args = args;
-  c->args.in = in;
-  c->args.out = in + args.n_in;
-  c->args.attrs = attrs;
   push(std::move(c), nanoseconds);
 }
 
-void Stream::enqueue(std::function<void()> task) {
-  void* memory = std::malloc(sizeof(Command));
-  if (memory == nullptr) std::abort();
-  CommandPtr c(new (memory) Command);
-  c->task = std::move(task);
-  push(std::move(c), kWakeNanoseconds);
+void Stream::enqueue(std::function<void()> task) { push(Command::of(std::move(task)), kWakeNanoseconds); }
+
+void Stream::replay(std::shared_ptr<Capture> capture, const RandomState& now) {
+  const double nanoseconds = capture->nanoseconds;
+  auto run = [this, capture = std::move(capture), now] {
+    capture->draw_from(now);
+    for (const Command::Ptr& c : capture->commands) {
+      if (stopping_) return;
+      execute(*c);
+    }
+  };
+  if (here(nanoseconds)) {
+    run();
+  } else {
+    push(Command::of(std::move(run)), nanoseconds);
+  }
 }
 
 bool Stream::start() {
@@ -126,7 +112,7 @@ bool Stream::start() {
   return true;
 }
 
-void Stream::push(CommandPtr command, double nanoseconds) {
+void Stream::push(Command::Ptr command, double nanoseconds) {
   pending_.fetch_add(1, std::memory_order_acq_rel);
   bool sleeping;
   {
@@ -176,7 +162,7 @@ void Stream::call(const Op& op, const Args& args) {
   p.nanoseconds += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
 }
 
-void Stream::execute_all(std::deque<CommandPtr>& batch) {
+void Stream::execute_all(std::deque<Command::Ptr>& batch) {
   while (!batch.empty() && !stopping_) {
     execute(*batch.front());
     batch.pop_front();
@@ -188,7 +174,7 @@ void Stream::execute_all(std::deque<CommandPtr>& batch) {
 }
 
 void Stream::run() {
-  std::deque<CommandPtr> batch;
+  std::deque<Command::Ptr> batch;
   while (!stopping_) {
     for (int i = spin_turns(); i > 0 && queued_.load(std::memory_order_acquire) == 0; --i) spin_pause();
     {
@@ -212,7 +198,7 @@ void Stream::sync() {
   std::unique_lock<std::mutex> lock(mutex_);
   if (sleeping_) {
     // What waits is less than a wake-up costs. Nobody else can wake the executor meanwhile.
-    std::deque<CommandPtr> batch;
+    std::deque<Command::Ptr> batch;
     batch.swap(queue_);
     queued_.store(0, std::memory_order_release);
     waiting_nanoseconds_ = 0;

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "capture.h"
 #include "op.h"
 
 namespace shakti {
@@ -34,6 +35,9 @@ class Stream {
   // Runs an op: at once on this thread when the stream is idle and the op is tiny (`nanoseconds` estimated), else
   // queued. `args` points into memory that this call copies. After start().
   void submit(const Op& op, const Args& args, double nanoseconds);
+  // Runs all commands of a capture in their order, as one entry of the stream; random numbers are drawn from `now` on.
+  // After start().
+  void replay(std::shared_ptr<Capture> capture, const RandomState& now);
   // Queues something that is not an op (a copy in, a copy out, an unmapping), in order with the ops. After start().
   void enqueue(std::function<void()> task);
   // Waking the executor costs more than a small command takes, so commands may wait for company. This sends it to
@@ -64,21 +68,17 @@ class Stream {
   uint64_t commands = 0, inlined = 0, wakes = 0;
 
  private:
-  struct Command;
-  struct CommandDeleter {
-    void operator()(Command*) const;
-  };
-  using CommandPtr = std::unique_ptr<Command, CommandDeleter>;
-
-  void push(CommandPtr command, double nanoseconds);
+  // Whether work of this length is done at once, by the thread that issues it.
+  bool here(double nanoseconds) const;
+  void push(Command::Ptr command, double nanoseconds);
   void rouse();
   void run();
   // The executor's part of the work; also done by sync() on its own thread while the executor sleeps.
-  void execute_all(std::deque<CommandPtr>& batch);
+  void execute_all(std::deque<Command::Ptr>& batch);
   void execute(Command& command);
   void call(const Op& op, const Args& args);
 
-  std::deque<CommandPtr> queue_;
+  std::deque<Command::Ptr> queue_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::atomic<int64_t> pending_{0};  // issued and not yet finished

@@ -1,5 +1,7 @@
 // AdamW against the paper's formula in f64 over several steps, and the norm against a plain sum.
 #define HARNESS_MAIN
+#include <tuple>
+
 #include "harness.h"
 
 #define EACH(F) F(adamw) F(global_norm)
@@ -27,13 +29,18 @@ int main() {
       for (int step = 1; step <= 5; ++step) {
         const Tensor scale = tensor({1}, DType::f32);
         scale.set(0, 0.25);
-        std::vector<Tensor> in{scaled ? scale : absent()};
+        // The rate and the count of steps as attributes, or from memory, which wins.
+        const Tensor rate = tensor({}, DType::f64), count = tensor({}, DType::f64);
+        rate.set(0, lr);
+        count.set(0, step);
+        std::vector<Tensor> in{scaled ? scale : absent(), copies ? rate : absent(), scaled ? count : absent()};
         for (size_t i = 0; i < n; ++i) in.push_back(filled(shapes[i], i % 2 ? DType::bf16 : DType::f32, 0, -1, 1));
-        if (!OP_OF(adamw)(in, state, {lr, b1, b2, epsilon, decay, static_cast<double>(step)})) return 1;
+        const double said = scaled ? 77 : step;
+        if (!OP_OF(adamw)(in, state, {copies ? 55 : lr, b1, b2, epsilon, decay, said})) return 1;
         for (size_t i = 0; i < n; ++i) {
           for (int64_t k = 0; k < state[i].numel(); ++k) {
             const auto q = static_cast<size_t>(k);
-            const double g = in[1 + i][k] * (scaled ? 0.25 : 1);
+            const double g = in[3 + i][k] * (scaled ? 0.25 : 1);
             m[i][q] = b1 * m[i][q] + (1 - b1) * g;
             v[i][q] = b2 * v[i][q] + (1 - b2) * g * g;
             p[i][q] -= lr * (decay * p[i][q] + m[i][q] / (1 - std::pow(b1, step)) /
@@ -51,13 +58,30 @@ int main() {
   }
   const auto f32 = [](Shape s) { return tensor(s, DType::f32); };
   const std::vector<double> ok = {lr, b1, b2, epsilon, decay, 1};
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3})}, ok), "adamw without second moments");
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({4}), f32({4}), f32({4})}, ok), "adamw of unlike sizes");
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), tensor({3}, DType::f64)}, ok),
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), absent(), f32({3})}, {f32({3}), f32({3})}, ok),
+         "adamw without second moments");
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), absent(), f32({3})}, {f32({4}), f32({4}), f32({4})}, ok),
+         "adamw of unlike sizes");
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), absent(), f32({3})}, {f32({3}), f32({3}), tensor({3}, DType::f64)},
+                               ok),
          "adamw with f64 moments");
-  EXPECT(!OP_OF(adamw).refused({absent()}, {f32({3}), f32({3}), f32({3})}, ok), "adamw without gradients");
-  EXPECT(!OP_OF(adamw).refused({absent(), f32({3})}, {f32({3}), f32({3}), f32({3})}, {lr, b1, b2, epsilon, decay, 0}),
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), absent()}, {f32({3}), f32({3}), f32({3})}, ok),
+         "adamw without gradients");
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), absent(), f32({3})}, {f32({3}), f32({3}), f32({3})},
+                               {lr, b1, b2, epsilon, decay, 0}),
          "step 0");
+  EXPECT(!OP_OF(adamw).refused({absent(), f32({}), absent(), f32({3})}, {f32({3}), f32({3}), f32({3})}, ok),
+         "an f32 rate");
+  EXPECT(!OP_OF(adamw).refused({absent(), absent(), tensor({2}, DType::f64), f32({3})}, {f32({3}), f32({3}), f32({3})},
+                               ok),
+         "two counts");
+  for (const auto& [rate, count, what] : {std::tuple{-1.0, 1.0, "lr"}, {NAN, 1.0, "lr"}, {1e-3, 0.0, "step"}}) {
+    const Tensor r = tensor({}, DType::f64), n = tensor({}, DType::f64), p = filled({3}, DType::f32, 0, 1, 1);
+    r.set(0, rate);
+    n.set(0, count);
+    OP_OF(adamw)({absent(), r, n, filled({3}, DType::f32, 0, 1, 1)}, {p, f32({3}), f32({3})}, ok);
+    EXPECT(late.rfind(what, 0) == 0 && p[0] == 1, "a bad %s: '%s'", what, late.c_str());
+  }
 
   for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::f64}) {
     std::vector<Tensor> xs;

@@ -186,7 +186,97 @@ static void a_stream_can_be_stopped_at_any_time() {
   }
 }
 
+static void replays_take_their_place_in_the_order(InlineMode mode) {
+  Stream stream;
+  EXPECT(stream.start(), "no executor");
+  stream.inline_mode = mode;
+  std::vector<int64_t> x(300, 1), expected(300, 1);
+  auto operand = vector_of(x.data(), 300);
+  auto capture = std::make_shared<Capture>();
+  for (double attr : {5.0, 7.0}) {
+    const double attrs[] = {attr, 0, 0};
+    Args a{};
+    a.in = a.out = &operand;
+    a.attrs = attrs;
+    a.n_in = a.n_out = 1;
+    a.n_attrs = 3;
+    capture->commands.push_back(Command::of(kOps[kAffine], a));
+  }
+  // The last command's attributes are drawn anew.
+  capture->draws.push_back({capture->commands[1]->attrs, 0});
+  capture->nanoseconds = 5000;
+  const auto step = [&](int64_t c) {
+    for (auto& v : expected) v = (3 * v + c) % 1000003;
+  };
+  for (int i = 0; i < 100; ++i) {
+    stream.replay(capture, {static_cast<double>(i), 0, 0});
+    step(5), step(i);
+    submit(stream, kAffine, operand, operand, 11, i % 5 == 0 ? 50000 : 100);
+    step(11);
+    // Its last owner may be the stream.
+    if (i == 99) capture.reset();
+  }
+  stream.sync();
+  EXPECT(x == expected, "the results differ");
+}
+
+static void a_stream_can_be_stopped_in_a_replay() {
+  for (int i = 0; i < 20; ++i) {
+    std::vector<int64_t> x(300, 1);
+    auto operand = vector_of(x.data(), 300);
+    Stream stream;
+    EXPECT(stream.start(), "no executor");
+    auto capture = std::make_shared<Capture>();
+    const double attr = 1;
+    for (int k = 0; k < 500; ++k) {
+      Args a{};
+      a.in = a.out = &operand;
+      a.attrs = &attr;
+      a.n_in = a.n_out = a.n_attrs = 1;
+      capture->commands.push_back(Command::of(kOps[kAffine], a));
+    }
+    capture->nanoseconds = 1e6;
+    for (int k = 0; k < 5; ++k) stream.replay(capture, {});
+    if (i % 2 == 0) stream.stop();
+  }
+}
+
 // ---- Allocator
+
+static void an_arena_keeps_its_blocks_until_it_is_closed() {
+  Allocator allocator;
+  // One from the general cache, two fresh ones, of which one large.
+  void* cached = allocator.allocate(1000);
+  allocator.free(cached, 1000);
+  Allocator::Arena arena;
+  void* a = allocator.allocate(1000, &arena);
+  void* b = allocator.allocate(1000, &arena);
+  void* large = allocator.allocate(3u << 20, &arena);
+  EXPECT(a == cached && b != a, "the arena does not begin with what is free");
+  const auto held = allocator.stats();
+  EXPECT(held.captured == arena.bytes && held.live == arena.bytes && held.cached == 0, "captured %llu of %llu",
+         static_cast<unsigned long long>(held.captured), static_cast<unsigned long long>(arena.bytes));
+  allocator.free(a, 1000, &arena);
+  allocator.free(large, 3u << 20, &arena);
+  allocator.clear_cache();
+  std::memset(large, 1, 3u << 20);
+  void* other = allocator.allocate(1000);
+  EXPECT(other != a && other != b, "someone else got a block of the arena");
+  EXPECT(allocator.allocate(1000, &arena) == a && arena.bytes == held.captured, "the arena does not use its own again");
+  allocator.set_limit(allocator.stats().live);
+  EXPECT(allocator.allocate(3u << 20, &arena) == large, "the limit stops what is there already");
+  EXPECT(allocator.allocate(3u << 20, &arena) == nullptr, "the limit does not count for arenas");
+  allocator.set_limit(0);
+  allocator.free(large, 3u << 20, &arena);
+  allocator.close(arena);
+  EXPECT(allocator.stats().captured == 0, "still captured");
+  allocator.free(a, 1000, &arena);
+  allocator.free(b, 1000, &arena);
+  allocator.free(other, 1000);
+  EXPECT(allocator.stats().live == 0, "%llu live", static_cast<unsigned long long>(allocator.stats().live));
+  allocator.clear_cache();
+  EXPECT(allocator.stats().cached == 0 && allocator.stats().reserved == 0, "not all given back");
+}
 
 static void blocks_never_overlap() {
   Allocator allocator;
@@ -264,6 +354,10 @@ int main() {
   streams_of_several_threads_share_the_pool();
   a_failure_stops_ops_and_not_tasks();
   a_stream_can_be_stopped_at_any_time();
+  replays_take_their_place_in_the_order(InlineMode::never);
+  replays_take_their_place_in_the_order(InlineMode::automatic);
+  a_stream_can_be_stopped_in_a_replay();
+  an_arena_keeps_its_blocks_until_it_is_closed();
   blocks_never_overlap();
   freeing_is_ordered_by_the_stream();
   return finish("runtime");

@@ -1,6 +1,7 @@
 // Devices. Today the CPU, and `meta`, which has sizes and no elements; the same seam takes CUDA.
 import { DeviceError } from './errors.js'
 import { native, nativeInfo, takeNativeError } from './native/binding.js'
+import { refuseInCapture } from './recording.js'
 import type { DeviceName } from './storage.js'
 
 export interface DeviceInfo {
@@ -21,6 +22,7 @@ export function deviceInfo(): DeviceInfo {
 
 /** How many threads kernels use from now on. The results do not depend on it. */
 export function setNumThreads(threads: number): void {
+  refuseInCapture('setNumThreads')
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DeviceError('setNumThreads', `needs an integer from 1, got ${threads}.`)
   }
@@ -35,16 +37,19 @@ export function checkDevice(op: string, device: string): asserts device is Devic
 
 /** Waits until everything issued so far has run. The event loop goes on. */
 export function synchronize(): Promise<void> {
+  refuseInCapture('synchronize')
   return new Promise((resolve, reject) => {
-    native().flush((code) => {
+    const done = (code: number): void => {
       if (code < 0) reject(takeNativeError('synchronize'))
       else resolve()
-    })
+    }
+    if (native().flush(done) < 0) reject(takeNativeError('synchronize'))
   })
 }
 
 /** After a command failed while it ran, the stream takes no more commands until this is called. */
 export function resetDevice(): void {
+  refuseInCapture('resetDevice')
   native().resetError()
 }
 
@@ -55,7 +60,12 @@ export interface OpProfile {
 }
 
 /** Measures every op that runs during `fn`; the slowest first. Waits for the stream. */
-export async function profile(fn: () => void | Promise<void>): Promise<OpProfile[]> {
+export function profile(fn: () => void | Promise<void>): Promise<OpProfile[]> {
+  refuseInCapture('profile')
+  return measure(fn)
+}
+
+async function measure(fn: () => void | Promise<void>): Promise<OpProfile[]> {
   native().configure({ profile: true })
   try {
     await fn()

@@ -47,6 +47,11 @@ export class AutogradError extends ShaktiError {
   override name = 'AutogradError'
 }
 
+/** A call inside `capture` that a replay could not repeat, or a use of what no replay has computed yet. */
+export class CaptureError extends ShaktiError {
+  override name = 'CaptureError'
+}
+
 /** What the native side refused, or found wrong while it ran. */
 export class NativeError extends ShaktiError {
   override name = 'NativeError'

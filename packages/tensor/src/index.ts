@@ -19,6 +19,7 @@ export {
   type DeviceInfo,
   type OpProfile,
 } from './device.js'
+export { capture, type Capture } from './capture.js'
 export { isGradEnabled, noGrad } from './autograd/tape.js'
 export type { BackwardOptions } from './autograd/backward.js'
 export { detectAnomaly } from './autograd/anomaly.js'

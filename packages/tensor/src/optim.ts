@@ -7,7 +7,8 @@ import { sameShape } from './shape.js'
 import type { Tensor } from './tensor.js'
 
 export interface AdamWOptions {
-  lr: number
+  /** A number, or f64 with one element on the device, which a replay of a capture reads anew. */
+  lr: number | Tensor
   /** Default 0.9 */
   beta1?: number
   /** Default 0.95 */
@@ -16,8 +17,8 @@ export interface AdamWOptions {
   eps?: number
   /** Default 0 */
   weightDecay?: number
-  /** Counts from 1. */
-  step: number
+  /** Counts from 1. A number, or f64 with one element on the device, as `lr`. */
+  step: number | Tensor
   /** f32 with one element that multiplies every gradient, from `clipScale`. */
   scale?: Tensor
   /** bf16 copies of the parameters to write beside them. */
@@ -26,6 +27,20 @@ export interface AdamWOptions {
 
 // A command holds so many tensors; longer lists are cut.
 const perCommand = 200
+
+/** A scalar option that lies on the device; undefined for a number. */
+function heldScalar(name: string, value: number | Tensor): Tensor | undefined {
+  if (typeof value === 'number') return undefined
+  wantTensorList('adamw', [value], () => name)
+  if (value.dtype !== 'f64' || value.numel !== 1) {
+    throw new ShapeError(
+      'adamw',
+      `${name} is a number or f64 with one element, got ${value.describe()}.`,
+      [value.shape],
+    )
+  }
+  return value
+}
 
 /**
  * AdamW with decoupled weight decay (arXiv 1711.05101, algorithm 2), in place, over lists of equal length.
@@ -50,9 +65,10 @@ export function adamw_(
     copies,
   } = options
   const { isFinite } = Number
+  const rate = heldScalar('lr', lr)
+  const count = heldScalar('step', step)
   const sane =
-    lr >= 0 &&
-    isFinite(lr) &&
+    (typeof lr !== 'number' || (lr >= 0 && isFinite(lr))) &&
     eps >= 0 &&
     isFinite(eps) &&
     weightDecay >= 0 &&
@@ -60,7 +76,7 @@ export function adamw_(
   if (!sane || !(beta1 >= 0 && beta1 < 1) || !(beta2 >= 0 && beta2 < 1)) {
     throw new ShaktiError(
       'adamw',
-      `lr, eps and weightDecay are finite numbers from 0, beta1 and beta2 lie in [0, 1); got ${lr}, ${eps}, ${weightDecay}, ${beta1}, ${beta2}.`,
+      `lr, eps and weightDecay are finite numbers from 0, beta1 and beta2 lie in [0, 1); got ${String(lr)}, ${eps}, ${weightDecay}, ${beta1}, ${beta2}.`,
     )
   }
   const n = params.length
@@ -86,9 +102,9 @@ export function adamw_(
     const part = (list: readonly Tensor[]): readonly Tensor[] => list.slice(i, i + perCommand)
     issue(
       'adamw',
-      [scale, ...part(grads).map((g) => g.contiguous())],
+      [scale, rate, count, ...part(grads).map((g) => g.contiguous())],
       [...part(params), ...part(expAvgs), ...part(expAvgSqs), ...(copies ? part(copies) : [])],
-      [lr, beta1, beta2, eps, weightDecay, step],
+      [rate ? 0 : lr, beta1, beta2, eps, weightDecay, count ? 1 : step] as number[],
     )
   }
 }

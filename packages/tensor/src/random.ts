@@ -1,6 +1,7 @@
 // Random numbers: Philox 4x32-10 (Salmon et al., SC 2011). A draw is a function of (seed, offset) alone, so the whole
 // state is two numbers, and equal on every device.
 import { ShaktiError } from './errors.js'
+import { refuseInCapture } from './recording.js'
 
 export interface RngState {
   seed: number
@@ -18,6 +19,7 @@ function check(name: string, value: number): void {
 
 /** Starts the random numbers of this thread anew. The same seed gives the same numbers. */
 export function manualSeed(seed: number): void {
+  refuseInCapture('manualSeed')
   check('manualSeed', seed)
   state.seed = seed
   state.offset = 0
@@ -29,15 +31,32 @@ export function getRngState(): RngState {
 }
 
 export function setRngState({ seed, offset }: RngState): void {
+  refuseInCapture('setRngState')
   check('setRngState', seed)
   check('setRngState', offset)
+  restoreRng({ seed, offset })
+}
+
+/** Internal: back to a state of `getRngState`. */
+export function restoreRng({ seed, offset }: RngState): void {
   state.seed = seed
   state.offset = offset
 }
 
+/** Internal: the attributes seed_lo, seed_hi, offset of a command that draws now. */
+export function randomNow(): [number, number, number] {
+  const { seed, offset } = state
+  return [seed % 2 ** 32, Math.floor(seed / 2 ** 32), offset]
+}
+
+/** Internal: goes on by `blocks` without a draw. */
+export function skipRandom(blocks: number): void {
+  state.offset += blocks
+}
+
 /** Internal: reserves `words` 32-bit words; the attributes seed_lo, seed_hi, offset of a random command. */
 export function takeRandom(words: number): [number, number, number] {
-  const { seed, offset } = state
-  state.offset += Math.ceil(words / 4)
-  return [seed % 2 ** 32, Math.floor(seed / 2 ** 32), offset]
+  const now = randomNow()
+  skipRandom(Math.ceil(words / 4))
+  return now
 }

@@ -46,13 +46,20 @@ function collect(value: unknown, into: Set<unknown>, isTensor: (v: object) => bo
   }
 }
 
+/** Internal: `keep` for every tensor in a value of the kind that `tidy` returns. */
+export function keepIn(value: unknown): void {
+  const found = new Set<unknown>()
+  collect(value, found, (v) => 'storage' in v)
+  for (const v of found) if ('storage' in (v as object)) keep(v as Tensor)
+}
+
 function close(s: Scope, parent: Scope | undefined, result: unknown): void {
   if (s.tensors.length === 0) return
-  const kept = new Set<unknown>()
-  collect(result, kept, (v) => 'storage' in v)
+  let kept: Set<unknown> | undefined
+  if (result !== undefined) collect(result, (kept = new Set()), (v) => 'storage' in v)
   for (const t of s.tensors) {
     if (t.disposed) continue
-    if (kept.has(t)) {
+    if (kept?.has(t)) {
       if (parent) parent.tensors.push(t)
       else t.storage.guard()
     } else if (t.kept) {
@@ -61,7 +68,7 @@ function close(s: Scope, parent: Scope | undefined, result: unknown): void {
       const { storage } = t
       t.dispose()
       // Something else still needs the memory (a tape node, a view that left): the collector takes over.
-      if (storage.refs > 0) storage.guard()
+      if (storage.refs > 0) storage.guardSoon()
     }
   }
 }

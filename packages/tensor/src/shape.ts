@@ -87,7 +87,11 @@ export function normalizeDims(
   dims: number | readonly number[] | undefined,
   ndim: number,
 ): number[] {
-  if (dims === undefined) return Array.from({ length: ndim }, (_, i) => i)
+  if (dims === undefined) {
+    const all = new Array<number>(ndim)
+    for (let d = 0; d < ndim; d++) all[d] = d
+    return all
+  }
   if (typeof dims !== 'number') checkList(op, 'dims', dims)
   const list = (typeof dims === 'number' ? [dims] : dims).map((d) => normalizeDim(op, d, ndim))
   if (new Set(list).size !== list.length) {

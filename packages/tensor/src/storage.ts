@@ -20,6 +20,25 @@ export function flushReleases(): void {
   deadBytes = 0
 }
 
+/** Gives a native handle back, soon. */
+export function releaseHandle(handle: number, bytes: number): void {
+  dead.push(handle)
+  deadBytes += bytes
+  if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+}
+
+// What outlives a scope for the tape's sake, and gradients, wait here for their weak handles: one costs as much as a small
+// command, and most of them are released by the tape or by hand before their turn comes.
+let unguarded: Storage[] = []
+let unguardedBytes = 0
+
+function guardWaiting(): void {
+  const waiting = unguarded
+  unguarded = []
+  unguardedBytes = 0
+  for (const s of waiting) s.guard()
+}
+
 export class Storage {
   /** Native handle; 0 on `meta` and after release. */
   handle: number
@@ -42,9 +61,7 @@ export class Storage {
     const { handle } = this
     if (handle === 0) return
     this.handle = 0
-    dead.push(handle)
-    deadBytes += this.bytes
-    if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+    releaseHandle(handle, this.bytes)
   }
 
   /**
@@ -55,6 +72,13 @@ export class Storage {
     if (this.#guarded || this.handle === 0) return
     this.#guarded = true
     native().guard(this, this.handle, this.bytes)
+  }
+
+  /** `guard`, unless it is released first; for what is likely to be. */
+  guardSoon(): void {
+    unguarded.push(this)
+    unguardedBytes += this.bytes
+    if (unguarded.length >= flushCount || unguardedBytes >= flushBytes) guardWaiting()
   }
 }
 
@@ -87,6 +111,8 @@ export interface MemoryStats {
   /** Storages that hold memory. */
   tensors: number
   liveBytes: number
+  /** Of the live ones, those that captures keep to themselves for their replays. */
+  capturedBytes: number
   /** Free blocks kept for reuse. */
   cachedBytes: number
   /** The most that was live at once. */
@@ -98,13 +124,22 @@ export interface MemoryStats {
 /** What the engine's memory holds now, on the CPU device of this thread. */
 export function memory(): MemoryStats {
   if (!isNativeLoaded()) {
-    return { tensors: 0, liveBytes: 0, cachedBytes: 0, peakBytes: 0, reservedBytes: 0 }
+    return {
+      tensors: 0,
+      liveBytes: 0,
+      capturedBytes: 0,
+      cachedBytes: 0,
+      peakBytes: 0,
+      reservedBytes: 0,
+    }
   }
   flushReleases()
+  guardWaiting()
   const s = native().stats()
   return {
     tensors: s.handles,
     liveBytes: s.liveBytes,
+    capturedBytes: s.capturedBytes,
     cachedBytes: s.cachedBytes,
     peakBytes: s.peakBytes,
     reservedBytes: s.reservedBytes,

@@ -16,6 +16,7 @@ import type { ReduceOps } from './ops/reduce.js'
 import type { ShapeOps } from './ops/shape-ops.js'
 import type { SoftmaxOps } from './ops/softmax.js'
 import type { SortOps } from './ops/sort.js'
+import { recording, refuseInCapture } from './recording.js'
 import {
   broadcastShapes,
   contiguousStrides,
@@ -116,6 +117,7 @@ export class Tensor {
    * @throws what a command before it found while it ran (an index out of range, say)
    */
   data(): Promise<NumberArray> {
+    refuseInCapture('data')
     const source = this.#readable()
     const bytes = new ArrayBuffer(source.numel * dtypeSize(source.dtype))
     const { dtype } = source
@@ -137,6 +139,7 @@ export class Tensor {
 
   /** As `data`, but the thread waits. */
   dataSync(): NumberArray {
+    refuseInCapture('dataSync')
     const source = this.#readable()
     const bytes = new ArrayBuffer(source.numel * dtypeSize(source.dtype))
     const at = source.offset * dtypeSize(source.dtype)
@@ -147,23 +150,35 @@ export class Tensor {
   }
 
   /** The one element of a tensor that has just one. */
-  async item(): Promise<number> {
+  item(): Promise<number> {
+    refuseInCapture('item')
+    return this.#item()
+  }
+
+  async #item(): Promise<number> {
     this.#checkItem()
     return (await this.data())[0]!
   }
 
   /** As `item`, but the thread waits. */
   itemSync(): number {
+    refuseInCapture('itemSync')
     this.#checkItem()
     return this.dataSync()[0]!
   }
 
   /** Nested lists, one level a dimension; a number when there are none. */
-  async toArray(): Promise<NestedArray> {
+  toArray(): Promise<NestedArray> {
+    refuseInCapture('toArray')
+    return this.#toArray()
+  }
+
+  async #toArray(): Promise<NestedArray> {
     return nest(await this.data(), this.shape)
   }
 
   toArraySync(): NestedArray {
+    refuseInCapture('toArraySync')
     return nest(this.dataSync(), this.shape)
   }
 
@@ -252,6 +267,7 @@ export class Tensor {
       )
     }
     if (g === this.#grad) return
+    recording?.graded.add(this)
     this.#grad?.dispose()
     if (g) g.kept = true
     this.#grad = g

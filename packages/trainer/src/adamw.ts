@@ -1,6 +1,15 @@
 // AdamW over groups of parameters. The arithmetic is one fused command a group (tensor's adamw_); this file holds the
 // moments, and hands them to checkpoints.
-import { adamw_, keep, ShaktiError, zerosLike, type Tensor } from '@shakti/tensor'
+import {
+  adamw_,
+  keep,
+  noGrad,
+  ShaktiError,
+  tidy,
+  zeros,
+  zerosLike,
+  type Tensor,
+} from '@shakti/tensor'
 
 export interface ParameterGroup {
   lr: number
@@ -12,11 +21,11 @@ export interface ParameterGroup {
 export interface Optimizer {
   /**
    * One update from the gradients in `.grad`. Parameters without one are left alone.
-   * @param lrFactor from the schedule
+   * @param lrFactor from the schedule: a number, or f64 with one element, which a captured step reads anew at each replay
    * @param gradScale f32, one element: multiplies every gradient, on the device
    */
-  step(lrFactor: number, gradScale?: Tensor): void
-  /** Updates done. */
+  step(lrFactor: number | Tensor, gradScale?: Tensor): void
+  /** Updates done, replays of a captured step among them. Reading waits for the stream. */
   readonly steps: number
   /** Tensors to save, by name; the optimiser still owns them. */
   state(): Record<string, Tensor>
@@ -40,10 +49,21 @@ interface Slot {
   expAvgSq: Tensor
 }
 
+interface Group {
+  lr: number
+  weightDecay: number
+  slots: Slot[]
+}
+
+/** The product with a number that may lie on the device: in f64 there as here. */
+export const times = (x: number | Tensor, y: number): number | Tensor =>
+  typeof x === 'number' ? x * y : x.mul(y)
+
 /** AdamW with decoupled weight decay (arXiv 1711.05101, algorithm 2). */
 export class AdamW implements Optimizer {
-  steps = 0
-  readonly #groups: { lr: number; weightDecay: number; slots: Slot[] }[]
+  // On the device, so that a replay counts on.
+  readonly #count = keep(zeros([], { dtype: 'f64' }))
+  readonly #groups: Group[]
   readonly #beta1: number
   readonly #beta2: number
   readonly #eps: number
@@ -70,29 +90,43 @@ export class AdamW implements Optimizer {
     }))
   }
 
-  step(lrFactor: number, gradScale?: Tensor): void {
-    this.steps++
-    for (const { lr, weightDecay, slots } of this.#groups) {
-      const live = slots.filter((s) => s.parameter.grad)
-      if (live.length === 0) continue
-      const copies = live.map((s) => s.copy).filter((c) => c !== undefined)
-      adamw_(
-        live.map((s) => s.parameter),
-        live.map((s) => s.parameter.grad!),
-        live.map((s) => s.expAvg),
-        live.map((s) => s.expAvgSq),
-        {
-          lr: lr * lrFactor,
-          beta1: this.#beta1,
-          beta2: this.#beta2,
-          eps: this.#eps,
-          weightDecay,
-          step: this.steps,
-          ...(gradScale ? { scale: gradScale } : {}),
-          ...(copies.length > 0 ? { copies } : {}),
-        },
-      )
-    }
+  get steps(): number {
+    return this.#count.itemSync()
+  }
+
+  set steps(steps: number) {
+    this.#count.fill_(steps)
+  }
+
+  step(lrFactor: number | Tensor, gradScale?: Tensor): void {
+    noGrad(() =>
+      tidy(() => {
+        this.#count.add_(1)
+        for (const group of this.#groups) this.#update(group, lrFactor, gradScale)
+      }),
+    )
+  }
+
+  #update({ lr, weightDecay, slots }: Group, lrFactor: number | Tensor, scale?: Tensor): void {
+    const live = slots.filter((s) => s.parameter.grad)
+    if (live.length === 0) return
+    const copies = live.map((s) => s.copy).filter((c) => c !== undefined)
+    adamw_(
+      live.map((s) => s.parameter),
+      live.map((s) => s.parameter.grad!),
+      live.map((s) => s.expAvg),
+      live.map((s) => s.expAvgSq),
+      {
+        lr: times(lrFactor, lr),
+        beta1: this.#beta1,
+        beta2: this.#beta2,
+        eps: this.#eps,
+        weightDecay,
+        step: this.#count,
+        ...(scale ? { scale } : {}),
+        ...(copies.length > 0 ? { copies } : {}),
+      },
+    )
   }
 
   state(): Record<string, Tensor> {
@@ -113,7 +147,7 @@ export class AdamW implements Optimizer {
   }
 
   dispose(): void {
-    for (const t of Object.values(this.state())) t.dispose()
+    for (const t of [this.#count, ...Object.values(this.state())]) t.dispose()
   }
 }
 

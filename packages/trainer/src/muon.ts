@@ -13,6 +13,7 @@ import {
 import {
   AdamW,
   copyInto,
+  times,
   type AdamWSettings,
   type Optimizer,
   type ParameterGroup,
@@ -66,6 +67,9 @@ interface Bundle {
   readonly slots: Slot[]
 }
 
+/** As a factor of f32: f64 would make the product one. */
+const narrow = (x: number | Tensor): number | Tensor => (typeof x === 'number' ? x : x.float())
+
 /**
  * Muon for the hidden matrices, AdamW for everything else (Jordan 2024; arXiv 2502.16982, whose factor
  * 0.2 sqrt(max(rows, columns)) gives updates of AdamW's size, so that both share one learning rate).
@@ -113,13 +117,17 @@ export class Muon implements Optimizer {
     return this.#adamw.steps
   }
 
-  step(lrFactor: number, gradScale?: Tensor): void {
+  step(lrFactor: number | Tensor, gradScale?: Tensor): void {
     this.#adamw.step(lrFactor, gradScale)
     for (const bundle of this.#bundles)
       noGrad(() => tidy(() => this.#update(bundle, lrFactor, gradScale)))
   }
 
-  #update({ lr, weightDecay, slots }: Bundle, lrFactor: number, scale: Tensor | undefined): void {
+  #update(
+    { lr, weightDecay, slots }: Bundle,
+    lrFactor: number | Tensor,
+    scale: Tensor | undefined,
+  ): void {
     const live = slots.filter(({ parameter }) => parameter.grad)
     if (live.length === 0) return
     const gradient = stack(live.map(({ parameter }) => parameter.grad!.float()))
@@ -129,17 +137,18 @@ export class Muon implements Optimizer {
       .add(share)
     const ahead = averages.mul(this.#momentum).add(share)
     const [rows, columns] = live[0]!.parameter.shape as [number, number]
-    const rate = lr * lrFactor
-    const updates = orthogonalise(ahead, this.#iterations).mul(
-      rate * 0.2 * Math.sqrt(Math.max(rows, columns)),
-    )
+    const rate = times(lrFactor, lr)
+    const size = times(times(rate, 0.2), Math.sqrt(Math.max(rows, columns)))
+    const updates = orthogonalise(ahead, this.#iterations).mul(narrow(size))
+    const decay = times(rate, -weightDecay)
+    const remaining = narrow(typeof decay === 'number' ? 1 + decay : decay.add(1))
     // A scale that is not finite says that the step is not to be taken, as it does to adamw_.
     const go = scale?.isfinite()
     const write = (to: Tensor, value: Tensor): Tensor => to.copy_(go ? where(go, value, to) : value)
     live.forEach(({ parameter, copy, momentum }, i) => {
       write(momentum, averages.select(0, i))
       const weight = parameter.detach()
-      write(weight, weight.mul(1 - rate * weightDecay).sub(updates.select(0, i)))
+      write(weight, weight.mul(remaining).sub(updates.select(0, i)))
       copy?.copy_(weight)
     })
   }

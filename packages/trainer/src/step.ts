@@ -21,8 +21,8 @@ export interface StepInputs<M extends TrainableModel, B> {
   /** The parameters in training. */
   parameters: readonly Tensor[]
   optimizer: Optimizer
-  /** Factor on the learning rates, from the schedule. */
-  lrFactor: number
+  /** Factor on the learning rates, from the schedule; f64 with one element for a step that is captured. */
+  lrFactor: number | Tensor
   /** Largest length of the gradient; Infinity for none. */
   clip: number
   /** `values` of the step before. If they are not finite this step changes nothing either. Default: none. */

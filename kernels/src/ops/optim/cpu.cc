@@ -13,19 +13,23 @@ SHAKTI_INLINE int64_t chunks_of(const Operand& o) { return (o.numel() + kChunk -
 }  // namespace
 
 void run_adamw(const Args& a, Context& c) {
-  const int n = a.n_in - 1;
+  const Operand* grads = a.in + 3;
+  const int n = a.n_in - 3;
   const bool copies = a.n_out == 4 * n;
-  const float lr = static_cast<float>(a.attr(0)), b1 = static_cast<float>(a.attr(1)),
-              b2 = static_cast<float>(a.attr(2));
+  const double rate = a.in[1].present() ? *a.in[1].ptr<double>() : a.attr(0);
+  const double step = a.in[2].present() ? *a.in[2].ptr<double>() : a.attr(5);
+  if (!(rate >= 0 && std::isfinite(rate))) return c.fail("lr is %g, not a finite number from 0", rate);
+  if (!(step >= 1)) return c.fail("step is %g, it counts from 1", step);
+  const float lr = static_cast<float>(rate), b1 = static_cast<float>(a.attr(1)), b2 = static_cast<float>(a.attr(2));
   const float eps = static_cast<float>(a.attr(3));
-  const float decay = static_cast<float>(1 - a.attr(0) * a.attr(4));
-  const float c1 = static_cast<float>(1 / (1 - std::pow(a.attr(1), a.attr(5))));
-  const float c2 = static_cast<float>(1 / (1 - std::pow(a.attr(2), a.attr(5))));
+  const float decay = static_cast<float>(1 - rate * a.attr(4));
+  const float c1 = static_cast<float>(1 / (1 - std::pow(a.attr(1), step)));
+  const float c2 = static_cast<float>(1 / (1 - std::pow(a.attr(2), step)));
   const float scale = a.in[0].present() ? *a.in[0].ptr<float>() : 1.0f;
   // A gradient that is not finite changes nothing: the run can stop, name the bad module and keep what it has.
   if (!std::isfinite(scale)) return;
   const auto update = [&](int i, int64_t begin, int64_t end) {
-    const Operand& g = a.in[1 + i];
+    const Operand& g = grads[i];
     float *p = a.out[i].ptr<float>(), *m = a.out[n + i].ptr<float>(), *v = a.out[2 * n + i].ptr<float>();
     for (int64_t k = begin; k < end; k += W) {
       const int64_t w = end - k < W ? end - k : W;
@@ -52,13 +56,13 @@ void run_adamw(const Args& a, Context& c) {
     }
   };
   int64_t total = 0;
-  for (int i = 0; i < n; ++i) total += chunks_of(a.in[1 + i]);
+  for (int i = 0; i < n; ++i) total += chunks_of(grads[i]);
   c.parallel_for(total, 1, [&](int64_t begin, int64_t end, int) {
     int i = 0;
     int64_t first = 0;
     for (int64_t k = begin; k < end; ++k) {
-      while (k - first >= chunks_of(a.in[1 + i])) first += chunks_of(a.in[1 + i++]);
-      const int64_t at = (k - first) * kChunk, size = a.in[1 + i].numel();
+      while (k - first >= chunks_of(grads[i])) first += chunks_of(grads[i++]);
+      const int64_t at = (k - first) * kChunk, size = grads[i].numel();
       update(i, at, at + kChunk < size ? at + kChunk : size);
     }
   });

@@ -3,15 +3,22 @@
 namespace shakti {
 
 Status check_adamw(const Args& a) {
-  const int n = a.n_in - 1;
+  constexpr int first = 3;  // gradient
+  const int n = a.n_in - first;
   SHAKTI_CHECK(n >= 1 && (a.n_out == 3 * n || a.n_out == 4 * n), shape,
                "%d gradients need %d or %d state tensors, got %d", n, 3 * n, 4 * n, a.n_out);
   if (a.in[0].present()) {
     SHAKTI_CHECK(a.in[0].numel() == 1, shape, "scale must have one element");
     if (Status s = want_dtype(a.in[0], "scale", DType::f32); !s) return s;
   }
+  for (int i = 1; i < first; ++i) {
+    const char* name = i == 1 ? "rate" : "count";
+    if (!a.in[i].present()) continue;
+    SHAKTI_CHECK(a.in[i].numel() == 1, shape, "%s must have one element", name);
+    if (Status s = want_dtype(a.in[i], name, DType::f64); !s) return s;
+  }
   for (int i = 0; i < n; ++i) {
-    const Operand& g = a.in[1 + i];
+    const Operand& g = a.in[first + i];
     SHAKTI_CHECK(g.present() && g.contiguous(), shape, "gradient %d must be contiguous", i);
     SHAKTI_CHECK(g.dtype == DType::f32 || g.dtype == DType::bf16, dtype, "gradient %d must be f32 or bf16, got %s", i,
                  dtype_name(g.dtype));

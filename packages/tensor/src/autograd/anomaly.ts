@@ -2,6 +2,7 @@
 import { AutogradError } from '../errors.js'
 import { isFloating } from '../dtype.js'
 import { issueOne } from '../native/encode.js'
+import { refuseInCapture } from '../recording.js'
 import type { Tensor } from '../tensor.js'
 
 function allFinite(t: Tensor): boolean {
@@ -28,6 +29,7 @@ export const anomaly = {
 
 /** Runs `fn`, checking every result, forward and backward; throws at the first that is not finite, naming the op. */
 export function detectAnomaly<T>(fn: () => T): T {
+  refuseInCapture('detectAnomaly')
   const before = anomaly.on
   anomaly.on = true
   try {

@@ -29,10 +29,21 @@ function sumTo(g: Tensor, shape: Shape): Tensor {
   return g.sum(dims, { keepDim: true }).reshape(shape)
 }
 
+let walks = 0
+
 function reachable(root: Node): Node[] {
-  const seen = new Set<Node>([root])
-  for (const node of seen) for (const e of node.edges) if (e instanceof Node) seen.add(e)
-  return [...seen].sort((a, b) => b.order - a.order)
+  const walk = ++walks
+  root.walk = walk
+  const nodes = [root]
+  // The list grows as it is walked.
+  for (const node of nodes) {
+    for (const e of node.edges) {
+      if (!(e instanceof Node) || e.walk === walk) continue
+      e.walk = walk
+      nodes.push(e)
+    }
+  }
+  return nodes.sort((a, b) => b.order - a.order)
 }
 
 /** Adds `g` to what has arrived at `target` before. Without createGraph the engine owns both, and adds in place. */
@@ -68,7 +79,7 @@ function accumulateLeaf(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   leaf.grad = own
     ? g.alias()
     : unowned(() => issueOne('copy', [g], { shape: g.shape, dtype: g.dtype }))
-  leaf.grad!.storage.guard()
+  leaf.grad!.storage.guardSoon()
 }
 
 function seed(root: Tensor, gradient: Tensor | undefined): Tensor {
@@ -96,10 +107,11 @@ function seed(root: Tensor, gradient: Tensor | undefined): Tensor {
 }
 
 function runNode(node: Node, g: Tensor, pending: Map<Node, Tensor>, createGraph: boolean): void {
-  for (const hook of node.hooks ?? []) g = hook(g) ?? g
+  if (node.hooks) for (const hook of node.hooks) g = hook(g) ?? g
   const grads = node.rule(g, node)
-  node.edges.forEach((edge, i) => {
-    if (edge === undefined) return
+  for (let i = 0; i < node.edges.length; i++) {
+    const edge = node.edges[i]
+    if (edge === undefined) continue
     const given = grads[i]
     if (!given) {
       throw new AutogradError(
@@ -110,7 +122,7 @@ function runNode(node: Node, g: Tensor, pending: Map<Node, Tensor>, createGraph:
     const fitted = fit(given, node.metas[i]!)
     if (edge instanceof Node) accumulate(pending, edge, fitted, createGraph)
     else accumulateLeaf(edge, fitted, createGraph)
-  })
+  }
 }
 
 export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptions = {}): void {

@@ -1,7 +1,7 @@
 // Functions with a gradient of the user's own, and recomputation in place of saving.
 import { AutogradError } from '../errors.js'
 import { record } from '../ops/table.js'
-import { getRngState, setRngState } from '../random.js'
+import { getRngState, restoreRng } from '../random.js'
 import { inScope } from '../scope.js'
 import type { Tensor } from '../tensor.js'
 import { backward } from './backward.js'
@@ -62,7 +62,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tenso
     (g, node) =>
       inScope(() => {
         const now = getRngState()
-        setRngState(rng)
+        restoreRng(rng)
         const again = inputs.map((t, i) => {
           const copy = node.saved(i).detach()
           if (t.requiresGrad) copy.requiresGrad = true
@@ -72,7 +72,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tenso
           const y = withGrad(true, () => fn(...again))
           backward(y, g.dtype === y.dtype ? g : g.to(y.dtype))
         } finally {
-          setRngState(now)
+          restoreRng(now)
         }
         return again.map((t) => t.grad)
       }),

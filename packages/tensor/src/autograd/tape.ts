@@ -53,6 +53,8 @@ export class Node {
   readonly metas: readonly (InputMeta | undefined)[]
   readonly rule: Rule
   #saved: Saved[] | undefined
+  /** The walk of backward that found it last. */
+  walk = 0
   /** Called with the gradient of this node's output (`registerHook`, `retainGrad`). */
   hooks: ((grad: Tensor) => Tensor | void)[] | undefined
   /** Where the op was called; kept in anomaly mode only. */
@@ -98,7 +100,7 @@ export class Node {
   }
 
   free(): void {
-    for (const { tensor } of this.#saved ?? []) tensor.dispose()
+    if (this.#saved) for (const { tensor } of this.#saved) tensor.dispose()
     this.#saved = undefined
   }
 }

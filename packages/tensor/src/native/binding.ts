@@ -1,7 +1,14 @@
 // The typed face of the addon. Everything that enters or leaves native code passes through this file and encode.ts.
 import { createRequire } from 'node:module'
 import type { NativeInfo, NativeModule } from '@shakti/kernels'
-import { NativeError, OutOfMemoryError, DTypeError, DisposedError, ShapeError } from '../errors.js'
+import {
+  CaptureError,
+  DisposedError,
+  DTypeError,
+  NativeError,
+  OutOfMemoryError,
+  ShapeError,
+} from '../errors.js'
 import { abi } from './commands.gen.js'
 
 const bufferBytes = 512 * 1024
@@ -52,6 +59,8 @@ export function takeNativeError(op: string): Error {
       return new DisposedError(where, message)
     case 4:
       return new OutOfMemoryError(where, message)
+    case 7:
+      return new CaptureError(where, message)
     default:
       return new NativeError(where, late ? `${message} (found while the stream ran)` : message)
   }

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '3d8b15516b60811a'
+export const abi = '5b0860b41bd979b2'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -103,7 +103,7 @@ export const commands = {
   conv2d_backward_weight: { code: 96, inputs: ['g', 'x'], outputs: ['dw'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
   interpolate: { code: 97, inputs: ['x'], outputs: ['y'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
   interpolate_backward: { code: 98, inputs: ['g'], outputs: ['dx'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
-  adamw: { code: 99, inputs: ['scale?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
+  adamw: { code: 99, inputs: ['scale?', 'rate?', 'count?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
   global_norm: { code: 100, inputs: ['xs*'], outputs: ['y'], attrs: [] },
   quantize_weight: { code: 101, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int']] },
   dequantize_weight: { code: 102, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int']] },

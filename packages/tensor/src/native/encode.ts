@@ -4,6 +4,7 @@
 import { dtypeCode, dtypeSize, type DType } from '../dtype.js'
 import { DeviceError, DisposedError, NativeError } from '../errors.js'
 import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../shape.js'
+import { recording } from '../recording.js'
 import { Storage, flushReleases, type DeviceName } from '../storage.js'
 import { Tensor } from '../tensor.js'
 import { commandBuffer as b, native, takeNativeError } from './binding.js'
@@ -15,6 +16,8 @@ export type CommandName = keyof typeof commands
 export interface Meta {
   readonly shape: Shape
   readonly dtype: DType
+  /** Shape of the tensor, of as many elements, when the command is to see another. */
+  readonly as?: Shape
 }
 
 export type Output = Meta | Tensor | undefined
@@ -158,15 +161,17 @@ export function issue(
       results[i] = o
     } else {
       const storage = new Storage(b[at]!, numel(o.shape) * dtypeSize(o.dtype), device)
-      results[i] = new Tensor(storage, o.dtype, o.shape)
+      results[i] = new Tensor(storage, o.dtype, o.as ?? o.shape)
     }
     at += 4 + 2 * o.shape.length
   }
+  if (recording) for (const t of results) if (t) recording.written.add(t.storage)
   return results
 }
 
 function onMeta(o: Meta): Tensor {
-  return new Tensor(new Storage(0, numel(o.shape) * dtypeSize(o.dtype), 'meta'), o.dtype, o.shape)
+  const storage = new Storage(0, numel(o.shape) * dtypeSize(o.dtype), 'meta')
+  return new Tensor(storage, o.dtype, o.as ?? o.shape)
 }
 
 /** `issue` for a command with one output. */

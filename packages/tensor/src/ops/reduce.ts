@@ -2,7 +2,7 @@
 import { DTypeError, ShapeError } from '../errors.js'
 import { isFloating, toFloating, type DType } from '../dtype.js'
 import { filled, type CommandName } from '../native/encode.js'
-import { formatShape, normalizeDim, normalizeDims } from '../shape.js'
+import { formatShape, normalizeDim, normalizeDims, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { where } from './elementwise.js'
 import { op } from './table.js'
@@ -54,17 +54,34 @@ interface FoldAttrs {
   readonly dtype: DType
 }
 
+const folded = (shape: Shape, dims: readonly number[]): Shape =>
+  dims.length === shape.length
+    ? new Array<number>(shape.length).fill(1)
+    : shape.map((s, d) => (dims.includes(d) ? 1 : s))
+
+const dropped = (shape: Shape, dims: readonly number[]): Shape =>
+  dims.length === shape.length ? [] : shape.filter((_, d) => !dims.includes(d))
+
 const foldShape = ({ x }: { readonly x: Tensor }, { dims, dtype }: FoldAttrs) => ({
-  out: { shape: x.shape.map((s, d) => (dims.includes(d) ? 1 : s)), dtype },
+  out: { shape: folded(x.shape, dims), dtype },
 })
 
+// Its result comes without the folded dimensions at once: losses end in a sum, and a view more is a node more.
 const sumRow = op({
   command: 'sum',
   inputs: ['x'],
   outputs: ['out'],
-  check: foldShape,
+  check: ({ x }, { dims, dtype, keepDim }: FoldAttrs & { keepDim: boolean }) => {
+    const shape = folded(x.shape, dims)
+    return { out: { shape, dtype, as: keepDim ? shape : dropped(shape, dims) } }
+  },
   saves: [],
-  grad: (g, _, { metas }) => ({ x: g.expand(metas.x.shape) }),
+  grad: (g, _, { attrs: { dims }, metas }) => {
+    const { shape } = metas.x
+    // What has no dimensions stretches to any.
+    const kept = g.ndim === 0 || g.ndim === shape.length
+    return { x: (kept ? g : g.reshape(folded(shape, dims))).expand(shape) }
+  },
 })
 
 function extreme(command: CommandName) {
@@ -116,7 +133,7 @@ const prodRow = op({
 
 /** Takes the folded dimensions of size 1 away unless they were asked for. */
 function drop(t: Tensor, dims: readonly number[], keepDim: boolean): Tensor {
-  return keepDim || dims.length === 0 ? t : t.reshape(t.shape.filter((_, d) => !dims.includes(d)))
+  return keepDim || dims.length === 0 ? t : t.reshape(dropped(t.shape, dims))
 }
 
 function indexed(command: 'max_index' | 'min_index') {
@@ -175,7 +192,7 @@ const foldedDType = (x: Tensor): DType =>
 
 const sum = (x: Tensor, dims?: Dims, { keepDim = false }: KeepDim = {}, dtype?: DType): Tensor => {
   const list = normalizeDims('sum', dims, x.ndim)
-  return drop(sumRow({ x }, { dims: list, dtype: dtype ?? foldedDType(x) }).out, list, keepDim)
+  return sumRow({ x }, { dims: list, dtype: dtype ?? foldedDType(x), keepDim }).out
 }
 
 const count = (name: string, x: Tensor, dims: Dims | undefined): number =>

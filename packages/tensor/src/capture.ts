@@ -1,0 +1,131 @@
+// A step whose shapes never change, recorded once and issued again by one native call. Everything that JavaScript does in
+// a step (shape rules, the tape, scopes) happens at the recording; a replay repeats the commands on the same memory.
+import { anomaly } from './autograd/anomaly.js'
+import { CaptureError, DisposedError } from './errors.js'
+import { native, takeNativeError } from './native/binding.js'
+import { getRngState, randomNow, restoreRng, skipRandom } from './random.js'
+import { refuseInCapture, setRecording, type Recording } from './recording.js'
+import { inScope, keepIn } from './scope.js'
+import { flushReleases, releaseHandle, type Storage } from './storage.js'
+
+/** A recorded step; made by `capture`. */
+export class Capture<T> {
+  /** What the function returned. Its tensors hold the results of the latest replay; before the first they cannot be read. */
+  readonly output: T
+  /** Memory that the capture keeps to itself. */
+  readonly bytes: number
+  #handle: number
+  // Tensors that the tape may have saved: a replay changes them under it.
+  readonly #written: readonly Storage[]
+  readonly #draws: number
+
+  /** Internal: `capture` makes these. */
+  constructor(output: T, handle: number, written: readonly Storage[], draws: number) {
+    this.output = output
+    this.bytes = native().captureBytes(handle)
+    this.#handle = handle
+    this.#written = written
+    this.#draws = draws
+    // One that nobody disposes goes with the garbage collector.
+    native().guard(this, handle, this.bytes)
+  }
+
+  /**
+   * Issues all commands of the step again, and returns at once. They read their inputs where they lie now: write new ones
+   * with `copy_` and `fill_` before. Random numbers go on from where they stand, as if the function had been called.
+   * @returns `output`
+   * @throws DisposedError after `dispose`; CaptureError inside a capture
+   */
+  replay(): T {
+    if (this.#handle === 0) throw new DisposedError('replay', 'the capture was disposed.')
+    refuseInCapture('replay')
+    const [low, high, offset] = randomNow()
+    if (native().replay(this.#handle, low, high, offset) < 0) throw takeNativeError('replay')
+    skipRandom(this.#draws)
+    for (const storage of this.#written) storage.version++
+    return this.output
+  }
+
+  /**
+   * Gives the memory of the step back, once the replays on their way have run. Tensors of `output` keep their values until
+   * they are disposed themselves.
+   */
+  dispose(): void {
+    if (this.#handle === 0) return
+    releaseHandle(this.#handle, this.bytes)
+    flushReleases()
+    this.#handle = 0
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/**
+ * Calls `fn` once and records the commands that it issues, without running them; each `replay()` then runs them all, with
+ * the numbers that a call of `fn` would give. Meant for a whole step: forward, backward, optimiser. The rules are those of
+ * a CUDA graph:
+ *
+ * - Tensors from outside are read and written where they lie. What changes from step to step is a tensor (inputs, a
+ *   learning rate); numbers and host data (`tensor([1, 2])`) are constants of the recording.
+ * - Memory is the capture's own; tensors made inside are freed as by `tidy`, except those returned and `.grad`, which stay
+ *   where they are and are written by every replay. A `.grad` that `fn` neither clears nor finds is overwritten by each
+ *   replay; one that was there before is added to.
+ * - What reads (`data`, `item`), waits or cannot be repeated (`manualSeed`) is refused, naming the call.
+ *
+ * When `fn` throws, nothing has run, and gradients and random numbers are as before.
+ * @throws CaptureError inside another capture, in anomaly mode, or when `fn` returns a promise
+ * @example
+ * const step = capture(() => {
+ *   const loss = crossEntropy(x.linear(w), target)
+ *   loss.backward()
+ *   adamw_([w], [w.grad!], [m], [v], { lr, step: count.add_(1) })
+ *   w.grad = undefined
+ *   return loss
+ * })
+ * for (const batch of batches) {
+ *   x.copy_(batch)
+ *   step.replay()
+ * }
+ */
+export function capture<T>(fn: () => T): Capture<T> {
+  refuseInCapture('capture')
+  if (anomaly.on) {
+    throw new CaptureError('capture', 'cannot be made in anomaly mode, which reads every result.')
+  }
+  const rng = getRngState()
+  if (native().beginCapture(...randomNow()) < 0) throw takeNativeError('capture')
+  const seen: Recording = { written: new Set(), graded: new Set() }
+  setRecording(seen)
+  let handle = 0
+  try {
+    const output = inScope(() => record(fn))
+    flushReleases()
+    const draws = getRngState().offset - rng.offset
+    handle = native().endCapture(true)
+    if (handle < 0) throw takeNativeError('capture')
+    const alive = [...seen.written].filter((s) => s.handle !== 0)
+    return new Capture(output, handle, alive, draws)
+  } catch (error) {
+    if (handle === 0) native().endCapture(false)
+    for (const t of seen.graded) if (t.grad && seen.written.has(t.grad.storage)) t.grad = undefined
+    throw error
+  } finally {
+    setRecording(undefined)
+    restoreRng(rng)
+  }
+}
+
+function record<T>(fn: () => T): T {
+  const result = fn()
+  if (result instanceof Promise) {
+    result.catch(() => undefined)
+    throw new CaptureError(
+      'capture',
+      'the function returned a promise. What it does after an await would not be recorded.',
+    )
+  }
+  keepIn(result)
+  return result
+}
