@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -51,8 +52,8 @@ struct Binding {
 
   v8::Isolate* isolate;
   std::unique_ptr<Env> env;
-  std::shared_ptr<BackingStore> buffer;  // kept here: JavaScript may transfer or drop its own reference
-  std::unordered_set<Guard*> guards;
+  std::shared_ptr<BackingStore> buffer;       // kept here: JavaScript may transfer or drop its own reference
+  std::unordered_map<double, Guard*> guards;  // by handle
   int64_t unreported = 0;
 
   uv_async_t async;
@@ -130,7 +131,7 @@ void on_weak(const v8::WeakCallbackInfo<Guard>& info) {
   b->env->release(guard->handle);
   // Reporting to V8 may start a collection, which must not happen here; the next call does it.
   b->unreported -= guard->bytes;
-  b->guards.erase(guard);
+  b->guards.erase(guard->handle);
   delete guard;
 }
 
@@ -210,18 +211,29 @@ NAN_METHOD(Release) {
   const double length = arg(info, 0);
   if (!b->buffer || !(length >= 0 && length <= static_cast<double>(shakti::kBufferBytes / sizeof(double)))) return;
   const double* handles = b->words();
-  for (int64_t i = 0; i < static_cast<int64_t>(length); ++i) b->env->release(handles[i]);
+  int64_t unguarded = 0;
+  for (int64_t i = 0; i < static_cast<int64_t>(length); ++i) {
+    b->env->release(handles[i]);
+    const auto it = b->guards.find(handles[i]);
+    if (it == b->guards.end()) continue;
+    // A guard ends with its memory: V8 would collect for the sake of bytes that are long gone.
+    unguarded += it->second->bytes;
+    delete it->second;
+    b->guards.erase(it);
+  }
+  b->account(-unguarded);
 }
 
 NAN_METHOD(MakeGuard) {
   Binding* b = self(info);
-  const double bytes = arg(info, 2);
-  if (!info[0]->IsObject() || !(bytes >= 0 && bytes < 1e15))
+  const double handle = arg(info, 1), bytes = arg(info, 2);
+  if (!info[0]->IsObject() || !std::isfinite(handle) || !(bytes >= 0 && bytes < 1e15))
     return Nan::ThrowTypeError("guard: needs an object, a handle and bytes");
-  auto* guard = new Guard{b, {}, arg(info, 1), static_cast<int64_t>(bytes)};
+  if (b->guards.count(handle) != 0) return;
+  auto* guard = new Guard{b, {}, handle, static_cast<int64_t>(bytes)};
   guard->owner.Reset(b->isolate, info[0].As<Object>());
   guard->owner.SetWeak(guard, on_weak, v8::WeakCallbackType::kParameter);
-  b->guards.insert(guard);
+  b->guards.emplace(handle, guard);
   // A small object in JavaScript stands for this much memory: without the report V8 collects too late.
   b->account(guard->bytes);
 }
@@ -461,10 +473,7 @@ NAN_METHOD(OpNames) {
 void cleanup(void* data, void (*closed)(void*), void* closed_data) {
   auto* b = static_cast<Binding*>(data);
   b->env->stream.stop();
-  for (Guard* guard : b->guards) {
-    guard->owner.Reset();
-    delete guard;
-  }
+  for (const auto& [handle, guard] : b->guards) delete guard;
   for (Read* read : b->reads) delete read;
   b->closed = closed;
   b->closed_data = closed_data;
