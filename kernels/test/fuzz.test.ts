@@ -98,7 +98,7 @@ function attention(): {
     mask: maybe(s([b, h, lq, lk], pick([bool, d, d === f64 ? f64 : f32]))),
     cu: packed ? [offsets(lq), offsets(lk)] : [null, null],
     sizes: [b, lq, h],
-    attrs: [0.5, int(2), pick([0, 0, 1, 3])],
+    attrs: [0.5, int(2), pick([0, 0, 1, 3]), int(2)],
     d,
   }
 }

@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "5b0860b41bd979b2"
+#define SHAKTI_ABI "0a3122818a8eaac0"

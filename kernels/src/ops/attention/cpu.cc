@@ -8,7 +8,9 @@ namespace SHAKTI_ISA_NS {
 #if defined(__AVX512F__)
 namespace {
 // bf16 operands may be multiplied in pairs: their products are exact, and sums stay in f32.
-bool in_pairs(const Problem& p) { return p.q->dtype == DType::bf16 && has_avx512_bf16(); }
+bool in_pairs(const Problem& p, const Args& a) {
+  return (p.q->dtype == DType::bf16 || (p.q->dtype == DType::f32 && a.attr_bool(3))) && has_avx512_bf16();
+}
 }  // namespace
 #endif
 
@@ -17,7 +19,7 @@ void run_attention(const Args& a, Context& c) {
   if (!p.check(c)) return;
   if (p.q->dtype == DType::f64) return forward_f64(p, a);
 #if defined(__AVX512F__)
-  if (in_pairs(p)) return forward<true>(p, a, c);
+  if (in_pairs(p, a)) return forward<true>(p, a, c);
 #endif
   forward<false>(p, a, c);
 }
@@ -27,7 +29,7 @@ void run_attention_backward(const Args& a, Context& c) {
   if (!p.check(c)) return;
   if (p.q->dtype == DType::f64) return backward_f64(p, a);
 #if defined(__AVX512F__)
-  if (in_pairs(p)) return backward<true>(p, a, c);
+  if (in_pairs(p, a)) return backward<true>(p, a, c);
 #endif
   backward<false>(p, a, c);
 }

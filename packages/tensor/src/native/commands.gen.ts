@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '5b0860b41bd979b2'
+export const abi = '0a3122818a8eaac0'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -94,8 +94,8 @@ export const commands = {
   cross_entropy: { code: 87, inputs: ['logits', 'target'], outputs: ['loss', 'lse'], attrs: [['ignore_index', 'int'], ['label_smoothing', 'float']] },
   cross_entropy_backward: { code: 88, inputs: ['g', 'logits', 'target', 'lse'], outputs: ['dlogits'], attrs: [['ignore_index', 'int'], ['label_smoothing', 'float']] },
   rope: { code: 89, inputs: ['x', 'cos', 'sin'], outputs: ['y'], attrs: [['inverse', 'bool']] },
-  attention: { code: 90, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int']] },
-  attention_backward: { code: 91, inputs: ['g', 'q', 'k', 'v', 'y', 'lse', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['dq', 'dk', 'dv'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int']] },
+  attention: { code: 90, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
+  attention_backward: { code: 91, inputs: ['g', 'q', 'k', 'v', 'y', 'lse', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['dq', 'dk', 'dv'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
   swiglu: { code: 92, inputs: ['gate', 'up'], outputs: ['y'], attrs: [] },
   swiglu_backward: { code: 93, inputs: ['g', 'gate', 'up'], outputs: ['dgate', 'dup'], attrs: [] },
   conv2d: { code: 94, inputs: ['x', 'w', 'bias?'], outputs: ['y'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },

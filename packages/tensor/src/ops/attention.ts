@@ -6,6 +6,7 @@ import { formatShape, type Shape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { wantTensors } from './checks.js'
 import { where } from './elementwise.js'
+import { getFloat32MatmulPrecision } from './matmul.js'
 import { sameDType } from './shape-ops.js'
 import { op } from './table.js'
 
@@ -35,9 +36,16 @@ interface Attrs {
   readonly scale: number
   readonly causal: boolean
   readonly window: number
+  /** Factors may be rounded to bf16; the backward pass keeps to what the forward pass did. */
+  readonly bf16: boolean
 }
 
-const encode = ({ scale, causal, window }: Attrs): number[] => [scale, causal ? 1 : 0, window]
+const encode = ({ scale, causal, window, bf16 }: Attrs): number[] => [
+  scale,
+  causal ? 1 : 0,
+  window,
+  bf16 ? 1 : 0,
+]
 
 const attention = op({
   command: 'attention',
@@ -187,7 +195,12 @@ export function scaledDotProductAttention(
   }
   if (cuSeqlensQ && b !== 1)
     fail(`packed sequences (cuSeqlensQ) come as batch 1, got ${q.describe()}.`, q.shape)
-  const attrs: Attrs = { scale: scale ?? 1 / Math.sqrt(d), causal: isCausal, window }
+  const attrs: Attrs = {
+    scale: scale ?? 1 / Math.sqrt(d),
+    causal: isCausal,
+    window,
+    bf16: getFloat32MatmulPrecision() === 'medium',
+  }
   const wide = q.dtype === 'f64' && mask && isFloating(mask.dtype) ? mask.to('f64') : mask
   const full = wide && broadcastMask(wide, [b, h, lq, lk])
   if (full?.requiresGrad && cuSeqlensQ)

@@ -60,8 +60,8 @@ export type MatmulPrecision = 'highest' | 'medium'
 let precision: MatmulPrecision = 'highest'
 
 /**
- * How exactly f32 matrix products are formed from here on: PyTorch's function of this name. 'medium' is up to twice as fast
- * where the CPU multiplies bf16 (AVX512-BF16) and changes nothing elsewhere. Default 'highest'.
+ * How exactly f32 matrix products, those of attention included, are formed from here on: PyTorch's function of this name.
+ * 'medium' is up to twice as fast where the CPU multiplies bf16 (AVX512-BF16) and changes nothing elsewhere. Default 'highest'.
  */
 export function setFloat32MatmulPrecision(value: MatmulPrecision): void {
   if (value !== 'highest' && value !== 'medium') {
