@@ -72,19 +72,13 @@ SHAKTI_INLINE void groups_of_rows(int64_t m, const F& f) {
   }
 }
 
-// Lines of b that are needed next, `by` elements from those at work; of columns [begin, end) of these. A hint only.
-struct Ahead {
-  int64_t by = 0;
-  int begin = 0, end = 0;
-};
-
 // R rows times C columns of b that lie one after another (a linear layer's weight), over n elements of the depth from
-// x0: added to sums, a vector for each row and column. `ahead`: what memory to fetch meanwhile.
-template <class S, int R, int C>
-SHAKTI_INLINE void dots(const FewRows& f, int64_t r0, int64_t c0, int64_t x0, int64_t n, vf* sums, Ahead ahead = {}) {
+// x0: added to sums, a vector for each row and column. Meanwhile A columns of b from `next` on are fetched.
+template <class S, int R, int C, int A = 0>
+SHAKTI_INLINE void dots(const FewRows& f, int64_t r0, int64_t c0, int64_t x0, int64_t n, vf* sums,
+                        const typename S::B* next = nullptr) {
   const auto* p = f.row<typename S::A>(r0) + x0;
   const int64_t q = f.b->at + c0 * f.b->cs + x0;
-  const auto* next = f.b->o->template ptr<typename S::B>() + q + ahead.by;
   vf sum[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R * C; ++i) sum[i / C][i % C] = sums[i];
@@ -92,7 +86,9 @@ SHAKTI_INLINE void dots(const FewRows& f, int64_t r0, int64_t c0, int64_t x0, in
     typename S::V bv[C];
 #pragma GCC unroll 4
     for (int i = 0; i < C; ++i) bv[i] = S::load_b(*f.b->o, q + i * f.b->cs + x, count, part);
-    for (int i = ahead.begin; i < ahead.end; ++i) __builtin_prefetch(next + i * f.b->cs + x);
+    // A hint only, which may point anywhere.
+#pragma GCC unroll 4
+    for (int i = 0; i < A; ++i) __builtin_prefetch(next + i * f.b->cs + x);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       const typename S::V av = S::load_a(p + r * f.a_row + x, count, part);
@@ -119,12 +115,15 @@ void dot_columns(const FewRows& f, int64_t begin, int64_t end) {
       // Pieces are too short for the hardware to see the next one coming. Each group of rows asks for a part of it:
       // all at once would be more than can be on its way.
       const int64_t by = c + 2 * C4 <= end ? C4 * f.b->cs : (begin - c) * f.b->cs + piece;
-      const int64_t groups = (f.m + R4 - 1) / R4;
+      const auto* next = f.b->o->template ptr<typename S::B>() + f.b->at + c * f.b->cs + x + by;
       groups_of_rows(f.m, [&](auto rows, int64_t r) {
-        Ahead ahead;
-        if (piece < f.k)
-          ahead = {by, static_cast<int>(r / R4 * C4 / groups), static_cast<int>((r / R4 + 1) * C4 / groups)};
-        dots<S, rows, C4>(f, r, c, x, n, sums + (c - begin) * matmul::kFew + r * C4, ahead);
+        vf* of = sums + (c - begin) * matmul::kFew + r * C4;
+        if (f.m > 3 * R4)
+          dots<S, rows, C4, 1>(f, r, c, x, n, of, next + r / R4 * f.b->cs);
+        else if (f.m > R4)
+          dots<S, rows, C4, 2>(f, r, c, x, n, of, next + r / R4 % 2 * 2 * f.b->cs);
+        else
+          dots<S, rows, C4>(f, r, c, x, n, of);
       });
     }
     for (; c < end; ++c) {
@@ -198,6 +197,7 @@ void few_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
 #if defined(__AVX512F__)
   if (pairs && b.o->dtype == DType::bf16 && b.cs != 1) {
     auto* halves = reinterpret_cast<uint16_t*>(rows);
+    f.a_row = 2 * matmul::few_row((k + 1) / 2);
     for (int64_t r = 0; r < m; ++r) gather_bf16(halves + r * f.a_row, *a.o, a.at + r * a.rs, a.cs, k);
     columns_of_tasks(f, n, kDots, c, [&](int64_t begin, int64_t end) { dot_columns<Pairs>(f, begin, end); });
     return;
