@@ -19,6 +19,7 @@ import {
   memory,
   noGrad,
   ones,
+  profile,
   randn,
   tensor,
   tidy,
@@ -30,6 +31,72 @@ import { assert, assertClose, assertThrows, test } from './assert.js'
 
 const values = (t: Tensor | undefined): number[] => [...t!.dataSync()]
 const leaf = (...data: number[]): Tensor => tensor(data, { requiresGrad: true })
+
+test('gradients of disjoint parts of one tensor are put in their places without adding', async () => {
+  const x = leaf(1, 2, 3, 4, 5, 6)
+  const profiled = await profile(() =>
+    tidy(() => {
+      const [a, b, c] = x.mul(1).reshape([3, 2]).unbind(0) as [Tensor, Tensor, Tensor]
+      a.mul(2).add(b.mul(3)).add(c.mul(4)).sum().backward()
+    }),
+  )
+  const calls = (name: string): number => profiled.find(({ op }) => op === name)?.calls ?? 0
+  assert.equal(values(x.grad), [2, 2, 3, 3, 4, 4])
+  assert.is(calls('add'), 2, 'those of the forward pass')
+  assert.is(calls('fill'), 2, 'the seed, and one tensor for the three parts')
+})
+
+test('gradients of parts that overlap, repeat, lie in other dimensions or meet the whole add up', () => {
+  const grad = (f: (y: Tensor) => Tensor): number[] => {
+    const x = leaf(1, 2, 3, 4)
+    f(x.mul(1)).backward()
+    return values(x.grad)
+  }
+  assert.equal(
+    grad((y) =>
+      y
+        .narrow(0, 0, 3)
+        .sum()
+        .add(y.narrow(0, 2, 2).mul(10).sum()),
+    ),
+    [1, 1, 11, 10],
+  )
+  assert.equal(
+    grad((y) =>
+      y
+        .narrow(0, 0, 2)
+        .sum()
+        .add(y.narrow(0, 0, 2).mul(10).sum()),
+    ),
+    [11, 11, 0, 0],
+  )
+  assert.equal(
+    grad((y) =>
+      y
+        .narrow(0, 0, 2)
+        .sum()
+        .add(y.mul(10).sum())
+        .add(y.narrow(0, 2, 2).sum()),
+    ),
+    [11, 11, 11, 11],
+  )
+  assert.equal(
+    grad((y) => {
+      const square = y.reshape([2, 2])
+      return square.select(0, 0).sum().add(square.select(1, 1).mul(10).sum())
+    }),
+    [1, 11, 0, 10],
+  )
+  assert.equal(
+    grad((y) =>
+      y
+        .slice([0, 4, 2])
+        .sum()
+        .add(y.slice([1, 4, 2]).mul(10).sum()),
+    ),
+    [1, 10, 1, 10],
+  )
+})
 
 test('gradients of two backward calls add up, and start anew when grad is cleared', () => {
   const w = leaf(1, 2)

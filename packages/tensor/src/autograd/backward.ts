@@ -5,7 +5,7 @@ import { filled, issueOne } from '../native/encode.js'
 import { formatShape, sameShape, type Shape } from '../shape.js'
 import { inScope, unowned } from '../scope.js'
 import type { Tensor } from '../tensor.js'
-import { Node, withGrad, type InputMeta } from './tape.js'
+import { Node, withGrad, type InputMeta, type Part } from './tape.js'
 
 export interface BackwardOptions {
   /** Keep what the graph saved, for another backward. Default false; implied by `createGraph`. */
@@ -46,9 +46,38 @@ function reachable(root: Node): Node[] {
   return nodes.sort((a, b) => b.order - a.order)
 }
 
+/** Gradients that have arrived and were not passed on yet. */
+interface Pending {
+  readonly grads: Map<Node, Tensor>
+  /** Of the gradients that are 0 but for parts of theirs: these parts, all in one dimension. */
+  readonly parts: Map<Node, Part[]>
+}
+
+/**
+ * q, k and v cut out of one tensor: the gradient of each is written to its place, instead of being padded with zeros and
+ * added. False when something else has arrived there too.
+ */
+function accumulatePart(pending: Pending, target: Node, part: Part, g: Tensor): boolean {
+  const whole = pending.grads.get(target)
+  const others = pending.parts.get(target)
+  if (!whole || !others || whole.dtype !== g.dtype || whole.storage.refs !== 1) return false
+  if (others.some((o) => o.dim !== part.dim || (o.from < part.to && part.from < o.to))) return false
+  others.push(part)
+  issueOne('copy', [g], part.of(whole))
+  return true
+}
+
 /** Adds `g` to what has arrived at `target` before. Without createGraph the engine owns both, and adds in place. */
-function accumulate(into: Map<Node, Tensor>, target: Node, g: Tensor, createGraph: boolean): void {
+function accumulate(
+  { grads: into, parts }: Pending,
+  target: Node,
+  g: Tensor,
+  createGraph: boolean,
+  part?: Part,
+): void {
   const before = into.get(target)
+  if (part && !before) parts.set(target, [part])
+  else parts.delete(target)
   if (!before) {
     into.set(target, g.alias())
     return
@@ -106,8 +135,13 @@ function seed(root: Tensor, gradient: Tensor | undefined): Tensor {
   return gradient
 }
 
-function runNode(node: Node, g: Tensor, pending: Map<Node, Tensor>, createGraph: boolean): void {
+function runNode(node: Node, g: Tensor, pending: Pending, createGraph: boolean): void {
   if (node.hooks) for (const hook of node.hooks) g = hook(g) ?? g
+  const { part } = node
+  if (part && !createGraph) {
+    const [edge] = node.edges
+    if (edge instanceof Node && accumulatePart(pending, edge, part, g)) return
+  }
   const grads = node.rule(g, node)
   for (let i = 0; i < node.edges.length; i++) {
     const edge = node.edges[i]
@@ -120,7 +154,7 @@ function runNode(node: Node, g: Tensor, pending: Map<Node, Tensor>, createGraph:
       )
     }
     const fitted = fit(given, node.metas[i]!)
-    if (edge instanceof Node) accumulate(pending, edge, fitted, createGraph)
+    if (edge instanceof Node) accumulate(pending, edge, fitted, createGraph, part)
     else accumulateLeaf(edge, fitted, createGraph)
   }
 }
@@ -140,12 +174,13 @@ export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptio
       inScope(() => accumulateLeaf(root, seed(root, gradient), createGraph))
       return
     }
-    const pending = new Map<Node, Tensor>()
-    inScope(() => pending.set(first, seed(root, gradient).alias()) && undefined)
+    const pending: Pending = { grads: new Map(), parts: new Map() }
+    const { grads } = pending
+    inScope(() => grads.set(first, seed(root, gradient).alias()) && undefined)
     for (const node of reachable(first)) {
-      const g = pending.get(node)
+      const g = grads.get(node)
       if (!g) continue
-      pending.delete(node)
+      grads.delete(node)
       try {
         // Without createGraph, what a rule makes on the way is freed at once.
         if (createGraph) runNode(node, g, pending, true)

@@ -45,6 +45,15 @@ export interface InputMeta {
 /** Gradients of the inputs, in their order; undefined where none is needed. */
 export type Rule = (grad: Tensor, node: Node) => readonly (Tensor | undefined)[]
 
+/** The range of a dimension that a view takes of its input: gradients of several such views may share one tensor. */
+export interface Part {
+  readonly dim: number
+  readonly from: number
+  readonly to: number
+  /** The same part of a tensor like the input. */
+  of(whole: Tensor): Tensor
+}
+
 export class Node {
   /** Later nodes have larger numbers, so descending order is a topological one. */
   readonly order = clock++
@@ -55,6 +64,8 @@ export class Node {
   #saved: Saved[] | undefined
   /** The walk of backward that found it last. */
   walk = 0
+  /** Set for a view of a part of its only input. */
+  part: Part | undefined
   /** Called with the gradient of this node's output (`registerHook`, `retainGrad`). */
   hooks: ((grad: Tensor) => Tensor | void)[] | undefined
   /** Where the op was called; kept in anomaly mode only. */

@@ -198,11 +198,14 @@ function narrow(
   const strides = x.strides.map((s, i) => (i === d ? s * step : s))
   // An empty view starts nowhere in particular; at 0 it stays inside the storage.
   const offset = numel(shape) === 0 ? x.offset : x.offset + start * x.strides[d]!
-  return viewOf('narrow', x, shape, strides, offset, (g, m) => {
+  const of = (whole: Tensor): Tensor => narrow(whole, d, start, length, step)
+  const out = viewOf('narrow', x, shape, strides, offset, (g, m) => {
     const whole = filled(m, 0, g)
-    issueOne('copy', [g], narrow(whole, d, start, length, step))
+    issueOne('copy', [g], of(whole))
     return whole
   })
+  if (out.gradFn) out.gradFn.part = { dim: d, from: start, to: start + length * step, of }
+  return out
 }
 
 function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
