@@ -29,14 +29,6 @@ SHAKTI_INLINE vpairs round_to_pairs(vf first, vf second) {
   return out;
 }
 
-// n floats, 0 .. 32, as bf16; the rest is zero.
-SHAKTI_INLINE vpairs load_rounded(const float* p, int64_t n) {
-  const auto mask = static_cast<uint32_t>((uint64_t{1} << n) - 1);
-  const auto first = (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p);
-  const auto second = (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), p + W);
-  return round_to_pairs(first, second);
-}
-
 // n bf16, 1 .. 32; the rest is zero.
 SHAKTI_INLINE vpairs load_pairs(const uint16_t* p, int64_t n) {
   return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((uint64_t{1} << n) - 1), p);
@@ -53,13 +45,17 @@ SHAKTI_INLINE void gather_bf16(uint16_t* to, const Operand& o, int64_t at, int64
     }
     return;
   }
-  alignas(64) float buffer[2 * W];
-  for (int64_t i = 0; i < n; i += 2 * W) {
-    const int64_t count = n - i < 2 * W ? n - i : 2 * W;
-    const float* from = row_f32(o, at + i * along, along, count, buffer);
-    const vpairs rounded = load_rounded(from, count);
-    _mm512_mask_storeu_epi16(to + i, static_cast<__mmask32>((uint64_t{1} << count) - 1), rounded);
+  // Whole vectors, and the rest by way of memory: AMD's CPUs are slow to store a part of a vector of 16-bit elements.
+  alignas(64) float buffer[2 * W] = {};
+  int64_t i = 0;
+  for (; i + 2 * W <= n; i += 2 * W) {
+    const float* from = row_f32(o, at + i * along, along, 2 * W, buffer);
+    _mm512_storeu_si512(to + i, round_to_pairs(load(from), load(from + W)));
   }
+  if (i == n) return;
+  gather_f32(buffer, o, at + i * along, along, n - i);
+  const vpairs rest = round_to_pairs(load(buffer), load(buffer + W));
+  std::memcpy(to + i, &rest, static_cast<size_t>(n - i) * 2);
 }
 
 }  // namespace

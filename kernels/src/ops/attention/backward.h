@@ -101,9 +101,9 @@ struct BackwardHead {
   // delta: of each query, the sum over its output times its gradient.
   void sum_products(int64_t h, int64_t first, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
-      alignas(64) float out[kMaxDim], grad[kMaxDim];
-      gather_f32(out, y, row_at(y, b, first + i, h), y.strides[3], p.d);
-      gather_f32(grad, g, row_at(g, b, first + i, h), g.strides[3], p.d);
+      alignas(64) float out_buffer[kMaxDim], grad_buffer[kMaxDim];
+      const float* out = row_f32(y, row_at(y, b, first + i, h), y.strides[3], p.d, out_buffer);
+      const float* grad = row_f32(g, row_at(g, b, first + i, h), g.strides[3], p.d, grad_buffer);
       vf sum{};
       lanes(p.d, [&](int64_t j, int64_t count, bool part) {
         sum = vfma(load_n(out + j, count, part), load_n(grad + j, count, part), sum);
