@@ -58,8 +58,39 @@ SHAKTI_INLINE void store_part(float* p, vf v, int64_t n) {
 }
 
 SHAKTI_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
-SHAKTI_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
-SHAKTI_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+// a > b ? a : b, so b where one is NaN: what the instruction does, but not what compilers make of the expression.
+SHAKTI_INLINE vf vmax(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+SHAKTI_INLINE vf vmin(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+// Whether a mask has any lane.
+SHAKTI_INLINE bool any(vi mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps((__m256)mask) != 0;
+#elif defined(__SSE2__)
+  return __builtin_ia32_movmskps((vf)mask) != 0;
+#else
+  int32_t all = 0;
+  for (int i = 0; i < W; ++i) all |= mask[i];
+  return all != 0;
+#endif
+}
 SHAKTI_INLINE vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 SHAKTI_INLINE vf vsqrt(vf a) {
 #if defined(__AVX512F__)
@@ -86,8 +117,39 @@ SHAKTI_INLINE vf vfma(vf a, vf b, vf c) {
 }
 // To the nearest integer, halves to even, for |a| < 2^22.
 SHAKTI_INLINE vf vround_small(vf a) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
   const vf magic = splat(12582912.0f);
   return (a + magic) - magic;
+#endif
+}
+// What a product lost when it was rounded: a * b - product, exact.
+SHAKTI_INLINE vf product_error(vf a, vf b, vf product) {
+#if defined(__AVX2__) || defined(__FP_FAST_FMAF)
+  return vfma(a, b, -product);
+#else
+  for (int i = 0; i < W; ++i)
+    product[i] =
+        static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[i]) - static_cast<double>(product[i]));
+  return product;
+#endif
+}
+// table[low four bits of the index], lane by lane.
+SHAKTI_INLINE vf look_up(const float (&table)[16], vi index) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_permutexvar_ps((__m512i)index, _mm512_loadu_ps(table));
+#elif defined(__AVX2__)
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)index);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), (__m256i)index);
+  return (vf)_mm256_blendv_ps(low, high, (__m256)(index << 28));
+#else
+  vf y;
+  for (int i = 0; i < W; ++i) y[i] = table[index[i] & 15];
+  return y;
+#endif
 }
 
 // Adds the lanes in pairs, the upper half to the lower: an order that is fixed for a width.
