@@ -15,12 +15,13 @@ test.after(() => rmSync(out, { recursive: true }))
 
 const claims = {
   runtime: 'pool, stream and allocator keep order, share threads and never hand out memory twice',
-  math: 'exp, log, tanh, erf and sigmoid are within their bounds of ulps',
+  math: 'exp, log, tanh, erf, sigmoid and GELU are within their bounds of ulps',
   matmul: 'products of random layouts match a plain triple loop',
   elementwise: 'elementwise kernels match plain loops on random layouts',
   reduce: 'reductions match plain loops on random layouts',
   copy: 'moves, casts and placements match plain loops for every pair of dtypes',
   random: 'Philox gives the known answers of its authors, and the ops their distributions',
+  rows: 'softmax, norms, losses, SwiGLU, rotary and embedding match plain loops, near and past the caches',
   optim: 'AdamW follows the formula of its paper, and the norm is a plain sum',
 }
 for (const [name, claim] of Object.entries(claims)) {

@@ -79,4 +79,12 @@ uint64_t system_memory() {
   return bytes;
 }
 
+uint64_t last_cache_bytes() {
+  long bytes = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+  return bytes > 0 ? static_cast<uint64_t>(bytes) : uint64_t{32} << 20;
+}
+
 }  // namespace shakti
