@@ -15,7 +15,7 @@ test.after(() => rmSync(out, { recursive: true }))
 
 const claims = {
   runtime: 'pool, stream and allocator keep order, share threads and never hand out memory twice',
-  math: 'exp, log, tanh, erf and sigmoid are within their bounds of ulps',
+  math: 'exp, log, tanh, erf, sigmoid and GELU are within their bounds of ulps',
   matmul: 'products of random layouts match a plain triple loop',
   attention: 'attention matches plain f64 loops for all masks, packings and groupings of heads',
   elementwise: 'elementwise kernels match plain loops on random layouts',
@@ -23,6 +23,7 @@ const claims = {
   copy: 'moves, casts and placements match plain loops for every pair of dtypes',
   random: 'Philox gives the known answers of its authors, and the ops their distributions',
   quant: 'products with quantised weights equal a plain model of them to the bit, for any bytes',
+  rows: 'softmax, norms, losses, SwiGLU, rotary and embedding match plain loops, near and past the caches',
   optim: 'AdamW follows the formula of its paper, and the norm is a plain sum',
 }
 // Above AVX-512 there are units of their own: bf16 pairs, and tiles, which are emulated.

@@ -70,7 +70,7 @@ const language = (chat: Chat): Loss<ShaktiVlm, Batch> =>
       batch.images.every(inWords)
         ? forwardInWords(model, chat, batch, batch.images)
         : model.forward({ ...batch, images: batch.images as readonly EncodedImage[] }),
-    head: (model, hidden) => model.logits(hidden),
+    headLoss: (model, hidden, labels, options) => model.loss(hidden, labels, options),
   })
 
 /** Pictures, and for their left and right halves the words. */

@@ -66,7 +66,10 @@ export const heads = {
   head: (model: ShaktiVlm, hidden: Parameters<ShaktiVlm['logits']>[0]) => model.logits(hidden),
 }
 
-const language = causal<ShaktiVlm, Batch>(heads)
+const language = causal<ShaktiVlm, Batch>({
+  ...heads,
+  headLoss: (model, hidden, labels, options) => model.loss(hidden, labels, options),
+})
 
 /** Pictures, and for each quarter the words for it: what stands there, where it is, and the paper. */
 interface NamedBatch {

@@ -23,6 +23,8 @@ class Context {
   }
 
   int threads() const;
+  // Of the last cache. A result that is larger is better written past it.
+  size_t cache_bytes() const;
   // At least kScratchBytes of memory of the running thread's own, 64-byte aligned; contents undefined.
   void* scratch(int thread);
   static constexpr size_t kScratchBytes = 4u << 20;

@@ -79,15 +79,12 @@ uint64_t system_memory() {
   return bytes;
 }
 
-const CacheSizes& cache_sizes() {
-  static const CacheSizes sizes = [] {
-    const auto ask = [](int name) -> int64_t {
-      const long bytes = sysconf(name);
-      return bytes > 0 ? bytes : 0;
-    };
-    return CacheSizes{ask(_SC_LEVEL1_DCACHE_SIZE), ask(_SC_LEVEL2_CACHE_SIZE), ask(_SC_LEVEL3_CACHE_SIZE)};
-  }();
-  return sizes;
+uint64_t last_cache_bytes() {
+  long bytes = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+  return bytes > 0 ? static_cast<uint64_t>(bytes) : uint64_t{32} << 20;
 }
 
 }  // namespace shakti

@@ -8,10 +8,7 @@ namespace shakti {
 int default_threads();
 // Physical memory, bounded by the limits of the process's cgroups.
 uint64_t system_memory();
-// Bytes of the caches that a core sees, level 3 in all; 0 where the system does not say.
-struct CacheSizes {
-  int64_t level1, level2, level3;
-};
-const CacheSizes& cache_sizes();
+// Of the last cache that a CPU has; 32 MiB where the system does not say.
+uint64_t last_cache_bytes();
 
 }  // namespace shakti

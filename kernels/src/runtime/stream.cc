@@ -8,6 +8,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "limits.h"
 #include "pool.h"
 
 namespace shakti {
@@ -41,6 +42,11 @@ void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closu
 }
 
 int Context::threads() const { return static_cast<const RunContext*>(this)->pool_threads; }
+
+size_t Context::cache_bytes() const {
+  static const size_t bytes = last_cache_bytes();
+  return bytes;
+}
 
 void* Context::scratch(int) {
   thread_local Scratch mine;

@@ -1,9 +1,10 @@
-// exp, log, tanh, erf and their kin on f32 lanes. Polynomials fitted for this project (least squares on Chebyshev
-// nodes); worst errors against libm in f64 (kernels/test/cc/math_test.cc): exp and log 1 ulp, tanh and erf 1.4 ulp,
-// sigmoid 2 ulp.
+// exp, log, tanh, erf and their kin on f32 lanes, and GELU, whose tail wants care. Worst errors against libm in f64
+// over all 2^32 floats, on any instruction set (kernels/test/cc/math_test.cc, which holds the bounds): see each
+// function. Polynomials were fitted for this project; where a table of pieces serves, scripts/fit-tables.py wrote it.
 #pragma once
 #include <cmath>
 
+#include "tables.h"
 #include "vec.h"
 
 namespace SHAKTI_ISA_NS {
@@ -16,76 +17,145 @@ SHAKTI_INLINE vf polynomial(vf x, const float (&c)[N]) {
   return y;
 }
 
-// 2^n for integral n in [-252, 254], in two factors so that the ends of the range come out right.
-SHAKTI_INLINE vf scale_by_power(vf y, vi n) {
-  const vi half = n >> 1;
-  return y * (vf)((half + 127) << 23) * (vf)((n - half + 127) << 23);
+// A polynomial a lane, of those in the columns from row `first` on.
+template <int first, int N>
+SHAKTI_INLINE vf piecewise(const float (&table)[N][16], vi piece, vf x) {
+  vf y = look_up(table[N - 1], piece);
+  for (int i = N - 2; i >= first; --i) y = vfma(y, x, look_up(table[i], piece));
+  return y;
 }
 
-SHAKTI_INLINE vf vexp(vf x) {
-  constexpr float c[] = {5.000000013e-01f, 1.666657700e-01f, 4.166646498e-02f, 8.363175566e-03f, 1.393364353e-03f};
-  // In this order of operands NaN passes; 88.8 is beyond the last finite result, so infinity comes out by itself.
-  const vf clamped = vmax(splat(-104.0f), vmin(splat(88.8f), x));
-  const vf n = vround_small(clamped * 1.44269504088896341f);
-  // ln 2 in two parts, the first exact when multiplied by n.
-  vf r = vfma(n, splat(-0.693359375f), clamped);
-  r = vfma(n, splat(2.12194440e-4f), r);
-  const vf y = vfma(polynomial(r, c), r * r, r) + 1.0f;
+// Of t in [0, 15): the pieces are the quarters of the octaves of 1 + t, so that they grow with t. The number of the
+// piece is in the bits of 1 + t; that the sum is rounded moves a border, no more.
+template <int N>
+SHAKTI_INLINE vf by_octaves(const float (&table)[N][16], vf t) {
+  const vi piece = (vi)(t + 1.0f) >> 21;
+  return piecewise<1>(table, piece, t - look_up(table[0], piece));
+}
+
+// Of t in [0, 4.1]: the pieces lie around multiples of 17/64. Adding `magic` leaves the number of the nearest in the
+// low bits.
+constexpr float kSteps = 4.1f;
+struct Step {
+  vi piece;
+  vf offset;
+  SHAKTI_INLINE explicit Step(vf t) {
+    const vf magic = splat(12582912.0f);
+    const vf nearest = vfma(t, splat(64.0f / 17), magic);
+    piece = (vi)nearest;
+    offset = vfma(nearest - magic, splat(-17.0f / 64), t);
+  }
+};
+
+SHAKTI_INLINE vf with_sign_of(vf magnitude, vf x) { return (vf)((vi)magnitude | ((vi)x & (vi)splat(-0.0f))); }
+
+// y * 2^n for integral n in [-252, 254]; in two factors so that the ends of the range come out right.
+SHAKTI_INLINE vf scale_by_power(vf y, vf n) {
 #if defined(__AVX512F__)
   return (vf)_mm512_scalef_ps((__m512)y, (__m512)n);
 #else
-  return scale_by_power(y, __builtin_convertvector(n, vi));
+  const vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
+  return y * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
 #endif
 }
 
-SHAKTI_INLINE vf vlog(vf x) {
+// 2^n e^r for |r| up to 0.35.
+SHAKTI_INLINE vf exp_reduced(vf n, vf r) {
+  constexpr float c[] = {1.0f,           1.0f, 4.99999911e-01f, 1.66665211e-01f, 4.16688919e-02f, 8.36867839e-03f,
+                         1.37893239e-03f};
+  return scale_by_power(polynomial(r, c), n);
+}
+// x less the nearest multiple n of ln 2, which comes in two parts, the first exact when multiplied by n. In this order
+// of operands NaN passes the limit, below which the result is 0.
+SHAKTI_INLINE vf reduce_by_ln2(vf x, vf* n) {
+  x = vmax(splat(-104.0f), x);
+  *n = vround_small(x * 1.44269504088896341f);
+  return vfma(*n, splat(2.12194440e-4f), vfma(*n, splat(-0.693359375f), x));
+}
+
+// For x up to 89.
+SHAKTI_INLINE vf exp_capped(vf x) {
+  vf n;
+  const vf r = reduce_by_ln2(x, &n);
+  return exp_reduced(n, r);
+}
+
+// 1.2 ulp. 88.8 is beyond the last finite result, so infinity comes out by itself.
+SHAKTI_INLINE vf vexp(vf x) { return exp_capped(vmin(splat(88.8f), x)); }
+
+// The logarithm of m 2^k for m in [sqrt(1/2), sqrt(2)).
+SHAKTI_INLINE vf log_of(vf m, vf k) {
   constexpr float c[] = {3.333333119e-01f,  -2.499998905e-01f, 2.000070748e-01f,  -1.666848024e-01f, 1.424993647e-01f,
                          -1.241105066e-01f, 1.166151156e-01f,  -1.157120099e-01f, 7.149753014e-02f};
+  const vf f = m - 1.0f, square = f * f;
+  vf y = vfma(polynomial(f, c), square * f, k * -2.12194440e-4f);
+  y = f + vfma(square, splat(-0.5f), y);
+  return vfma(k, splat(0.693359375f), y);
+}
+
+// 0.8 ulp
+SHAKTI_INLINE vf vlog(vf x) {
+  const auto split = [](vf v, vf* m) {
+    // Unsigned, because the patterns of negative numbers wrap around.
+    const vi e = (vi)((vu)v - 0x3f3504f3u) >> 23;
+    *m = (vf)((vu)v - ((vu)e << 23));
+    return __builtin_convertvector(e, vf);
+  };
+  vf m;
+  const vf k = split(x, &m);
+  const vf y = log_of(m, k);
+  // Positive normal numbers, as nearly all are.
+  const vi odd = (vu)x - 0x00800000u >= 0x7f000000u;
+  if (__builtin_expect(!any(odd), 1)) return y;
   // Subnormals are brought into range first.
-  const vi tiny = x < splat(1.17549435e-38f);
-  const vf scaled = select(tiny, x * 33554432.0f, x);
-  const vi bits = (vi)scaled;
-  // Mantissa in [sqrt(1/2), sqrt(2)). Unsigned, because the patterns of negative x wrap around.
-  vi e = (vi)((vu)bits - 0x3f3504f3u) >> 23;
-  const vf m = (vf)((vu)bits - ((vu)e << 23));
-  e = e - (tiny & 25);
-  const vf f = m - 1.0f;
-  const vf k = __builtin_convertvector(e, vf);
-  vf y = polynomial(f, c) * (f * f * f);
-  y = vfma(k, splat(-2.12194440e-4f), y);
-  y = vfma(f * f, splat(-0.5f), y);
-  y = f + y;
-  y = vfma(k, splat(0.693359375f), y);
-  y = select(x == splat(0.0f), splat(-__builtin_inff()), y);
-  y = select(x == splat(__builtin_inff()), x, y);
-  return select((vi)(x < splat(0.0f)) | (vi)(x != x), splat(__builtin_nanf("")), y);
+  const vf scaled = split(x * 33554432.0f, &m) - 25.0f;
+  vf z = select(x < splat(1.17549435e-38f), log_of(m, scaled), y);
+  z = select(x == splat(0.0f), splat(-__builtin_inff()), z);
+  z = select(x == splat(__builtin_inff()), x, z);
+  return select((vi)(x < splat(0.0f)) | (vi)(x != x), splat(__builtin_nanf("")), z);
 }
 
-SHAKTI_INLINE vf vsigmoid(vf x) { return 1.0f / (1.0f + vexp(-x)); }
-
-SHAKTI_INLINE vf vtanh(vf x) {
-  constexpr float c[] = {-3.333332904e-01f, 1.333277583e-01f, -5.385151116e-02f, 2.099893571e-02f, -6.098075690e-03f};
-  const vf a = vabs(x);
-  const vf s = x * x;
-  const vf small = vfma(x * s, polynomial(s, c), x);
-  const vf big = 1.0f - 2.0f / (vexp(a + a) + 1.0f);
-  const vf signed_big = (vf)(((vi)big & 0x7fffffff) | ((vi)x & (vi)splat(-0.0f)));
-  return select(a < splat(0.625f), small, select(x != x, x, signed_big));
+// 1.8 ulp. The exponential is of a negative number on both sides, so nothing overflows, and the quotient is but a
+// correction of e or 1, so small results keep its digits.
+SHAKTI_INLINE vf vsigmoid(vf x) {
+  const vf e = exp_capped(-vabs(x));
+  const vf whole = select(x < splat(0.0f), e, splat(1.0f));
+  return vfma(-whole, e / (1.0f + e), whole);
 }
 
+// 1.2 ulp. From 9.02 on the result is 1.
+SHAKTI_INLINE vf vtanh(vf x) { return with_sign_of(by_octaves(kTanh, vmin(splat(10.0f), vabs(x))), x); }
+
+// 1.7 ulp. From 3.92 on the result is 1.
 SHAKTI_INLINE vf verf(vf x) {
-  constexpr float inner[] = {1.283791666e-01f, -3.761263361e-01f, 1.128369274e-01f, -2.685921135e-02f,
-                             5.200501744e-03f, -8.136074855e-04f, 8.339971991e-05f};
-  constexpr float outer[] = {2.878470754e-04f,  -1.130101164e+00f, -6.320545992e-01f,
-                             -1.098623549e-01f, 2.629588765e-02f,  -4.714967859e-03f,
-                             5.871673612e-04f,  -4.490214175e-05f, 1.578091528e-06f};
-  const vf a = vabs(x);
-  const vf small = vfma(polynomial(x * x, inner), x, x);
-  // 1 - erfc, erfc by its logarithm.
-  vf big = 1.0f - vexp(polynomial(vmin(a, splat(4.05f)), outer));
-  big = select(a > splat(4.0f), splat(1.0f), big);
-  big = (vf)((vi)big | ((vi)x & (vi)splat(-0.0f)));
-  return select(a < splat(0.925f), small, select(x != x, x, big));
+  const vf t = vmin(splat(4.0f), vabs(x));
+  const Step s(t);
+  // The first piece is t plus what erf exceeds it by, which keeps the digits of small results. In the others the offset
+  // is below the constant term.
+  const vf first = vmax(look_up(kErf[0], s.piece), s.offset);
+  return with_sign_of(vfma(piecewise<1>(kErf, s.piece, s.offset), s.offset, first), x);
+}
+
+// x Phi(x) = max(x, 0) - t * tail(t), t = |x|, 3 ulp: relatively exact for negative x too, where 1 + erf has no digits
+// left. 0 for -infinity.
+SHAKTI_INLINE vf vgelu(vf x) {
+  vf t = vabs(x);
+  const Step s(t);
+  const vf y = vmax(splat(0.0f), x) - t * piecewise<0>(kTail, s.piece, s.offset);
+  const vi far = t > splat(kSteps);
+  if (__builtin_expect(!any(far), 1)) return y;
+  // Far out the tail is a product, exp(-t^2 / 2) * ratio, with a square in two parts. From 14.5 on it is 0.
+  t = vmin(splat(14.9f), t);
+  const vf square = t * t;
+  vf n;
+  const vf r = vfma(product_error(t, t, square), splat(-0.5f), reduce_by_ln2(square * -0.5f, &n));
+  return select(far, vmax(splat(0.0f), x) - exp_reduced(n, r) * (t * by_octaves(kTailRatio, t)), y);
+}
+
+// Its derivative, Phi(x) + x phi(x); within 2e-7 of it.
+SHAKTI_INLINE vf vgelu_slope(vf x) {
+  const vf below = by_octaves(kGeluSlope, vmin(splat(14.9f), vabs(x)));
+  return select(x < splat(0.0f), below, 1.0f - below);
 }
 
 }  // namespace

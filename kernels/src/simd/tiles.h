@@ -2,6 +2,7 @@
 // without gaps whatever the strides are: an operand that lies gap-free is read where it is, any other is copied into a
 // buffer.
 #pragma once
+#include "output.h"
 #include "vec.h"
 
 namespace SHAKTI_ISA_NS {
@@ -69,10 +70,34 @@ struct Walk {
     }
   }
 
+  // Whether places [begin, begin + n) lie side by side, and from which offset on.
+  SHAKTI_INLINE bool together(int64_t begin, int64_t n, int64_t* at) const {
+    const int inner = ndim - 1;
+    if (strides[inner] != 1) return false;
+    const int64_t column = inner > 0 ? begin % shape[inner] : begin;
+    if (column + n > shape[inner]) return false;
+    *at = column + (inner > 0 ? offset_of(begin / shape[inner], shape, strides, inner) : 0);
+    return true;
+  }
+
   // Places [begin, begin + n) of a float operand as f32.
   SHAKTI_INLINE const float* tile(const Operand& o, int64_t begin, int64_t n, float* buffer) const {
-    if (o.dtype == DType::f32 && dense()) return o.ptr<float>() + begin;
+    int64_t at;
+    if (o.dtype == DType::f32 && together(begin, n, &at)) return o.ptr<float>() + at;
     gather(o, begin, n, buffer);
+    return buffer;
+  }
+  // What comes behind, to be fetched meanwhile. Past the end it is harmless.
+  SHAKTI_INLINE Ahead ahead(const Operand& o, int64_t begin) const {
+    int64_t at;
+    return Ahead(o, together(begin, 1, &at) ? at : 0);
+  }
+  // The same for elements that are but moved.
+  template <class T>
+  SHAKTI_INLINE const T* tile_of(const T* data, int64_t begin, int64_t n, T* buffer) const {
+    int64_t at;
+    if (together(begin, n, &at)) return data + at;
+    tile_as(data, begin, n, buffer);
     return buffer;
   }
   SHAKTI_OUTLINE void gather(const Operand& o, int64_t begin, int64_t n, float* buffer) const {

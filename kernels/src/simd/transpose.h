@@ -60,6 +60,40 @@ SHAKTI_INLINE void interleave(const void* from, int64_t step, int64_t lines, int
 }
 
 #undef SHAKTI_FOUR
+// Neighbours of two vectors of 16 bytes, alternating: of their lower halves, of their upper ones.
+template <class T>
+struct Alternating;
+#define SHAKTI_ALTERNATING(T, I, ...)                                              \
+  template <>                                                                      \
+  struct Alternating<T> {                                                          \
+    typedef T Vector __attribute__((vector_size(16)));                             \
+    typedef I Index __attribute__((vector_size(16)));                              \
+    SHAKTI_INLINE static void run(Vector a, Vector b, Vector* low, Vector* high) { \
+      constexpr Index pairs = {__VA_ARGS__};                                       \
+      *low = __builtin_shuffle(a, b, pairs);                                       \
+      *high = __builtin_shuffle(a, b, pairs + static_cast<I>(8 / sizeof(T)));      \
+    }                                                                              \
+  };
+SHAKTI_ALTERNATING(uint64_t, int64_t, 0, 2)
+SHAKTI_ALTERNATING(uint32_t, int32_t, 0, 4, 1, 5)
+SHAKTI_ALTERNATING(uint16_t, int16_t, 0, 8, 1, 9, 2, 10, 3, 11)
+SHAKTI_ALTERNATING(uint8_t, int8_t, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#undef SHAKTI_ALTERNATING
+
+// A square of as many lines as 16 bytes have elements: to[i * to_step + k] = from[k * from_step + i].
+template <class T>
+SHAKTI_INLINE void transpose_square(const T* from, int64_t from_step, T* to, int64_t to_step) {
+  using A = Alternating<T>;
+  constexpr int K = 16 / sizeof(T);
+  typename A::Vector v[K], w[K];
+  for (int k = 0; k < K; ++k) std::memcpy(&v[k], from + k * from_step, 16);
+  // Each round alternates line k with line k + K / 2: after log2(K) of them lines are columns.
+  for (int rounds = 1; rounds < K; rounds *= 2) {
+    for (int k = 0; k < K / 2; ++k) A::run(v[k], v[k + K / 2], &w[2 * k], &w[2 * k + 1]);
+    for (int k = 0; k < K; ++k) v[k] = w[k];
+  }
+  for (int k = 0; k < K; ++k) std::memcpy(to + k * to_step, &v[k], 16);
+}
 
 }  // namespace
 }  // namespace SHAKTI_ISA_NS

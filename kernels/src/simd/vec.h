@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -57,9 +57,51 @@ SHAKTI_INLINE void store_part(float* p, vf v, int64_t n) {
 #endif
 }
 
+// The first n lanes, 0 in the others.
+SHAKTI_INLINE vf keep_first(vf v, int64_t n) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_mov_ps(static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+#else
+  float t[W] = {};
+  store_part(t, v, n);
+  return load(t);
+#endif
+}
+
 SHAKTI_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
-SHAKTI_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
-SHAKTI_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+// a > b ? a : b, so b where one is NaN: what the instruction does, but not what compilers make of the expression.
+SHAKTI_INLINE vf vmax(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+SHAKTI_INLINE vf vmin(vf a, vf b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+// Whether a mask has any lane.
+SHAKTI_INLINE bool any(vi mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps((__m256)mask) != 0;
+#elif defined(__SSE2__)
+  return __builtin_ia32_movmskps((vf)mask) != 0;
+#else
+  int32_t all = 0;
+  for (int i = 0; i < W; ++i) all |= mask[i];
+  return all != 0;
+#endif
+}
 SHAKTI_INLINE vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 SHAKTI_INLINE vf vsqrt(vf a) {
 #if defined(__AVX512F__)
@@ -86,8 +128,39 @@ SHAKTI_INLINE vf vfma(vf a, vf b, vf c) {
 }
 // To the nearest integer, halves to even, for |a| < 2^22.
 SHAKTI_INLINE vf vround_small(vf a) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
   const vf magic = splat(12582912.0f);
   return (a + magic) - magic;
+#endif
+}
+// What a product lost when it was rounded: a * b - product, exact.
+SHAKTI_INLINE vf product_error(vf a, vf b, vf product) {
+#if defined(__AVX2__) || defined(__FP_FAST_FMAF)
+  return vfma(a, b, -product);
+#else
+  for (int i = 0; i < W; ++i)
+    product[i] =
+        static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[i]) - static_cast<double>(product[i]));
+  return product;
+#endif
+}
+// table[low four bits of the index], lane by lane.
+SHAKTI_INLINE vf look_up(const float (&table)[16], vi index) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_permutexvar_ps((__m512i)index, _mm512_loadu_ps(table));
+#elif defined(__AVX2__)
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)index);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), (__m256i)index);
+  return (vf)_mm256_blendv_ps(low, high, (__m256)(index << 28));
+#else
+  vf y;
+  for (int i = 0; i < W; ++i) y[i] = table[index[i] & 15];
+  return y;
+#endif
 }
 
 // Adds the lanes in pairs, the upper half to the lower: an order that is fixed for a width.
@@ -125,12 +198,12 @@ SHAKTI_INLINE float hmax(vf v) {
 // ---- 16-bit floats, as f32 lanes.
 
 SHAKTI_INLINE vf from_bf16(vh v) { return (vf)(__builtin_convertvector(v, vu) << 16); }
-// Nearest, halves to even; NaN stays NaN.
+// Nearest, halves to even; NaN stays NaN. Not by the CPU's own instruction, which takes subnormals for 0.
 SHAKTI_INLINE vh to_bf16(vf v) {
   const vu u = (vu)v;
-  const vu rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-  const vu nan = (u >> 16) | 0x40;
-  return __builtin_convertvector((vu)((vi)(v != v) ? (vi)nan : (vi)rounded), vh);
+  const vu rounded = u + 0x7fff + ((u >> 16) & 1);
+  const vu kept = (vu)((vi)(v != v) ? (vi)(u | 0x400000) : (vi)rounded);
+  return __builtin_convertvector(kept >> 16, vh);
 }
 SHAKTI_INLINE vf from_f16(vh v) {
 #if defined(__AVX512F__)
@@ -188,6 +261,153 @@ SHAKTI_INLINE vf load_as_f32(const void* data, DType t, int64_t at) {
   return t == DType::bf16 ? from_bf16(h) : from_f16(h);
 }
 
+// Brings a row towards the caches, element by element, while the one before it is computed: else memory waits for
+// arithmetic and arithmetic for memory.
+class Ahead {
+ public:
+  SHAKTI_INLINE Ahead(const Operand& o, int64_t at)
+      : size_(static_cast<int64_t>(dtype_size(o.dtype))), row_(o.ptr<char>() + at * size_) {}
+  SHAKTI_INLINE void fetch(int64_t i) const { __builtin_prefetch(row_ + i * size_, 0, 2); }
+  SHAKTI_INLINE void fetch_all(int64_t n) const {
+    for (int64_t i = 0; i < n; i += 64 / size_) fetch(i);
+  }
+
+ private:
+  int64_t size_;
+  const char* row_;
+};
+
+// Calls f(offset, count, part) over n lanes: part is false for whole vectors.
+template <class F>
+SHAKTI_INLINE void lanes(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) f(i, W, false);
+  if (i < n) f(i, n - i, true);
+}
+SHAKTI_INLINE vf load_n(const float* p, int64_t n, bool part) { return part ? load_part(p, n) : load(p); }
+SHAKTI_INLINE void store_n(float* p, vf v, int64_t n, bool part) {
+  if (part)
+    store_part(p, v, n);
+  else
+    store(p, v);
+}
+
+// Masks as bool elements.
+SHAKTI_INLINE void store_bools(uint8_t* p, vi mask, int64_t n, bool part) {
+  typedef uint8_t Bytes __attribute__((vector_size(W)));
+  const Bytes b = __builtin_convertvector((vu)mask, Bytes) & 1;
+  if (part)
+    std::memcpy(p, &b, static_cast<size_t>(n));
+  else
+    std::memcpy(p, &b, sizeof b);
+}
+
+// K sums over n lanes at once: f(offset, count, part, terms) gives the terms of a vector. Each sum is four (two, if
+// there are two) until the end, so that an addition need not wait for the one before.
+template <int K, class F>
+SHAKTI_INLINE void lane_sums(int64_t n, const F& f, float (&sums)[K]) {
+  constexpr int U = 4 / K;
+  vf s[U][K] = {}, terms[K];
+  const auto add = [&](int u, int64_t i, int64_t m, bool part) {
+    f(i, m, part, terms);
+    for (int k = 0; k < K; ++k) s[u][k] += part ? keep_first(terms[k], m) : terms[k];
+  };
+  int64_t i = 0;
+  for (; i + U * W <= n; i += U * W) {
+    for (int u = 0; u < U; ++u) add(u, i + u * W, W, false);
+  }
+  for (; i + W <= n; i += W) add(0, i, W, false);
+  if (i < n) add(1, i, n - i, true);
+  for (int k = 0; k < K; ++k) {
+    vf all = s[0][k] + s[1][k];
+    if (U == 4) all += s[2 % U][k] + s[3 % U][k];
+    sums[k] = hsum(all);
+  }
+}
+template <class F>
+SHAKTI_INLINE float lane_sum(int64_t n, const F& f) {
+  float s[1];
+  lane_sums(n, [&](int64_t i, int64_t m, bool part, vf(&terms)[1]) { terms[0] = f(i, m, part); }, s);
+  return s[0];
+}
+// The largest, NaN left out; -infinity of nothing.
+SHAKTI_INLINE float lane_max(const float* p, int64_t n) {
+  float best = -__builtin_inff();
+  if (n < W) {
+    for (int64_t i = 0; i < n; ++i) best = p[i] > best ? p[i] : best;
+    return best;
+  }
+  vf m[4] = {splat(best), splat(best), splat(best), splat(best)};
+  int64_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W) {
+    for (int u = 0; u < 4; ++u) m[u] = vmax(load(p + i + u * W), m[u]);
+  }
+  for (; i + W <= n; i += W) m[0] = vmax(load(p + i), m[0]);
+  // Some are seen twice, which does no harm.
+  m[1] = vmax(load(p + n - W), m[1]);
+  return hmax(vmax(vmax(m[0], m[1]), vmax(m[2], m[3])));
+}
+
+// The first n lanes of 16 bits each, all of them unless it is a part: a copy of a length that the compiler does not
+// know is a call.
+SHAKTI_INLINE vh load_half(const uint16_t* p, int64_t n, bool part) {
+  vh h = {};
+  if (part)
+    std::memcpy(&h, p, static_cast<size_t>(n) * 2);
+  else
+    std::memcpy(&h, p, sizeof h);
+  return h;
+}
+SHAKTI_INLINE void store_half(uint16_t* p, vh h, int64_t n, bool part) {
+  if (part)
+    std::memcpy(p, &h, static_cast<size_t>(n) * 2);
+  else
+    std::memcpy(p, &h, sizeof h);
+}
+
+// The same of a float type that the compiler knows, as f32.
+template <DType t>
+SHAKTI_INLINE vf load_float(const void* data, int64_t at, int64_t n, bool part) {
+  if (t == DType::f32) return load_n(static_cast<const float*>(data) + at, n, part);
+  const vh h = load_half(static_cast<const uint16_t*>(data) + at, n, part);
+  return t == DType::bf16 ? from_bf16(h) : from_f16(h);
+}
+template <DType t>
+SHAKTI_INLINE void store_float(void* data, int64_t at, vf v, int64_t n, bool part) {
+  if (t == DType::f32) return store_n(static_cast<float*>(data) + at, v, n, part);
+  store_half(static_cast<uint16_t*>(data) + at, t == DType::bf16 ? to_bf16(v) : to_f16(v), n, part);
+}
+// Calls f with the float type of 32 or 16 bits as a constant.
+template <DType t>
+struct FloatType {
+  static constexpr DType value = t;
+};
+template <class F>
+SHAKTI_INLINE void by_float_type(DType t, const F& f) {
+  if (t == DType::f32)
+    f(FloatType<DType::f32>());
+  else if (t == DType::bf16)
+    f(FloatType<DType::bf16>());
+  else
+    f(FloatType<DType::f16>());
+}
+
+// n neighbouring 16-bit floats to f32, and back.
+template <bool bf16>
+SHAKTI_INLINE void widen(float* to, const uint16_t* from, int64_t n) {
+  lanes(n, [&](int64_t i, int64_t m, bool part) {
+    const vh h = load_half(from + i, m, part);
+    store_n(to + i, bf16 ? from_bf16(h) : from_f16(h), m, part);
+  });
+}
+template <bool bf16>
+SHAKTI_INLINE void narrow(uint16_t* to, const float* from, int64_t n) {
+  lanes(n, [&](int64_t i, int64_t m, bool part) {
+    const vf v = load_n(from + i, m, part);
+    store_half(to + i, bf16 ? to_bf16(v) : to_f16(v), m, part);
+  });
+}
+
 // n elements of a float type (f32, bf16, f16) lying `stride` apart, as f32.
 SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t stride, int64_t n) {
   if (o.dtype == DType::f32) {
@@ -204,35 +424,24 @@ SHAKTI_INLINE void gather_f32(float* to, const Operand& o, int64_t at, int64_t s
     return;
   }
   const uint16_t* p = o.ptr<uint16_t>() + at;
+  const bool bf16 = o.dtype == DType::bf16;
+  if (stride == 1) return bf16 ? widen<true>(to, p, n) : widen<false>(to, p, n);
   for (int64_t i = 0; i < n; i += W) {
     const int64_t m = n - i < W ? n - i : W;
     vh h = {};
-    if (stride == 1 && m == W) {
-      std::memcpy(&h, p + i, sizeof h);
-    } else {
-      for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
-    }
-    const vf v = o.dtype == DType::bf16 ? from_bf16(h) : from_f16(h);
-    if (m == W)
-      store(to + i, v);
-    else
-      store_part(to + i, v, m);
+    for (int j = 0; j < m; ++j) h[j] = p[(i + j) * stride];
+    store_n(to + i, bf16 ? from_bf16(h) : from_f16(h), m, m < W);
   }
 }
 
 // n f32 values to consecutive elements of a float type.
 SHAKTI_INLINE void scatter_f32(const Operand& o, int64_t at, const float* from, int64_t n) {
-  if (o.dtype == DType::f32) {
+  if (o.dtype == DType::f32)
     std::memcpy(o.ptr<float>() + at, from, static_cast<size_t>(n) * 4);
-    return;
-  }
-  uint16_t* p = o.ptr<uint16_t>() + at;
-  for (int64_t i = 0; i < n; i += W) {
-    const int64_t m = n - i < W ? n - i : W;
-    const vf v = m == W ? load(from + i) : load_part(from + i, m);
-    const vh h = o.dtype == DType::bf16 ? to_bf16(v) : to_f16(v);
-    std::memcpy(p + i, &h, static_cast<size_t>(m) * 2);
-  }
+  else if (o.dtype == DType::bf16)
+    narrow<true>(o.ptr<uint16_t>() + at, from, n);
+  else
+    narrow<false>(o.ptr<uint16_t>() + at, from, n);
 }
 
 // n elements as they are needed in a row: the memory itself when it is f32 without gaps, else a copy in `buffer`.
@@ -240,21 +449,6 @@ SHAKTI_INLINE const float* row_f32(const Operand& o, int64_t at, int64_t stride,
   if (o.dtype == DType::f32 && stride == 1) return o.ptr<float>() + at;
   gather_f32(buffer, o, at, stride, n);
   return buffer;
-}
-
-// Calls f(offset, count, part) over n lanes: part is false for whole vectors.
-template <class F>
-SHAKTI_INLINE void lanes(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) f(i, W, false);
-  if (i < n) f(i, n - i, true);
-}
-SHAKTI_INLINE vf load_n(const float* p, int64_t n, bool part) { return part ? load_part(p, n) : load(p); }
-SHAKTI_INLINE void store_n(float* p, vf v, int64_t n, bool part) {
-  if (part)
-    store_part(p, v, n);
-  else
-    store(p, v);
 }
 
 // Offset in elements of the row-major place `i` of `shape` seen through `strides`.

@@ -48,6 +48,8 @@ void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closu
   for (int64_t i = n > 0 ? (n - 1) / grain : -1; i >= 0; --i) fn(closure, i * grain, std::min(n, (i + 1) * grain), 0);
 }
 int Context::threads() const { return pretend_threads; }
+// Small, so that results are written both ways.
+size_t Context::cache_bytes() const { return 4096; }
 void* Context::scratch(int) { return scratch_of(); }
 void Context::fail(const char* format, ...) {
   char text[400];

@@ -14,7 +14,7 @@ esac
 out=${OUT:-../../build/cc-$mode}
 mkdir -p "$out"
 flags="-std=gnu++17 -O1 -g1 -pthread -fno-math-errno -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
-all="runtime math matmul attention elementwise reduce copy random optim quant"
+all="runtime math matmul attention elementwise reduce copy random optim rows quant"
 prefix=""
 case $mode in
   asan) flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
@@ -58,6 +58,11 @@ for test in ${*:-$all}; do
     # The product asks for bf16 instructions at run time.
     if [ "$test" = matmul ] || [ "$test" = attention ]; then sources="$sources ../../src/runtime/cpu_features.cc ../../src/runtime/limits.cc"; fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
+    if [ "$test" = rows ]; then
+      for family in softmax norm loss mlp rope index; do
+        sources="$sources ../../src/ops/$family/cpu.cc ../../src/ops/$family/op.cc"
+      done
+    fi
     # shellcheck disable=SC2086
     ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$level"
     printf '%s: ' "$level"

@@ -1,5 +1,12 @@
 // The language decoder (PAPER.md 5 and 6.6): pre-norm RMSNorm, variable grouped-query attention, RoPE, SwiGLU, no biases.
-import { checkpoint, ShapeError, type Tensor } from '@shakti/tensor'
+import {
+  checkpoint,
+  crossEntropy,
+  linearCrossEntropy,
+  ShapeError,
+  type LinearCrossEntropyOptions,
+  type Tensor,
+} from '@shakti/tensor'
 import {
   Embedding,
   Linear,
@@ -130,5 +137,22 @@ export class Decoder extends Module {
     return this.lmHead
       ? this.lmHead.forward(hidden)
       : hidden.linear(this.model.embedTokens.weight.ready(hidden.device))
+  }
+
+  /**
+   * Cross-entropy of labels under the logits of hidden states, which never exist all at once (`linearCrossEntropy`).
+   * @param hidden [n, width]
+   * @param labels i32 [n]
+   */
+  loss(hidden: Tensor, labels: Tensor, options: LinearCrossEntropyOptions = {}): Tensor {
+    if (!this.lmHead) {
+      const { weight } = this.model.embedTokens
+      return linearCrossEntropy(hidden, weight.ready(hidden.device), labels, options)
+    }
+    // An adapter in its place (LoRA) has more than one product.
+    if (!(this.lmHead instanceof Linear)) return crossEntropy(this.logits(hidden), labels, options)
+    const weight = this.lmHead.weight.ready(hidden.device)
+    const dtype = this.lmHead.compute ?? weight.dtype
+    return linearCrossEntropy(hidden.to(dtype), weight.as(dtype), labels, options)
   }
 }

@@ -1,5 +1,12 @@
 // Shakti-VLM: vision encoder, projector, decoder. Images enter the text where their placeholder tokens stand.
-import { cat, ShaktiError, ShapeError, tensor, type Tensor } from '@shakti/tensor'
+import {
+  cat,
+  ShaktiError,
+  ShapeError,
+  tensor,
+  type LinearCrossEntropyOptions,
+  type Tensor,
+} from '@shakti/tensor'
 import { Module } from '@shakti/nn'
 import { derive, parseConfig, type ShaktiVlmConfig, type ShaktiVlmConfigInput } from './config.js'
 import { Decoder, type DecoderInputs } from './decoder.js'
@@ -187,5 +194,10 @@ export class ShaktiVlm extends Module {
   /** Hidden states [..., width] to logits [..., vocab]. */
   logits(hidden: Tensor): Tensor {
     return this.decoder.logits(hidden)
+  }
+
+  /** Cross-entropy of labels i32 [n] under the logits of hidden states [n, width], without holding all logits. */
+  loss(hidden: Tensor, labels: Tensor, options?: LinearCrossEntropyOptions): Tensor {
+    return this.decoder.loss(hidden, labels, options)
   }
 }

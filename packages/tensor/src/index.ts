@@ -31,6 +31,7 @@ export type { Dims, KeepDim, ValuesAndIndices } from './ops/reduce.js'
 export { embedding } from './ops/index-ops.js'
 export { layerNorm, rmsNorm } from './ops/norm.js'
 export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
+export { linearCrossEntropy, type LinearCrossEntropyOptions } from './ops/linear-cross-entropy.js'
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
 export {
   getFloat32MatmulPrecision,

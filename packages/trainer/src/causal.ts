@@ -8,8 +8,29 @@ export interface CausalOptions<M, B extends TokenBatch = TokenBatch> {
   hidden: (model: M, batch: B) => Tensor
   /** Logits of the chosen hidden states: [n, d] to [n, vocabulary]. */
   head?: (model: M, hidden: Tensor) => Tensor
+  /**
+   * Cross-entropy of labels [n] under the logits of the chosen hidden states, for models that need not hold all logits to
+   * compute it (`ShaktiVlm.loss`). `causal` takes it before `head`.
+   */
+  headLoss?: (
+    model: M,
+    hidden: Tensor,
+    labels: Tensor,
+    options: { reduction: 'sum'; labelSmoothing: number },
+  ) => Tensor
   /** Default 0. */
   labelSmoothing?: number
+}
+
+/** Hidden states where the batch has labels: [n, d]. */
+function supervisedStates<M, B extends TokenBatch>(
+  options: CausalOptions<M, B>,
+  model: M,
+  batch: B,
+  index: Int32Array,
+): Tensor {
+  const states = options.hidden(model, batch)
+  return states.reshape([-1, states.shape.at(-1)!]).indexSelect(0, tensor(index))
 }
 
 /** Logits where the batch has labels: [n, vocabulary]; the head runs on no other position. */
@@ -19,8 +40,7 @@ export function supervisedLogits<M, B extends TokenBatch>(
   batch: B,
   index: Int32Array,
 ): Tensor {
-  const states = options.hidden(model, batch)
-  const chosen = states.reshape([-1, states.shape.at(-1)!]).indexSelect(0, tensor(index))
+  const chosen = supervisedStates(options, model, batch, index)
   return options.head ? options.head(model, chosen) : chosen
 }
 
@@ -37,13 +57,13 @@ export function causal<M, B extends TokenBatch = TokenBatch>(
     tokens: tokensOf,
     terms(model, batch) {
       const { index, labels } = supervisedPositions(batch)
-      const logits = supervisedLogits(options, model, batch, index)
-      return {
-        sum: crossEntropy(logits, tensor(labels), {
-          reduction: 'sum',
-          labelSmoothing: options.labelSmoothing ?? 0,
-        }),
+      const target = tensor(labels)
+      const settings = { reduction: 'sum', labelSmoothing: options.labelSmoothing ?? 0 } as const
+      if (options.headLoss) {
+        const states = supervisedStates(options, model, batch, index)
+        return { sum: options.headLoss(model, states, target, settings) }
       }
+      return { sum: crossEntropy(supervisedLogits(options, model, batch, index), target, settings) }
     },
   }
 }

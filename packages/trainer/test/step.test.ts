@@ -1,9 +1,10 @@
-import { tidy } from '@shakti/tensor'
+import { linearCrossEntropy, tidy } from '@shakti/tensor'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   accumulate,
   AdamW,
+  causal,
   collate,
   parameterGroups,
   random,
@@ -48,6 +49,26 @@ test('micro-batches of unequal numbers of supervised tokens give the gradient of
     (p) => gradients([p]).loss,
   )
   assert.ok(Math.abs(means.reduce((a, b) => a + b) / 3 - whole.loss) > 1e-3)
+})
+
+test('a loss of the head by itself stands in for its logits', () => {
+  const model = new TinyModel()
+  const parameters = Object.values(model.weights)
+  const gradients = (of: typeof loss): number[] => {
+    const { values } = tidy(() => accumulate(of, model, [collate(samples)]))
+    const all = parameters.flatMap((p) => Array.from(p.grad!.dataSync()))
+    clearGradients(parameters)
+    return [values.dataSync()[0]!, ...all]
+  }
+  const own = causal<TinyModel>({
+    hidden: (m, batch) => m.hidden(batch),
+    headLoss: (m, states, labels, options) =>
+      linearCrossEntropy(states, m.weights['decoder.head.weight']!, labels, {
+        ...options,
+        rows: 3,
+      }),
+  })
+  assertClose(gradients(own), gradients(loss), { rtol: 1e-5, atol: 1e-6 })
 })
 
 test('a micro-batch without a supervised token adds nothing, a whole batch without one is an error', () => {

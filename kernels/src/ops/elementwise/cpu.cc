@@ -7,12 +7,18 @@ namespace {
 
 constexpr int64_t kGrain = 16 * kTile;
 
+template <class T>
+SHAKTI_INLINE void fill_tile(T* tile, T v) {
+  for (int64_t i = 0; i < kTile; ++i) tile[i] = v;
+}
+template <class F>
+SHAKTI_INLINE void each_tile(int64_t begin, int64_t end, const F& f) {
+  for (int64_t i = begin; i < end; i += kTile) f(i, end - i < kTile ? end - i : kTile);
+}
 // Runs f(begin, count) over the places of y, tile by tile, on all threads.
 template <class F>
 SHAKTI_INLINE void tiles(const Operand& y, Context& c, const F& f) {
-  c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; i += kTile) f(i, end - i < kTile ? end - i : kTile);
-  });
+  c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) { each_tile(begin, end, f); });
 }
 
 template <class F>
@@ -20,12 +26,20 @@ void unary(const Args& a, Context& c) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Walk w(x, y);
   if (is_f32_class(x.dtype)) {
-    tiles(y, c, [&](int64_t at, int64_t n) {
+    const Output result(a, 0, c);
+    c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
       alignas(64) float in[kTile], out[kTile];
-      const float* p = w.tile(x, at, n, in);
-      float* q = y.dtype == DType::f32 ? y.ptr<float>() + at : out;
-      lanes(n, [&](int64_t i, int64_t m, bool part) { store_n(q + i, F::run(load_n(p + i, m, part)), m, part); });
-      if (q == out) put_tile(y, at, out, n);
+      each_tile(begin, end, [&](int64_t at, int64_t n) {
+        const Ahead next = w.ahead(x, at + n);
+        const float* p = w.tile(x, at, n, in);
+        float* q = result.place(at, out);
+        lanes(n, [&](int64_t i, int64_t m, bool part) {
+          next.fetch(i);
+          store_n(q + i, F::run(load_n(p + i, m, part)), m, part);
+        });
+        result.put(at, q, n);
+      });
+      result.finish();
     });
   } else {
     tiles(y, c, [&](int64_t at, int64_t n) {
@@ -56,11 +70,16 @@ struct Side {
   double scalar;
 
   Side(const Operand& operand, const Operand& like, double s) : o(&operand), w(operand, like), scalar(s) {}
-  SHAKTI_INLINE const float* tile(int64_t at, int64_t n, float* buffer) const {
-    if (o->present()) return w.tile(*o, at, n, buffer);
-    for (int64_t i = 0; i < n; ++i) buffer[i] = static_cast<float>(scalar);
-    return buffer;
+  // f32 tiles of one number are filled by start(), once a chunk.
+  SHAKTI_INLINE bool one_number() const { return !o->present() || w.constant(); }
+  SHAKTI_INLINE void start(float* buffer) const {
+    if (o->present() && w.constant()) w.gather(*o, 0, kTile, buffer);
+    if (!o->present()) fill_tile(buffer, static_cast<float>(scalar));
   }
+  SHAKTI_INLINE const float* tile(int64_t at, int64_t n, float* buffer) const {
+    return one_number() ? buffer : w.tile(*o, at, n, buffer);
+  }
+  SHAKTI_INLINE Ahead ahead(int64_t at) const { return one_number() ? Ahead(*o, 0) : w.ahead(*o, at); }
   SHAKTI_INLINE void tile(int64_t at, int64_t n, double* buffer) const {
     if (o->present()) return w.tile_as(o->ptr<double>(), at, n, buffer);
     for (int64_t i = 0; i < n; ++i) buffer[i] = scalar;
@@ -88,15 +107,24 @@ void binary_float(const Args& args, Context& c) {
   const Operand& y = args.out[0];
   const Sides s(args);
   if (is_f32_class(args.in[0].dtype)) {
-    tiles(y, c, [&](int64_t at, int64_t n) {
+    const Output result(args, 0, c);
+    c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
       alignas(64) float buffer[3][kTile];
-      const float* p = s.a.tile(at, n, buffer[0]);
-      const float* q = s.b.tile(at, n, buffer[1]);
-      float* r = y.dtype == DType::f32 ? y.ptr<float>() + at : buffer[2];
-      lanes(n, [&](int64_t i, int64_t m, bool part) {
-        store_n(r + i, F::run(load_n(p + i, m, part), load_n(q + i, m, part)), m, part);
+      s.a.start(buffer[0]);
+      s.b.start(buffer[1]);
+      each_tile(begin, end, [&](int64_t at, int64_t n) {
+        const float* p = s.a.tile(at, n, buffer[0]);
+        const float* q = s.b.tile(at, n, buffer[1]);
+        float* r = result.place(at, buffer[2]);
+        const Ahead next_a = s.a.ahead(at + n), next_b = s.b.ahead(at + n);
+        lanes(n, [&](int64_t i, int64_t m, bool part) {
+          next_a.fetch(i);
+          next_b.fetch(i);
+          store_n(r + i, F::run(load_n(p + i, m, part), load_n(q + i, m, part)), m, part);
+        });
+        result.put(at, r, n);
       });
-      if (r == buffer[2]) put_tile(y, at, r, n);
+      result.finish();
     });
   } else {
     tiles(y, c, [&](int64_t at, int64_t n) {
@@ -128,13 +156,23 @@ void compare(const Args& args, Context& c) {
   uint8_t* out = y.ptr<uint8_t>();
   const Sides s(args);
   const DType t = args.in[0].dtype;
-  tiles(y, c, [&](int64_t at, int64_t n) {
-    if (is_f32_class(t)) {
+  if (is_f32_class(t)) {
+    c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
       alignas(64) float buffer[2][kTile];
-      const float* p = s.a.tile(at, n, buffer[0]);
-      const float* q = s.b.tile(at, n, buffer[1]);
-      for (int64_t i = 0; i < n; ++i) out[at + i] = F::run(p[i], q[i]);
-    } else if (t == DType::f64) {
+      s.a.start(buffer[0]);
+      s.b.start(buffer[1]);
+      each_tile(begin, end, [&](int64_t at, int64_t n) {
+        const float* p = s.a.tile(at, n, buffer[0]);
+        const float* q = s.b.tile(at, n, buffer[1]);
+        lanes(n, [&](int64_t i, int64_t m, bool part) {
+          store_bools(out + at + i, F::run(load_n(p + i, m, part), load_n(q + i, m, part)), m, part);
+        });
+      });
+    });
+    return;
+  }
+  tiles(y, c, [&](int64_t at, int64_t n) {
+    if (t == DType::f64) {
       double p[kTile], q[kTile];
       s.a.tile(at, n, p);
       s.b.tile(at, n, q);
@@ -153,14 +191,23 @@ template <class T>
 void choose(const Args& a, Context& c, T va, T vb) {
   const Operand &cond = a.in[0], &x = a.in[1], &z = a.in[2], &y = a.out[0];
   const Walk wc(cond, y), wx(x, y), wz(z, y);
-  tiles(y, c, [&](int64_t at, int64_t n) {
+  const Output result(a, 0, c);
+  c.parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
     uint8_t m[kTile];
-    T p[kTile], q[kTile];
-    wc.tile_as(cond.ptr<uint8_t>(), at, n, m);
-    if (x.present()) wx.tile_as(x.ptr<T>(), at, n, p);
-    if (z.present()) wz.tile_as(z.ptr<T>(), at, n, q);
-    T* out = y.ptr<T>() + at;
-    for (int64_t i = 0; i < n; ++i) out[i] = m[i] ? (x.present() ? p[i] : va) : (z.present() ? q[i] : vb);
+    T p[kTile], q[kTile], out[kTile];
+    if (!x.present()) fill_tile(p, va);
+    if (!z.present()) fill_tile(q, vb);
+    each_tile(begin, end, [&](int64_t at, int64_t n) {
+      const uint8_t* __restrict here = wc.tile_of(cond.ptr<uint8_t>(), at, n, m);
+      const T* __restrict yes = x.present() ? wx.tile_of(x.ptr<T>(), at, n, p) : p;
+      const T* __restrict no = z.present() ? wz.tile_of(z.ptr<T>(), at, n, q) : q;
+      for (int64_t i = 0; i < n; ++i) {
+        const T u = yes[i], v = no[i];
+        out[i] = here[i] != 0 ? u : v;
+      }
+      result.copy(y.ptr<T>() + at, out, static_cast<size_t>(n) * sizeof(T));
+    });
+    result.finish();
   });
 }
 
@@ -280,13 +327,19 @@ void run_clamp(const Args& a, Context& c) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Walk w(x, y);
   const double low = a.attr(0), high = a.attr(1);
+  const Output result(a, 0, c);
   tiles(y, c, [&](int64_t at, int64_t n) {
     if (is_f32_class(x.dtype)) {
       float in[kTile], out[kTile];
       const float* p = w.tile(x, at, n, in);
+      float* q = result.place(at, out);
       const float l = static_cast<float>(low), h = static_cast<float>(high);
-      for (int64_t i = 0; i < n; ++i) out[i] = p[i] < l ? l : p[i] > h ? h : p[i];
-      put_tile(y, at, out, n);
+      for (int64_t i = 0; i < n; ++i) {
+        const float v = p[i], above = v > h ? h : v;
+        q[i] = v < l ? l : above;
+      }
+      result.put(at, q, n);
+      result.finish();
     } else if (x.dtype == DType::f64) {
       double v[kTile];
       w.tile_as(x.ptr<double>(), at, n, v);

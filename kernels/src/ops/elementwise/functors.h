@@ -13,11 +13,13 @@ SHAKTI_INLINE vf m_log(vf x) { return vlog(x); }
 SHAKTI_INLINE vf m_tanh(vf x) { return vtanh(x); }
 SHAKTI_INLINE vf m_erf(vf x) { return verf(x); }
 SHAKTI_INLINE vf m_sqrt(vf x) { return vsqrt(x); }
+SHAKTI_INLINE vf m_sigmoid(vf x) { return vsigmoid(x); }
 SHAKTI_INLINE double m_exp(double x) { return std::exp(x); }
 SHAKTI_INLINE double m_log(double x) { return std::log(x); }
 SHAKTI_INLINE double m_tanh(double x) { return std::tanh(x); }
 SHAKTI_INLINE double m_erf(double x) { return std::erf(x); }
 SHAKTI_INLINE double m_sqrt(double x) { return std::sqrt(x); }
+SHAKTI_INLINE double m_sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 template <class F>
 SHAKTI_INLINE vf each(vf x, F f) {
   for (int i = 0; i < W; ++i) x[i] = f(x[i]);
@@ -82,11 +84,12 @@ ANY(Exp, m_exp(x))
 ANY(Log, m_log(x))
 ANY(Tanh, m_tanh(x))
 ANY(Erf, m_erf(x))
-ANY(Sigmoid, 1.0f / (1.0f + m_exp(-x)))
-ANY(Silu, x / (1.0f + m_exp(-x)))
-LANES(Gelu, x * 0.5f * (1.0f + verf(x * 0.70710678118654752f)), 0.5 * x * (1 + std::erf(x * 0.70710678118654752)))
-LANES(GeluTanh, x * 0.5f * (1.0f + vtanh((x + x * x * x * 0.044715f) * 0.79788456080286536f)),
-      0.5 * x * (1 + std::tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))))
+ANY(Sigmoid, m_sigmoid(x))
+ANY(Silu, x* m_sigmoid(x))
+LANES(Gelu, vgelu(x), 0.5 * x * std::erfc(x * -0.70710678118654752))
+// (1 + tanh(u)) / 2 is the sigmoid of 2u, whose small values keep their digits.
+LANES(GeluTanh, x* vsigmoid((x + x * x * x * 0.044715f) * 1.59576912160573072f),
+      x* m_sigmoid((x + x * x * x * 0.044715) * 1.59576912160573072))
 SLOW(Expm1, std::expm1)
 SLOW(Log1p, std::log1p)
 SLOW(Sin, std::sin)
@@ -144,29 +147,24 @@ ANY2(SigmoidBackward, a*(b * (1.0f - b)))
 struct SiluBackward {
   template <class V>
   SHAKTI_INLINE static V run(V g, V x) {
-    const V s = 1.0f / (1.0f + m_exp(-x));
+    const V s = m_sigmoid(x);
     return g * (s * (1.0f + x * (1.0f - s)));
   }
 };
 struct GeluBackward {
-  SHAKTI_INLINE static vf run(vf g, vf x) {
-    const vf cdf = 0.5f * (1.0f + verf(x * 0.70710678118654752f));
-    return g * (cdf + x * vexp(x * x * -0.5f) * 0.39894228040143268f);
-  }
+  SHAKTI_INLINE static vf run(vf g, vf x) { return g * vgelu_slope(x); }
   SHAKTI_INLINE static double run(double g, double x) {
-    return g * (0.5 * (1 + std::erf(x * 0.70710678118654752)) + x * std::exp(-0.5 * x * x) * 0.39894228040143268);
+    return g * (0.5 * std::erfc(x * -0.70710678118654752) + x * std::exp(-0.5 * x * x) * 0.39894228040143268);
   }
 };
 struct GeluTanhBackward {
   SHAKTI_INLINE static vf run(vf g, vf x) {
-    const vf t = vtanh((x + x * x * x * 0.044715f) * 0.79788456080286536f);
-    const vf du = (1.0f + x * x * 0.134145f) * 0.79788456080286536f;
-    return g * (0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du);
+    const vf s = vsigmoid((x + x * x * x * 0.044715f) * 1.59576912160573072f);
+    return g * (s + x * (s * (1.0f - s)) * (1.0f + x * x * 0.134145f) * 1.59576912160573072f);
   }
   SHAKTI_INLINE static double run(double g, double x) {
-    const double t = std::tanh(0.79788456080286536 * (x + 0.044715 * x * x * x));
-    const double du = 0.79788456080286536 * (1 + 0.134145 * x * x);
-    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du);
+    const double s = m_sigmoid((x + x * x * x * 0.044715) * 1.59576912160573072);
+    return g * (s + x * (s * (1 - s)) * (1 + x * x * 0.134145) * 1.59576912160573072);
   }
 };
 

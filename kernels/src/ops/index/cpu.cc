@@ -102,6 +102,7 @@ void run_embedding_backward(const Args& a, Context& c) {
     if (id >= 0 && id < v && id != padding) order[start[id]++] = i;
   }
   // start[id] is now the end of id's places.
+  const Output result(a, 0, c);
   c.parallel_for(v, 64, [&](int64_t b, int64_t e, int) {
     for (int64_t id = b; id < e; ++id) {
       const int64_t first = id > 0 ? start[id - 1] : 0;
@@ -117,15 +118,29 @@ void run_embedding_backward(const Args& a, Context& c) {
       for (int64_t j0 = 0; j0 < d; j0 += kTile) {
         const int64_t m = d - j0 < kTile ? d - j0 : kTile;
         alignas(64) float acc[kTile], row[kTile];
-        for (int64_t j = 0; j < m; ++j) acc[j] = 0;
-        for (int64_t k = first; k < start[id]; ++k) {
-          const int64_t at = offset_of(order[k], g.shape, g.strides, g.ndim - 1) + j0 * g.stride(-1);
-          const float* p = row_f32(g, at, g.stride(-1), m, row);
-          for (int64_t j = 0; j < m; ++j) acc[j] += p[j];
+        if (first == start[id]) {
+          std::memset(acc, 0, static_cast<size_t>(m) * 4);
+          result.write(id * d + j0, acc, m);
+          continue;
         }
-        scatter_f32(w, id * d + j0, acc, m);
+        const auto place = [&](int64_t k) {
+          return offset_of(order[k], g.shape, g.strides, g.ndim - 1) + j0 * g.stride(-1);
+        };
+        // Rows lie anywhere: the one after this row's is fetched already.
+        if (start[id] < start[v - 1]) Ahead(g, place(start[id])).fetch_all(m);
+        // The first is copied or, when it is the only one, taken as it lies.
+        const float* sum = row_f32(g, place(first), g.stride(-1), m, acc);
+        for (int64_t k = first + 1; k < start[id]; ++k) {
+          const float* p = row_f32(g, place(k), g.stride(-1), m, row);
+          lanes(m, [&](int64_t j, int64_t w, bool part) {
+            store_n(acc + j, load_n(sum + j, w, part) + load_n(p + j, w, part), w, part);
+          });
+          sum = acc;
+        }
+        result.write(id * d + j0, sum, m);
       }
     }
+    result.finish();
   });
 }
 

@@ -1,7 +1,8 @@
-// Cross-entropy, a row of logits at a time; rows are read in pieces, so any number of classes will do.
+// Cross-entropy, a row of logits at a time; rows are read in pieces, once, so any number of classes will do.
 #include <cmath>
 
 #include "../../simd/math.h"
+#include "../../simd/output.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -13,14 +14,15 @@ SHAKTI_INLINE int64_t target_of(const Operand& t, int64_t i) {
   return t.dtype == DType::i32 ? t.ptr<int32_t>()[at] : t.ptr<int64_t>()[at];
 }
 
-// Calls f(first column, count, values as f32).
+// Calls f(first column, count, values as f32, what comes behind them).
 template <class F>
 SHAKTI_INLINE void pieces(const Operand& x, int64_t row, const F& f) {
   alignas(64) float buffer[kPiece];
   const int64_t v = x.shape[1];
   for (int64_t j = 0; j < v; j += kPiece) {
     const int64_t n = v - j < kPiece ? v - j : kPiece;
-    f(j, n, row_f32(x, row * x.strides[0] + j * x.strides[1], x.strides[1], n, buffer));
+    const int64_t at = row * x.strides[0] + j * x.strides[1];
+    f(j, n, row_f32(x, at, x.strides[1], n, buffer), Ahead(x, at + n));
   }
 }
 
@@ -56,32 +58,25 @@ void run_cross_entropy(const Args& a, Context& c) {
         }
         if (counts) hit = at_f64(x, i, t);
       } else {
+        // The sum is of exp(x - m) for the largest m so far.
         float top = -__builtin_inff();
-        pieces(x, i, [&](int64_t, int64_t k, const float* p) {
-          vf best = splat(top);
-          int64_t j = 0;
-          for (; j + W <= k; j += W) best = vmax(load(p + j), best);
-          top = hmax(best);
-          for (; j < k; ++j) top = p[j] > top ? p[j] : top;
-        });
-        m = static_cast<double>(top);
-        pieces(x, i, [&](int64_t first, int64_t k, const float* p) {
-          vf s{}, u{};
-          lanes(k, [&](int64_t j, int64_t w, bool part) {
-            const vf z = load_n(p + j, w, part);
-            vf y = vexp(z - top);
-            if (part) {
-              float tail[W] = {};
-              store_part(tail, y, w);
-              y = load(tail);
-            }
-            s += y;
-            u += z;
-          });
-          sum += static_cast<double>(hsum(s));
-          mean += static_cast<double>(hsum(u));
+        pieces(x, i, [&](int64_t first, int64_t k, const float* p, const Ahead& ahead) {
+          const float here = lane_max(p, k);
+          if (here > top) {
+            if (sum > 0) sum *= std::exp(static_cast<double>(top - here));
+            top = here;
+          }
+          const float shift = top == -__builtin_inff() ? 0 : top;
+          sum += static_cast<double>(lane_sum(k, [&](int64_t j, int64_t w, bool part) {
+            ahead.fetch(j);
+            return exp_capped(load_n(p + j, w, part) - shift);
+          }));
+          if (smooth > 0)
+            mean += static_cast<double>(
+                lane_sum(k, [&](int64_t j, int64_t w, bool part) { return load_n(p + j, w, part); }));
           if (counts && t >= first && t < first + k) hit = static_cast<double>(p[t - first]);
         });
+        m = static_cast<double>(top);
       }
       const double lse = m + std::log(sum);
       const double loss =
@@ -102,6 +97,7 @@ void run_cross_entropy_backward(const Args& a, Context& c) {
   const Operand &g = a.in[0], &x = a.in[1], &target = a.in[2], &lse = a.in[3], &y = a.out[0];
   const int64_t n = x.shape[0], v = x.shape[1], ignore = a.attr_int(0);
   const double smooth = a.attr(1);
+  const Output result(a, 0, c);
   c.parallel_for(n, 1 + 8192 / v, [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; ++i) {
       int64_t t;
@@ -120,15 +116,18 @@ void run_cross_entropy_backward(const Args& a, Context& c) {
       }
       const float scale = g.ptr<float>()[i * g.strides[0]], l = lse.ptr<float>()[i * lse.strides[0]];
       const float each = static_cast<float>(smooth / static_cast<double>(v));
-      pieces(x, i, [&](int64_t first, int64_t k, const float* p) {
-        alignas(64) float out[kPiece];
+      pieces(x, i, [&](int64_t first, int64_t k, const float* p, const Ahead& ahead) {
+        alignas(64) float buffer[kPiece];
+        float* out = result.place(i * v + first, buffer);
         lanes(k, [&](int64_t j, int64_t w, bool part) {
-          store_n(out + j, (vexp(load_n(p + j, w, part) - l) - each) * scale, w, part);
+          ahead.fetch(j);
+          store_n(out + j, (exp_capped(load_n(p + j, w, part) - l) - each) * scale, w, part);
         });
         if (t >= first && t < first + k) out[t - first] -= scale * static_cast<float>(1 - smooth);
-        scatter_f32(y, i * v + first, out, k);
+        result.put(i * v + first, out, k);
       });
     }
+    result.finish();
   });
 }
 

@@ -7,7 +7,7 @@ namespace shakti {
 int64_t matmul::packed_words() {
   static const int64_t words = [] {
     constexpr int64_t kLeast = kDepth * kColumns;
-    const int64_t quarter = cache_sizes().level3 / 4 / static_cast<int64_t>(sizeof(float));
+    const auto quarter = static_cast<int64_t>(last_cache_bytes() / 4 / sizeof(float));
     return quarter < kLeast ? kLeast : quarter > 2 * kLeast ? 2 * kLeast : quarter;
   }();
   return words;

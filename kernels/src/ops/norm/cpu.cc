@@ -1,8 +1,9 @@
-// LayerNorm and RMSNorm over the last dimension: one pass for the statistics, one for the result, a row at a time. The
-// gradients of weight and bias are added up in parts of kPart rows, then part by part: the order never changes.
+// LayerNorm and RMSNorm over the last dimension: passes for the statistics, one for the result, over a row that stays
+// in the caches. The gradients of weight and bias are added up in parts of kPart rows, then part by part: the order
+// never changes.
 #include <cmath>
 
-#include "../../simd/vec.h"
+#include "../../simd/output.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -33,41 +34,53 @@ struct Rows<double> {
   }
 };
 
-// Sum of f(i) over n, in lanes for float.
+// Sum of f(a[i]) over n, in lanes for float.
 template <class F>
-SHAKTI_INLINE float total(int64_t n, const float* a, const float* b, const F& f) {
-  vf s{};
-  lanes(n, [&](int64_t i, int64_t m, bool part) {
-    vf v = f(load_n(a + i, m, part), load_n(b + i, m, part));
-    if (part) {
-      // Lanes behind the end must not count.
-      float t[W] = {};
-      store_part(t, v, m);
-      v = load(t);
-    }
-    s += v;
-  });
-  return hsum(s);
+SHAKTI_INLINE float total(int64_t n, const float* a, const F& f) {
+  return lane_sum(n, [&](int64_t i, int64_t m, bool part) { return f(load_n(a + i, m, part)); });
 }
 template <class F>
-SHAKTI_INLINE double total(int64_t n, const double* a, const double* b, const F& f) {
+SHAKTI_INLINE double total(int64_t n, const double* a, const F& f) {
   double s = 0;
-  for (int64_t i = 0; i < n; ++i) s += f(a[i], b[i]);
+  for (int64_t i = 0; i < n; ++i) s += f(a[i]);
   return s;
 }
+// Sums of a * w and of a * w * (b - m) * s.
+SHAKTI_INLINE void projections(int64_t n, const float* a, const float* w, const float* b, float m, float s,
+                               float (&sums)[2]) {
+  lane_sums(
+      n,
+      [&](int64_t i, int64_t k, bool part, vf(&terms)[2]) {
+        terms[0] = load_n(a + i, k, part) * load_n(w + i, k, part);
+        terms[1] = terms[0] * ((load_n(b + i, k, part) - m) * s);
+      },
+      sums);
+}
+SHAKTI_INLINE void projections(int64_t n, const double* a, const double* w, const double* b, double m, double s,
+                               double (&sums)[2]) {
+  sums[0] = sums[1] = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sums[0] += a[i] * w[i];
+    sums[1] += a[i] * w[i] * ((b[i] - m) * s);
+  }
+}
+
+// Calls f(load, store): load(p) is the next values of an array, store(p, v) writes them. Fetches a row or two
+// meanwhile.
 template <class F>
-SHAKTI_INLINE void map(int64_t n, const float* a, const float* b, const float* c, float* y, const F& f) {
+SHAKTI_INLINE void each(int64_t n, const float*, const Ahead& one, const Ahead& two, const F& f) {
   lanes(n, [&](int64_t i, int64_t m, bool part) {
-    store_n(y + i, f(load_n(a + i, m, part), load_n(b + i, m, part), load_n(c + i, m, part)), m, part);
+    one.fetch(i);
+    two.fetch(i);
+    f([&](const float* p) { return load_n(p + i, m, part); }, [&](float* p, vf v) { store_n(p + i, v, m, part); });
   });
 }
 template <class F>
-SHAKTI_INLINE void map(int64_t n, const double* a, const double* b, const double* c, double* y, const F& f) {
-  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i], c[i]);
+SHAKTI_INLINE void each(int64_t n, const double*, const Ahead&, const Ahead&, const F& f) {
+  for (int64_t i = 0; i < n; ++i) f([&](const double* p) { return p[i]; }, [&](double* p, double v) { p[i] = v; });
 }
 
-// Memory of a task: six rows. Wide rows do not fit the stack, so it comes from the thread's scratch.
-
+// Rows of a task's memory. Wide ones do not fit the stack, so it comes from the thread's scratch.
 template <class T>
 SHAKTI_INLINE T* buffer_of(Context& c, int thread, int64_t n, int i) {
   return static_cast<T*>(c.scratch(thread)) + i * ((n + 15) / 16 * 16);
@@ -80,6 +93,16 @@ SHAKTI_INLINE const T* parameter(const Operand& p, int64_t n, T* buffer, T absen
   return buffer;
 }
 
+SHAKTI_INLINE Ahead row_ahead(const Operand& x, int64_t r) {
+  return Ahead(x, offset_of(r, x.shape, x.strides, x.ndim - 1));
+}
+
+// Results go to their place in y or through a buffer; f64 always to their place.
+SHAKTI_INLINE float* place(const Output& y, const Operand&, int64_t at, float* buffer) { return y.place(at, buffer); }
+SHAKTI_INLINE double* place(const Output&, const Operand& y, int64_t at, double*) { return y.ptr<double>() + at; }
+SHAKTI_INLINE void put(const Output& y, int64_t at, const float* from, int64_t n) { y.put(at, from, n); }
+SHAKTI_INLINE void put(const Output&, int64_t, const double*, int64_t) {}
+
 template <class T, bool centred>
 void forward(const Args& a, Context& c) {
   const Operand &x = a.in[0], &y = a.out[0];
@@ -89,6 +112,7 @@ void forward(const Args& a, Context& c) {
   const T eps = static_cast<T>(a.attr(0));
   T* mean = centred ? a.out[1].ptr<T>() : nullptr;
   T* rstd = a.out[centred ? 2 : 1].ptr<T>();
+  const Output result(a, 0, c);
   c.parallel_for(count, 1 + 16384 / n, [&](int64_t begin, int64_t end, int thread) {
     const T* w = parameter(a.in[1], n, buffer_of<T>(c, thread, n, 0), T{1});
     const T* b = centred ? parameter(a.in[2], n, buffer_of<T>(c, thread, n, 1), T{0}) : w;
@@ -97,19 +121,21 @@ void forward(const Args& a, Context& c) {
       const T* p = Rows<T>::get(x, offset_of(r, x.shape, x.strides, x.ndim - 1), x.stride(-1), n, in);
       T m = 0;
       if (centred) {
-        m = total(n, p, p, [](auto v, auto) { return v; }) / static_cast<T>(n);
+        m = total(n, p, [](auto v) { return v; }) / static_cast<T>(n);
         mean[r] = m;
       }
-      const T var = total(n, p, p, [&](auto v, auto) { return (v - m) * (v - m); }) / static_cast<T>(n);
+      const T var = total(n, p, [&](auto v) { return (v - m) * (v - m); }) / static_cast<T>(n);
       const T s = 1 / std::sqrt(var + eps);
       rstd[r] = s;
-      T* to = y.dtype == DType::f32 || y.dtype == DType::f64 ? y.ptr<T>() + r * n : out;
-      if (centred)
-        map(n, p, w, b, to, [&](auto v, auto wv, auto bv) { return (v - m) * s * wv + bv; });
-      else
-        map(n, p, w, w, to, [&](auto v, auto wv, auto) { return v * s * wv; });
-      if (to == out) Rows<T>::put(y, r * n, out, n);
+      T* to = place(result, y, r * n, out);
+      const Ahead next = row_ahead(x, r + 1 < count ? r + 1 : r);
+      each(n, p, next, next, [&](const auto& load, const auto& store) {
+        const auto scaled = (load(p) - m) * s * load(w);
+        store(to, centred ? scaled + load(b) : scaled);
+      });
+      put(result, r * n, to, n);
     }
+    result.finish();
   });
 }
 
@@ -130,12 +156,11 @@ void backward(const Args& a, Context& c) {
   const T* rstd = a.in[centred ? 4 : 3].ptr<T>();
   const int64_t parts = (count + kPart - 1) / kPart;
   T* sums = static_cast<T*>(a.workspace);  // [parts][1 or 2][n]
-  const int kinds = centred ? 2 : 1;
-  const int64_t grain = 1 + 16384 / (n * kPart);
-  c.parallel_for(parts, grain, [&](int64_t first, int64_t last, int thread) {
+  constexpr int kinds = centred ? 2 : 1;
+  const Output result(a, 0, c);
+  c.parallel_for(parts, 1 + 16384 / (n * kPart), [&](int64_t first, int64_t last, int thread) {
     const T* w = parameter(weight, n, buffer_of<T>(c, thread, n, 0), T{1});
-    T *gb = buffer_of<T>(c, thread, n, 1), *xb = buffer_of<T>(c, thread, n, 2), *hat = buffer_of<T>(c, thread, n, 3);
-    T *gw = buffer_of<T>(c, thread, n, 4), *out = buffer_of<T>(c, thread, n, 5);
+    T *gb = buffer_of<T>(c, thread, n, 1), *xb = buffer_of<T>(c, thread, n, 2), *out = buffer_of<T>(c, thread, n, 3);
     for (int64_t part = first; part < last; ++part) {
       T* dw = sums + part * kinds * n;
       T* db = dw + n;
@@ -145,21 +170,29 @@ void backward(const Args& a, Context& c) {
         const T* gp = Rows<T>::get(g, offset_of(r, g.shape, g.strides, g.ndim - 1), g.stride(-1), n, gb);
         const T* xp = Rows<T>::get(x, offset_of(r, x.shape, x.strides, x.ndim - 1), x.stride(-1), n, xb);
         const T s = rstd[r], m = centred ? mean[r] : T{0};
-        map(n, xp, xp, xp, hat, [&](auto v, auto, auto) { return (v - m) * s; });
-        map(n, gp, w, w, gw, [&](auto v, auto wv, auto) { return v * wv; });
-        const T k1 = centred ? total(n, gw, gw, [](auto v, auto) { return v; }) / static_cast<T>(n) : T{0};
-        const T k2 = total(n, gw, hat, [](auto v, auto h) { return v * h; }) / static_cast<T>(n);
-        T* to = dx.dtype == DType::f32 || dx.dtype == DType::f64 ? dx.ptr<T>() + r * n : out;
-        map(n, gw, hat, hat, to, [&](auto v, auto h, auto) { return (v - k1 - h * k2) * s; });
-        if (to == out) Rows<T>::put(dx, r * n, out, n);
-        map(n, gp, hat, dw, dw, [&](auto v, auto h, auto d) { return d + v * h; });
-        if (centred) map(n, gp, gp, db, db, [&](auto v, auto, auto d) { return d + v; });
+        T k[2];
+        projections(n, gp, w, xp, m, s, k);
+        const T k1 = centred ? k[0] / static_cast<T>(n) : T{0}, k2 = k[1] / static_cast<T>(n);
+        T* to = place(result, dx, r * n, out);
+        const int64_t next = r + 1 < count ? r + 1 : r;
+        each(n, xp, row_ahead(g, next), row_ahead(x, next), [&](const auto& load, const auto& store) {
+          const auto gv = load(gp), hat = (load(xp) - m) * s;
+          store(to, (gv * load(w) - k1 - hat * k2) * s);
+          store(dw, load(dw) + gv * hat);
+          if (centred) store(db, load(db) + gv);
+        });
+        put(result, r * n, to, n);
       }
     }
+    result.finish();
   });
-  for (int64_t part = 1; part < parts; ++part) {
-    for (int64_t i = 0; i < kinds * n; ++i) sums[i] += sums[part * kinds * n + i];
-  }
+  // Part by part, a strip of columns a task.
+  c.parallel_for(kinds * n, 4096, [&](int64_t begin, int64_t end, int) {
+    for (int64_t part = 1; part < parts; ++part) {
+      const T* more = sums + part * kinds * n + begin;
+      for (int64_t i = begin; i < end; ++i) sums[i] += more[i - begin];
+    }
+  });
   if (dweight.present()) Rows<T>::put(dweight, 0, sums, n);
   if (centred && a.out[2].present()) Rows<T>::put(a.out[2], 0, sums + n, n);
 }

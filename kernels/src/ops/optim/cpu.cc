@@ -10,6 +10,28 @@ constexpr int64_t kChunk = 16384;
 
 SHAKTI_INLINE int64_t chunks_of(const Operand& o) { return (o.numel() + kChunk - 1) / kChunk; }
 
+// The sum of n squares in f64.
+SHAKTI_INLINE double squares(const float* p, int64_t n) {
+  typedef double Doubles __attribute__((vector_size(W * 4)));
+  typedef float Floats __attribute__((vector_size(W * 2)));
+  constexpr int N = W / 2;
+  Doubles s[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * N <= n; i += 4 * N) {
+    for (int u = 0; u < 4; ++u) {
+      Floats v;
+      std::memcpy(&v, p + i + u * N, sizeof v);
+      const Doubles d = __builtin_convertvector(v, Doubles);
+      s[u] += d * d;
+    }
+  }
+  double sum = 0;
+  for (; i < n; ++i) sum += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+  const Doubles all = (s[0] + s[1]) + (s[2] + s[3]);
+  for (int k = 0; k < N; ++k) sum += all[k];
+  return sum;
+}
+
 }  // namespace
 
 void run_adamw(const Args& a, Context& c) {
@@ -34,14 +56,11 @@ void run_adamw(const Args& a, Context& c) {
     for (int64_t k = begin; k < end; k += W) {
       const int64_t w = end - k < W ? end - k : W;
       const bool part = w < W;
-      alignas(64) float gb[W];
       vf gv;
       if (g.dtype == DType::f32)
         gv = load_n(g.ptr<float>() + k, w, part);
-      else {
-        gather_f32(gb, g, k, 1, w);
-        gv = load_n(gb, w, part);
-      }
+      else
+        gv = from_bf16(load_half(g.ptr<uint16_t>() + k, w, part));
       gv = gv * scale;
       const vf mv = load_n(m + k, w, part) * b1 + gv * (1 - b1);
       const vf vv = load_n(v + k, w, part) * b2 + gv * gv * (1 - b2);
@@ -49,10 +68,7 @@ void run_adamw(const Args& a, Context& c) {
       store_n(m + k, mv, w, part);
       store_n(v + k, vv, w, part);
       store_n(p + k, pv, w, part);
-      if (copies) {
-        store(gb, pv);
-        scatter_f32(a.out[3 * n + i], k, gb, w);
-      }
+      if (copies) store_half(a.out[3 * n + i].ptr<uint16_t>() + k, to_bf16(pv), w, part);
     }
   };
   int64_t total = 0;
@@ -87,9 +103,7 @@ void run_global_norm(const Args& a, Context& c) {
           const int64_t m = stop - j < 1024 ? stop - j : 1024;
           alignas(64) float buffer[1024];
           const float* p = row_f32(x, j, 1, m, buffer);
-          double s[8] = {};
-          for (int64_t q = 0; q < m; ++q) s[q & 7] += static_cast<double>(p[q]) * static_cast<double>(p[q]);
-          for (double v : s) sum += v;
+          sum += squares(p, m);
         }
       }
       sums[k] = sum;

@@ -4,11 +4,13 @@
 #include <cmath>
 
 #include "../../simd/tiles.h"
+#include "pieces.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-constexpr int64_t kPiece = 32 * kTile;  // places of x that one task folds at least
+using reduce::kColumnTasks;
+using reduce::kPiece;
 
 struct Plan {
   int64_t ks[kMaxDims], kx[kMaxDims];  // kept sizes and strides
@@ -98,7 +100,7 @@ struct Max {
   SHAKTI_INLINE static T run(T a, T b) {
     return a != a ? a : b > a || b != b ? b : a;
   }
-  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b > a) | (vi)(b != b), b, a)); }
+  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, vmax(a, b)); }
   SHAKTI_INLINE static float across(vf v) {
     float m = v[0];
     for (int i = 1; i < W; ++i) m = run(m, static_cast<float>(v[i]));
@@ -114,7 +116,7 @@ struct Min {
   SHAKTI_INLINE static T run(T a, T b) {
     return a != a ? a : b < a || b != b ? b : a;
   }
-  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, select((vi)(b < a) | (vi)(b != b), b, a)); }
+  SHAKTI_INLINE static vf run(vf a, vf b) { return select(a != a, a, vmin(a, b)); }
   SHAKTI_INLINE static float across(vf v) {
     float m = v[0];
     for (int i = 1; i < W; ++i) m = run(m, static_cast<float>(v[i]));
@@ -122,17 +124,29 @@ struct Min {
   }
 };
 
+template <bool largest>
+struct ExtremeOf {
+  using Type = Max;
+};
+template <>
+struct ExtremeOf<false> {
+  using Type = Min;
+};
+template <bool largest>
+using Extreme = typename ExtremeOf<largest>::Type;
+
 template <class R>
 SHAKTI_INLINE float fold_f32(const float* p, int64_t n) {
-  vf a = splat(R::template start<float>()), b = a;
+  const vf start = splat(R::template start<float>());
+  vf v[4] = {start, start, start, start};
   int64_t i = 0;
-  for (; i + 2 * W <= n; i += 2 * W) {
-    a = R::run(a, load(p + i));
-    b = R::run(b, load(p + i + W));
+  for (; i + 4 * W <= n; i += 4 * W) {
+    for (int u = 0; u < 4; ++u) v[u] = R::run(v[u], load(p + i + u * W));
   }
+  for (; i + W <= n; i += W) v[0] = R::run(v[0], load(p + i));
   float tail = R::template start<float>();
   for (; i < n; ++i) tail = R::run(tail, p[i]);
-  return R::run(R::across(R::run(a, b)), tail);
+  return R::run(R::across(R::run(R::run(v[0], v[1]), R::run(v[2], v[3]))), tail);
 }
 
 // The fold of places [begin, end) of the folded dimensions at x + base.
@@ -160,9 +174,11 @@ float fold_row(const Plan& p, const Operand& x, int64_t base, int64_t begin, int
   return acc;
 }
 
-// Kept innermost: adds rows of `n` neighbouring outputs, folded places [begin, end).
+// Kept innermost: folds rows of `n` neighbouring outputs, folded places [begin, end), at most kBlock of them.
+constexpr int64_t kBlock = 64;
 template <class R>
-void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64_t begin, int64_t end, float* acc) {
+SHAKTI_INLINE void columns_block(const Plan& p, const Operand& x, int64_t base, int64_t n, int64_t begin, int64_t end,
+                                 float* acc) {
   for (int64_t j = 0; j < n; ++j) acc[j] = R::template start<float>();
   // Four rows at a time, folded among themselves first: less traffic, and a rounding error a quarter as long.
   alignas(64) float buffer[4][kTile];
@@ -171,7 +187,12 @@ void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64
     const int64_t rows = end - i < 4 ? end - i : 4;
     for (int64_t r = 0; r < rows; ++r) v[r] = row_f32(x, base + offset_of(i + r, p.fs, p.fx, p.nf), 1, n, buffer[r]);
     if (rows == 4) {
+      const auto next = [&](int64_t r) {
+        return Ahead(x, base + offset_of(i + r < p.folded ? i + r : 0, p.fs, p.fx, p.nf));
+      };
+      const Ahead ahead[4] = {next(4), next(5), next(6), next(7)};
       lanes(n, [&](int64_t j, int64_t m, bool part) {
+        for (const Ahead& row : ahead) row.fetch(j);
         const vf a = R::run(load_n(v[0] + j, m, part), load_n(v[1] + j, m, part));
         const vf b = R::run(load_n(v[2] + j, m, part), load_n(v[3] + j, m, part));
         store_n(acc + j, R::run(load_n(acc + j, m, part), R::run(a, b)), m, part);
@@ -183,6 +204,18 @@ void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64
         });
       }
     }
+  }
+}
+// Any number of them, block by block, so that rounding errors stay short.
+template <class R>
+void columns_f32(const Plan& p, const Operand& x, int64_t base, int64_t n, int64_t begin, int64_t end, float* acc) {
+  columns_block<R>(p, x, base, n, begin, end < begin + kBlock ? end : begin + kBlock, acc);
+  alignas(64) float more[kTile];
+  for (int64_t i = begin + kBlock; i < end; i += kBlock) {
+    columns_block<R>(p, x, base, n, i, end < i + kBlock ? end : i + kBlock, more);
+    lanes(n, [&](int64_t j, int64_t m, bool part) {
+      store_n(acc + j, R::run(load_n(acc + j, m, part), load_n(more + j, m, part)), m, part);
+    });
   }
 }
 
@@ -233,21 +266,23 @@ void fold(const Args& a, Context& c) {
     return;
   }
   const bool columns = p.nk > 0 && p.kx[p.nk - 1] == 1 && p.nf > 0 && p.fx[p.nf - 1] != 1 && p.ks[p.nk - 1] >= 4;
-  // Pieces of the fold, when the outputs alone do not make enough tasks.
-  const int64_t pieces =
-      outputs >= 64 && !columns ? 1 : (p.folded * (columns ? p.ks[p.nk - 1] : 1) + kPiece - 1) / kPiece;
+  // Strips of neighbouring outputs.
+  const int64_t width = columns ? p.ks[p.nk - 1] : 1;
+  const int64_t strip = width < kTile ? width : kTile;
+  const int64_t strips = (width + strip - 1) / strip;
+  // Pieces of the fold, when the outputs alone do not make enough tasks (op.cc has room for as many).
+  const int64_t enough = columns ? kColumnTasks : 64, independent = outputs / width * strips;
+  int64_t pieces = 1;
+  if (independent < enough) {
+    pieces = (p.folded * width + kPiece - 1) / kPiece;
+    if (columns && pieces * independent > enough) pieces = (enough + independent - 1) / independent;
+  }
   const int64_t piece = (p.folded + pieces - 1) / pieces;
   const int64_t parts = (p.folded + piece - 1) / piece;
   auto* partial = static_cast<float*>(a.workspace);
   if (columns) {
-    // Strips of neighbouring outputs.
-    const int64_t width = p.ks[p.nk - 1];
-    const int64_t strip = width < kTile ? width : kTile;
-    const int64_t strips = (width + strip - 1) / strip;
-    const int64_t outer = outputs / width;
-    const int64_t tasks = outer * strips * parts;
-    const int64_t cost = strip * piece;
-    c.parallel_for(tasks, 1 + kPiece / (cost + 1), [&](int64_t b, int64_t e, int) {
+    const int64_t tasks = independent * parts;
+    c.parallel_for(tasks, 1 + kPiece / (strip * piece + 1), [&](int64_t b, int64_t e, int) {
       for (int64_t t = b; t < e; ++t) {
         const int64_t s = t % strips, part = t / strips % parts, o = t / strips / parts;
         const int64_t n = width - s * strip < strip ? width - s * strip : strip;
@@ -276,11 +311,14 @@ void fold(const Args& a, Context& c) {
     });
   }
   if (parts == 1) return;
-  for (int64_t o = 0; o < outputs; ++o) {
-    float acc = partial[o];
-    for (int64_t part = 1; part < parts; ++part) acc = R::run(acc, partial[part * outputs + o]);
-    scatter_f32(y, o, &acc, 1);
-  }
+  c.parallel_for(outputs, kTile, [&](int64_t b, int64_t e, int) {
+    float* acc = partial + b;
+    for (int64_t part = 1; part < parts; ++part) {
+      const float* more = partial + part * outputs + b;
+      for (int64_t o = 0; o < e - b; ++o) acc[o] = R::run(acc[o], more[o]);
+    }
+    scatter_f32(y, b, acc, e - b);
+  });
 }
 
 // Rows of the last dimension as T, one after the other.
@@ -344,9 +382,43 @@ void find(const Args& a, Context& c) {
   });
 }
 
+// The same for f32, bf16 and f16: the piece that holds the extreme first, then its place there.
+template <class R>
+void find_f32(const Args& a, Context& c) {
+  const Operand &x = a.in[0], &values = a.out[0];
+  auto* indices = a.out[1].ptr<int32_t>();
+  const int64_t n = x.size(-1), stride = x.stride(-1), count = n > 0 ? x.numel() / n : 0;
+  c.parallel_for(count, 1 + kPiece / (n + 1), [&](int64_t b, int64_t e, int) {
+    alignas(64) float buffer[kTile];
+    for (int64_t r = b; r < e; ++r) {
+      const int64_t row = offset_of(r, x.shape, x.strides, x.ndim - 1);
+      const auto piece = [&](int64_t at) {
+        return row_f32(x, row + at * stride, stride, n - at < kTile ? n - at : kTile, buffer);
+      };
+      float best = 0;
+      int64_t at = -1;
+      for (int64_t i = 0; i < n && best == best; i += kTile) {
+        const float here = fold_f32<R>(piece(i), n - i < kTile ? n - i : kTile);
+        if (at >= 0 && R::run(best, here) == best) continue;
+        best = here;
+        at = i;
+      }
+      const float* p = piece(at);
+      const auto found = [&](auto v) { return best == best ? v == best : v != v; };
+      int64_t i = 0;
+      while (i + W <= n - at && !any(found(load(p + i)))) i += W;
+      while (!found(p[i])) ++i;
+      indices[r] = static_cast<int32_t>(at + i);
+      scatter_f32(values, r, p + i, 1);
+    }
+  });
+}
+
 template <bool largest>
 void find_any(const Args& a, Context& c) {
-  if (a.in[0].dtype == DType::i64)
+  if (is_f32_class(a.in[0].dtype))
+    find_f32<Extreme<largest>>(a, c);
+  else if (a.in[0].dtype == DType::i64)
     find<int64_t, largest>(a, c);
   else
     find<double, largest>(a, c);

@@ -1,4 +1,5 @@
 #include "../../runtime/check.h"
+#include "pieces.h"
 
 namespace shakti {
 namespace {
@@ -63,16 +64,17 @@ Status check_cumsum(const Args& a) {
 namespace shakti {
 namespace {
 
-// Partial results: at most one piece for every kPiece (cpu.cc) places, for every output.
+// Partial results: at most one piece for every kPiece places, for every output.
 size_t partials(const Args& a) {
   const Operand &x = a.in[0], &y = a.out[0];
   if (x.dtype == DType::f64 || !dtype_is_float(x.dtype)) return 0;
   const int64_t outputs = y.numel();
   if (outputs == 0) return 0;
   const int64_t folded = x.numel() / outputs;
-  const int64_t width = y.ndim > 0 ? outputs : 1;
-  const int64_t pieces = folded * width / 32768 + 2;
-  return static_cast<size_t>((pieces < folded ? pieces : folded) + 1) * static_cast<size_t>(outputs) * sizeof(float);
+  int64_t pieces = x.numel() / reduce::kPiece + 1;
+  // 64 outputs or more that are no columns are not cut.
+  if (outputs >= 64 && pieces > reduce::kColumnTasks) pieces = reduce::kColumnTasks;
+  return static_cast<size_t>(pieces < folded ? pieces : folded) * static_cast<size_t>(outputs) * sizeof(float);
 }
 
 }  // namespace

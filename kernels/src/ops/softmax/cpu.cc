@@ -2,42 +2,20 @@
 #include <cmath>
 
 #include "../../simd/math.h"
+#include "../../simd/output.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-SHAKTI_INLINE float row_max(const float* p, int64_t n) {
-  vf m = splat(-__builtin_inff());
-  int64_t i = 0;
-  for (; i + W <= n; i += W) m = vmax(load(p + i), m);
-  float best = hmax(m);
-  for (; i < n; ++i) best = p[i] > best ? p[i] : best;
-  return best;
-}
-
-// y[i] = exp(x[i] - shift); returns the sum. y may be null.
-SHAKTI_INLINE float row_exp(const float* p, int64_t n, float shift, float* y) {
-  vf s{};
-  lanes(n, [&](int64_t i, int64_t m, bool part) {
-    vf v = vexp(load_n(p + i, m, part) - shift);
-    if (part) {
-      float t[W] = {};
-      store_part(t, v, m);
-      v = load(t);
-    }
-    s += v;
-    if (y) store_n(y + i, v, m, part);
-  });
-  return hsum(s);
-}
-
-// Runs f(row, count, pointers to each operand's row as f32, output row) over all rows.
+// Runs f(count, pointers to each operand's row as f32, output row, the next rows of the first and the last operand)
+// over all rows.
 template <class F>
 void rows_f32(const Args& a, Context& c, const F& f) {
   const Operand& y = a.out[0];
   const int64_t n = y.size(-1);
   const int64_t count = n > 0 ? y.numel() / n : 0;
   const int64_t padded = (n + 15) / 16 * 16;
+  const Output result(a, 0, c);
   c.parallel_for(count, 1 + 8192 / n, [&](int64_t b, int64_t e, int thread) {
     auto* buffer = static_cast<float*>(c.scratch(thread));
     for (int64_t r = b; r < e; ++r) {
@@ -46,10 +24,15 @@ void rows_f32(const Args& a, Context& c, const F& f) {
         const Operand& x = a.in[i];
         in[i] = row_f32(x, offset_of(r, x.shape, x.strides, x.ndim - 1), x.stride(-1), n, buffer + i * padded);
       }
-      float* out = y.dtype == DType::f32 ? y.ptr<float>() + r * n : buffer + 2 * padded;
-      f(n, in, out);
-      if (y.dtype != DType::f32) scatter_f32(y, r * n, out, n);
+      float* out = result.place(r * n, buffer + 2 * padded);
+      const Operand& x = a.in[0];
+      const int64_t next = r + 1 < count ? r + 1 : r;
+      const Operand& z = a.in[a.n_in - 1];
+      f(n, in, out, Ahead(x, offset_of(next, x.shape, x.strides, x.ndim - 1)),
+        Ahead(z, offset_of(next, z.shape, z.strides, z.ndim - 1)));
+      result.put(r * n, out, n);
     }
+    result.finish();
   });
 }
 
@@ -82,15 +65,21 @@ void forward(const Args& a, Context& c) {
     });
     return;
   }
-  rows_f32(a, c, [](int64_t n, const float* const* in, float* y) {
-    const float m = row_max(in[0], n);
+  rows_f32(a, c, [](int64_t n, const float* const* in, float* y, const Ahead& ahead, const Ahead&) {
+    const float* x = in[0];
+    const float m = lane_max(x, n);
     const float shift = m == -__builtin_inff() ? 0 : m;
-    const float s = row_exp(in[0], n, shift, logarithm ? nullptr : y);
+    const float s = lane_sum(n, [&](int64_t i, int64_t k, bool part) {
+      ahead.fetch(i);
+      const vf v = exp_capped(load_n(x + i, k, part) - shift);
+      if (!logarithm) store_n(y + i, v, k, part);
+      return v;
+    });
     if (logarithm) {
       // Not x - (shift + log(s)): for large logits the sum in brackets would lose the digits that count.
       const float log_sum = std::log(s);
       lanes(n, [&](int64_t i, int64_t k, bool part) {
-        store_n(y + i, load_n(in[0] + i, k, part) - shift - log_sum, k, part);
+        store_n(y + i, load_n(x + i, k, part) - shift - log_sum, k, part);
       });
     } else {
       const float scale = s == 0 ? 0 : 1 / s;
@@ -111,14 +100,14 @@ void backward(const Args& a, Context& c) {
     });
     return;
   }
-  rows_f32(a, c, [](int64_t n, const float* const* in, float* dx) {
-    vf acc{};
-    lanes(n, [&](int64_t i, int64_t k, bool part) {
+  rows_f32(a, c, [](int64_t n, const float* const* in, float* dx, const Ahead& next_g, const Ahead& next_y) {
+    const float s = lane_sum(n, [&](int64_t i, int64_t k, bool part) {
       const vf g = load_n(in[0] + i, k, part);
-      acc += logarithm ? g : g * load_n(in[1] + i, k, part);
+      return logarithm ? g : g * load_n(in[1] + i, k, part);
     });
-    const float s = hsum(acc);
     lanes(n, [&](int64_t i, int64_t k, bool part) {
+      next_g.fetch(i);
+      next_y.fetch(i);
       const vf g = load_n(in[0] + i, k, part), y = load_n(in[1] + i, k, part);
       store_n(dx + i, logarithm ? g - vexp(y) * s : y * (g - s), k, part);
     });

@@ -15,13 +15,17 @@ export interface CrossEntropyOptions {
   reduction?: 'mean' | 'sum' | 'none'
 }
 
-const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
+/** The dtype of losses and sums of exponentials. */
+export const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
 
 const crossEntropyRow = op({
   command: 'cross_entropy',
   inputs: ['logits', 'target'],
   outputs: ['out', 'lse'],
-  check: ({ logits, target }, _: { ignoreIndex: number; labelSmoothing: number }) => {
+  check: (
+    { logits, target },
+    _: Pick<Required<CrossEntropyOptions>, 'ignoreIndex' | 'labelSmoothing'>,
+  ) => {
     if (logits.ndim !== 2 || target.ndim !== 1 || target.shape[0] !== logits.shape[0]) {
       throw new ShapeError(
         'crossEntropy',
@@ -44,6 +48,32 @@ const crossEntropyRow = op({
   }),
 })
 
+/** The options with their defaults, checked. */
+export function lossOptions(
+  op: string,
+  options: CrossEntropyOptions,
+): Required<CrossEntropyOptions> {
+  const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  wantInteger(op, 'ignoreIndex', ignoreIndex)
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ShaktiError(op, `labelSmoothing lies in [0, 1], got ${labelSmoothing}.`)
+  if (reduction !== 'mean' && reduction !== 'sum' && reduction !== 'none') {
+    throw new ShaktiError(op, `reduction is 'mean', 'sum' or 'none', got '${String(reduction)}'.`)
+  }
+  return { ignoreIndex, labelSmoothing, reduction }
+}
+
+/** A sum over rows, divided by the number of targets that count unless it is asked for as it is. */
+export function reduced(
+  total: Tensor,
+  target: Tensor,
+  options: Required<CrossEntropyOptions>,
+): Tensor {
+  return options.reduction === 'sum'
+    ? total
+    : total.div(target.ne(options.ignoreIndex).sum().to(total.dtype))
+}
+
 /**
  * Negative log-likelihood of `target` under softmax(logits).
  * @param logits [n, classes], any float dtype; the loss is f32 (f64 for f64)
@@ -55,22 +85,11 @@ export function crossEntropy(
   target: Tensor,
   options: CrossEntropyOptions = {},
 ): Tensor {
-  const { ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  const settings = lossOptions('crossEntropy', options)
   wantTensors('crossEntropy', { logits, target })
-  wantInteger('crossEntropy', 'ignoreIndex', ignoreIndex)
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new ShaktiError('crossEntropy', `labelSmoothing lies in [0, 1], got ${labelSmoothing}.`)
-  if (reduction !== 'mean' && reduction !== 'sum' && reduction !== 'none') {
-    throw new ShaktiError(
-      'crossEntropy',
-      `reduction is 'mean', 'sum' or 'none', got '${String(reduction)}'.`,
-    )
-  }
   if (!isFloating(logits.dtype))
     throw new DTypeError('crossEntropy', `logits must be floating, got ${logits.describe()}.`)
   checkIndex('crossEntropy', target)
-  const rows = crossEntropyRow({ logits, target }, { ignoreIndex, labelSmoothing }).out
-  if (reduction === 'none') return rows
-  const total = rows.sum()
-  return reduction === 'sum' ? total : total.div(target.ne(ignoreIndex).sum().to(total.dtype))
+  const rows = crossEntropyRow({ logits, target }, settings).out
+  return settings.reduction === 'none' ? rows : reduced(rows.sum(), target, settings)
 }
