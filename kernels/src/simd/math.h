@@ -59,6 +59,16 @@ SHAKTI_INLINE vf scale_by_power(vf y, vf n) {
 #endif
 }
 
+// 2^x; infinity from 128 on.
+SHAKTI_INLINE vf vexp2(vf x) {
+  constexpr float c[] = {
+      1.0f, 6.931471825e-01f, 2.402264774e-01f, 5.550332367e-02f, 9.618436918e-03f, 1.339887385e-03f, 1.535336196e-04f};
+  // In this order of operands NaN passes.
+  x = vmin(splat(129.0f), vmax(splat(-150.0f), x));
+  const vf n = vround_small(x);
+  return scale_by_power(polynomial(x - n, c), n);
+}
+
 // 2^n e^r for |r| up to 0.35.
 SHAKTI_INLINE vf exp_reduced(vf n, vf r) {
   constexpr float c[] = {1.0f,           1.0f, 4.99999911e-01f, 1.66665211e-01f, 4.16688919e-02f, 8.36867839e-03f,

@@ -137,6 +137,7 @@ int main(int argc, char** argv) {
   if (argc > 1) stride = std::strtoull(argv[1], nullptr, 10);
   // Bounds: what was measured and a little.
   check("exp", [](vf x) { return vexp(x); }, std::exp, 1.2);
+  check("exp2", [](vf x) { return vexp2(x); }, [](double x) { return std::exp2(x); }, 1.5);
   check("log", [](vf x) { return vlog(x); }, std::log, 1);
   check("tanh", [](vf x) { return vtanh(x); }, std::tanh, 1.2);
   check("erf", [](vf x) { return verf(x); }, std::erf, 1.7);

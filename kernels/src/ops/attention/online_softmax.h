@@ -7,22 +7,6 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// 2^x: polynomial within 1.4 ulp for what does not underflow.
-SHAKTI_INLINE vf vexp2(vf x) {
-  constexpr float c[] = {
-      1.0f, 6.931470037e-01f, 2.402224243e-01f, 5.550733581e-02f, 9.671512991e-03f, 1.326472731e-03f};
-  // In this order of operands NaN passes.
-  x = vmax(splat(-150.0f), x);
-#if defined(__AVX512F__)
-  const vf n = (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  return (vf)_mm512_scalef_ps((__m512)polynomial(x - n, c), (__m512)n);
-#else
-  x = vmin(splat(129.0f), x);
-  const vf n = vround_small(x);
-  return scale_by_power(polynomial(x - n, c), __builtin_convertvector(n, vi));
-#endif
-}
-
 constexpr int64_t kStrip = attention::kRowsOfStrip;
 
 struct Running {
