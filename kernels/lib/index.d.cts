@@ -27,6 +27,8 @@ export interface NativeStats {
   cachedBytes: number
   peakBytes: number
   reservedBytes: number
+  /** Reserved, not live, and out of reach of `clearCache`. */
+  fragmentedBytes: number
   /** Commands issued so far, how many ran on the caller's thread, how often the executor was woken. */
   commands: number
   inlined: number
@@ -77,6 +79,9 @@ export interface NativeModule {
   lastError(): NativeErrorInfo
   resetError(): void
   stats(): NativeStats
+  /** What the kernel has put behind `reservedBytes`; takes milliseconds. Zeros where the system does not say. */
+  pages(): { residentBytes: number; hugePageBytes: number }
+  resetPeak(): void
   profile(): NativeProfile
   clearCache(): void
   setMemoryLimit(bytes: number): void

@@ -81,6 +81,8 @@ test('clearCache gives back to the system what nothing uses, small blocks too', 
   native.clearCache()
   const { reservedBytes, cachedBytes } = native.stats()
   assert.ok(reservedBytes < full - 10_000_000, `${full} to ${reservedBytes}`)
+  const { liveBytes, fragmentedBytes } = native.stats()
+  assert.is(reservedBytes, liveBytes + fragmentedBytes)
   assert.ok(cachedBytes < 40_000_000)
   const again = Array.from({ length: 20_000 }, () => native.alloc(2000))
   for (const handle of again) native.upload(handle, 0, new Uint8Array(2000))
@@ -151,6 +153,19 @@ test('beyond the limit a command is refused in the caller, saying what was asked
   )
   assert.equal(read(v!, 2), [1, 1])
   release(a, v!, i!)
+})
+
+test('what no system can give is refused naming the op and the bytes, without a limit too', () => {
+  native.setMemoryLimit(0)
+  const before = native.stats()
+  const error = refused(() => run('fill', [], [{ handle: 0, shape: [2 ** 45] }], [0]))
+  assert.equal([error.code, error.op], [outOfMemory, 'fill'])
+  assert.match(error.message, /asked for 131072\.00 GiB/)
+  const after = native.stats()
+  assert.equal([after.handles, after.liveBytes], [before.handles, before.liveBytes])
+  const [y] = run('fill', [], [{ handle: 0, shape: [2] }], [3])
+  assert.equal(read(y!, 2), [3, 3])
+  release(y!)
 })
 
 test('a guarded owner that is collected gives its memory back, once', () => {

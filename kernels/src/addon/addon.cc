@@ -13,6 +13,7 @@
 #include "../runtime/abi.gen.h"
 #include "../runtime/cpu_features.h"
 #include "../runtime/env.h"
+#include "../runtime/pages.h"
 #include "../runtime/pool.h"
 
 namespace {
@@ -381,11 +382,22 @@ NAN_METHOD(GetStats) {
   set(out, "cachedBytes", static_cast<double>(s.memory.cached));
   set(out, "peakBytes", static_cast<double>(s.memory.peak));
   set(out, "reservedBytes", static_cast<double>(s.memory.reserved));
+  set(out, "fragmentedBytes", static_cast<double>(env.allocator.fragmented()));
   set(out, "commands", static_cast<double>(env.stream.commands));
   set(out, "inlined", static_cast<double>(env.stream.inlined));
   set(out, "wakes", static_cast<double>(env.stream.wakes));
   info.GetReturnValue().Set(out);
 }
+
+NAN_METHOD(GetPages) {
+  const auto pages = shakti::pages_of(self(info)->env->allocator);
+  Local<Object> out = Nan::New<Object>();
+  set(out, "residentBytes", static_cast<double>(pages.resident));
+  set(out, "hugePageBytes", static_cast<double>(pages.huge));
+  info.GetReturnValue().Set(out);
+}
+
+NAN_METHOD(ResetPeak) { self(info)->env->allocator.reset_peak(); }
 
 NAN_METHOD(GetProfile) {
   Env& env = *self(info)->env;
@@ -537,6 +549,8 @@ NAN_MODULE_INIT(Load) {
   method("resetError", guarded<ResetError>);
   method("stats", guarded<GetStats>);
   method("profile", guarded<GetProfile>);
+  method("pages", guarded<GetPages>);
+  method("resetPeak", guarded<ResetPeak>);
   method("clearCache", guarded<ClearCache>);
   method("setMemoryLimit", guarded<SetMemoryLimit>);
   method("configure", guarded<Configure>);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "limits.h"
 
@@ -29,14 +30,34 @@ constexpr uint64_t kAlign = 64;
 constexpr uint64_t kSlab = 8u << 20;
 constexpr uint64_t kLarge = 1u << 20;  // from here on a block has a mapping of its own
 constexpr uint64_t kHugePage = 2u << 20;
+constexpr uint64_t kPage = 64u << 10;  // the largest of the usual sizes: mappings are multiples of it
+
+// At least `size` bytes, which becomes what there are; from a huge page on they start on one. Null: none left.
+char* map(uint64_t* size) {
+  const uint64_t bytes = (*size + kPage - 1) / kPage * kPage;
+  const uint64_t slack = bytes >= kHugePage ? kHugePage : 0;
+  void* base = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  *size = bytes;
+  char* start = static_cast<char*>(base);
+  if (slack == 0) return start;
+  const uint64_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+  if (before > 0) munmap(start, before);
+  start += before;
+  munmap(start + bytes, slack - before);
+#ifdef MADV_HUGEPAGE
+  madvise(start, bytes, MADV_HUGEPAGE);
+#endif
+  return start;
+}
 
 }  // namespace
 
 Allocator::Allocator() : limit_(system_memory() / 10 * 9) {}
 
 Allocator::~Allocator() {
-  for (auto& [block, mapping] : large_) unmap(mapping);
-  for (auto& slab : slabs_) unmap(slab.mapping);
+  for (auto& [block, bytes] : large_) unmap(block, bytes);
+  for (auto& [start, used] : slabs_) unmap(start, kSlab);
 }
 
 // Powers of two split in four: at most a quarter is wasted, and sizes that differ a little share blocks.
@@ -48,45 +69,31 @@ uint64_t Allocator::size_class(uint64_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-char* Allocator::map(uint64_t size, Mapping* mapping) {
-  const uint64_t bytes = size + (size >= kHugePage ? kHugePage : 0);
-  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return nullptr;
-  char* start = static_cast<char*>(base);
-  if (size >= kHugePage) {
-    start += (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
-#ifdef MADV_HUGEPAGE
-    madvise(start, size, MADV_HUGEPAGE);
-#endif
-  }
-  *mapping = {base, bytes};
-  stats_.reserved += bytes;
-  return start;
-}
-
-void Allocator::unmap(const Mapping& mapping) {
-  PERMIT(mapping.base, mapping.bytes);
-  munmap(mapping.base, mapping.bytes);
-  stats_.reserved -= mapping.bytes;
+void Allocator::unmap(void* start, uint64_t bytes) {
+  PERMIT(start, bytes);
+  munmap(start, bytes);
+  stats_.reserved -= bytes;
 }
 
 void* Allocator::from_slab(uint64_t size) {
-  if (slabs_.empty() || kSlab - slabs_.back().used < size) {
-    Mapping mapping;
-    char* start = map(kSlab, &mapping);
+  if (filling_ == nullptr || kSlab - slabs_[filling_] < size) {
+    uint64_t bytes = kSlab;
+    char* start = map(&bytes);
     if (start == nullptr) return nullptr;
-    slabs_.push_back({mapping, start, 0});
+    stats_.reserved += bytes;
+    slabs_[filling_ = start] = 0;
   }
-  Slab& slab = slabs_.back();
-  void* block = slab.start + slab.used;
-  slab.used += size;
+  uint64_t& used = slabs_[filling_];
+  void* block = filling_ + used;
+  used += size;
   return block;
 }
 
 void* Allocator::from_system(uint64_t size) {
-  Mapping mapping;
-  char* block = map(size, &mapping);
-  if (block != nullptr) large_[block] = mapping;
+  char* block = map(&size);
+  if (block == nullptr) return nullptr;
+  stats_.reserved += size;
+  large_[block] = size;
   return block;
 }
 
@@ -157,8 +164,8 @@ void Allocator::clear_cache() {
     const uint64_t size = size_of_key(key);
     if (size < kLarge) continue;
     for (void* block : blocks) {
-      auto it = large_.find(block);
-      unmap(it->second);
+      auto it = large_.find(static_cast<char*>(block));
+      unmap(it->first, it->second);
       stats_.cached -= size;
       large_.erase(it);
     }
@@ -167,41 +174,43 @@ void Allocator::clear_cache() {
   clear_slabs();
 }
 
-// A slab can go when its free blocks add up to all that was ever handed out of it.
-void Allocator::clear_slabs() {
-  if (slabs_.empty()) return;
-  const Slab filling = slabs_.back();
-  std::sort(slabs_.begin(), slabs_.end(), [](const Slab& a, const Slab& b) { return a.start < b.start; });
-  const auto slab_of = [&](void* block) {
-    const auto after = std::upper_bound(slabs_.begin(), slabs_.end(), block,
-                                        [](void* b, const Slab& slab) { return static_cast<char*>(b) < slab.start; });
-    return static_cast<size_t>(after - slabs_.begin()) - 1;
-  };
-  std::vector<uint64_t> idle(slabs_.size(), 0);
+std::map<char*, uint64_t> Allocator::live_in_slabs() const {
+  std::map<char*, uint64_t> live = slabs_;
   for (auto& [key, blocks] : free_) {
     const uint64_t size = size_of_key(key);
-    for (void* block : blocks) idle[slab_of(block)] += size;
+    if (size >= kLarge) break;
+    for (void* block : blocks) std::prev(live.upper_bound(static_cast<char*>(block)))->second -= size;
   }
-  const auto whole = [&](size_t i) { return idle[i] == slabs_[i].used; };
+  return live;
+}
+
+void Allocator::clear_slabs() {
+  const auto live = live_in_slabs();
+  const auto idle = [&](void* block) { return std::prev(live.upper_bound(static_cast<char*>(block)))->second == 0; };
   for (auto& [key, blocks] : free_) {
-    const uint64_t size = size_of_key(key);
-    const auto kept = std::remove_if(blocks.begin(), blocks.end(), [&](void* b) { return whole(slab_of(b)); });
-    stats_.cached -= size * static_cast<uint64_t>(blocks.end() - kept);
+    const auto kept = std::remove_if(blocks.begin(), blocks.end(), idle);
+    stats_.cached -= size_of_key(key) * static_cast<uint64_t>(blocks.end() - kept);
     blocks.erase(kept, blocks.end());
   }
-  std::vector<Slab> left;
-  bool filling_left = false;
-  for (size_t i = 0; i < slabs_.size(); ++i) {
-    if (whole(i)) {
-      unmap(slabs_[i].mapping);
-    } else if (slabs_[i].start == filling.start) {
-      filling_left = true;
-    } else {
-      left.push_back(slabs_[i]);
-    }
+  for (auto& [start, bytes] : live) {
+    if (bytes > 0) continue;
+    unmap(start, kSlab);
+    slabs_.erase(start);
+    if (start == filling_) filling_ = nullptr;
   }
-  if (filling_left) left.push_back(filling);
-  slabs_ = std::move(left);
+}
+
+uint64_t Allocator::fragmented() const {
+  uint64_t sum = 0;
+  for (auto& [start, bytes] : live_in_slabs()) {
+    if (bytes > 0) sum += kSlab - bytes;
+  }
+  return sum;
+}
+
+void Allocator::each_mapping(const std::function<void(const char*, uint64_t)>& visit) const {
+  for (auto& [start, used] : slabs_) visit(start, kSlab);
+  for (auto& [start, bytes] : large_) visit(start, bytes);
 }
 
 }  // namespace shakti

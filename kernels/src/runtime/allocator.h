@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -25,7 +26,7 @@ class Allocator {
     uint64_t live = 0;      // bytes handed out
     uint64_t captured = 0;  // those of them that belong to arenas
     uint64_t cached = 0;    // bytes free for reuse
-    uint64_t peak = 0;      // the most that was live
+    uint64_t peak = 0;      // the most that was live since the last reset_peak()
     uint64_t reserved = 0;  // bytes taken from the system
   };
 
@@ -47,6 +48,12 @@ class Allocator {
   void set_limit(uint64_t bytes) { limit_ = bytes; }
   uint64_t limit() const { return limit_; }
   const Stats& stats() const { return stats_; }
+  void reset_peak() { stats_.peak = stats_.live; }
+  // Reserved bytes that are not live and that clear_cache() cannot give back: what else is in the slabs of live blocks.
+  // Looks at every free block.
+  uint64_t fragmented() const;
+  // Calls with the start and length of all that is reserved.
+  void each_mapping(const std::function<void(const char*, uint64_t)>& visit) const;
 
  private:
   static uint64_t size_class(uint64_t bytes);
@@ -57,22 +64,14 @@ class Allocator {
   void* from_slab(uint64_t size);
   void* from_system(uint64_t size);
 
-  struct Mapping {
-    void* base;
-    uint64_t bytes;
-  };
-  struct Slab {
-    Mapping mapping;
-    char* start;
-    uint64_t used;  // handed out at some time, in blocks that lie one behind the other
-  };
-  // At least `size` bytes that start on a huge page when they fill one; counted as reserved. base null: none left.
-  char* map(uint64_t size, Mapping* mapping);
-  void unmap(const Mapping& mapping);
+  void unmap(void* start, uint64_t bytes);
+  // Slab -> bytes of it that are live. A slab where there are none can go.
+  std::map<char*, uint64_t> live_in_slabs() const;
   void clear_slabs();
   FreeBlocks free_;
-  std::map<void*, Mapping> large_;  // block -> its own mapping
-  std::vector<Slab> slabs_;         // the last one is being filled
+  std::map<char*, uint64_t> large_;  // block with a mapping of its own -> the mapping's length
+  std::map<char*, uint64_t> slabs_;  // slab -> bytes handed out at some time, in blocks one behind the other
+  char* filling_ = nullptr;          // the slab that new blocks come from
   uint64_t limit_;
   Stats stats_;
 };

@@ -261,7 +261,8 @@ double Env::map_file(const char* path, double offset, double bytes) {
   void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, at - lead);
   const std::string why = base == MAP_FAILED ? std::strerror(errno) : "";
   close(fd);
-  if (base == MAP_FAILED) return refuse(Status::out_of_memory, "mapFile", std::string(path) + ": " + why);
+  if (base == MAP_FAILED)
+    return refuse(Status::out_of_memory, "mapFile", "asked for " + format_bytes(length) + " of " + path + ": " + why);
   Storage s;
   s.mapping = std::shared_ptr<void>(base, [length](void* p) { munmap(p, length); });
   s.data = static_cast<char*>(base) + lead;
@@ -281,7 +282,8 @@ bool Env::upload(double handle, double offset, const char* data, uint64_t bytes)
   // A queued command may still read what lies there: the copy takes its place in the order. In a capture, the bytes are
   // part of it.
   std::shared_ptr<char> staging(static_cast<char*>(std::malloc(bytes)), std::free);
-  if (!staging) return fail(Status::out_of_memory, "upload", "no memory for the staging copy");
+  if (!staging)
+    return fail(Status::out_of_memory, "upload", "asked for " + format_bytes(bytes) + " to queue a copy of the data");
   std::memcpy(staging.get(), data, bytes);
   auto task = [staging, to, bytes] { std::memcpy(to, staging.get(), bytes); };
   if (recording_) {

@@ -133,7 +133,7 @@ void one(DType t, int64_t m, int64_t n, int64_t k, int64_t bits, int64_t group, 
 
 // Relative error of a product with normal numbers, against f64 with nothing rounded.
 double error_of(int64_t bits, int64_t group) {
-  const int64_t m = 3, n = 33, k = 512;
+  const int64_t m = 24, n = 65, k = 512;
   const auto normal = [](const Shape& shape) {
     const Tensor t = tensor(shape, DType::f32);
     for (int64_t i = 0; i < t.numel(); ++i)

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Builds and runs the C++ tests, for every instruction set that this machine has.
-#   kernels/test/cc/run.sh [asan|tsan|plain] [test ...]     e.g. run.sh matmul math
+#   kernels/test/cc/run.sh [asan|tsan|plain|arm64] [test ...]     e.g. run.sh matmul math
 # asan (the default): AddressSanitizer and UBSan. tsan: ThreadSanitizer, for `runtime`, the one test with threads.
+# arm64: the portable kernels by a cross compiler, on an emulated CPU (Debian: g++-aarch64-linux-gnu qemu-user).
 set -e
 cd "$(dirname "$0")"
 mode=asan
 case $1 in
-  asan | tsan | plain)
+  asan | tsan | plain | arm64)
     mode=$1
     shift
     ;;
@@ -15,6 +16,8 @@ out=${OUT:-../../build/cc-$mode}
 mkdir -p "$out"
 flags="-std=gnu++17 -O1 -g1 -pthread -fno-math-errno -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized"
 all="runtime math matmul attention elementwise reduce copy random optim rows quant"
+machine=$(uname -m)
+compiler=${CXX:-g++}
 prefix=""
 case $mode in
   asan) flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
@@ -25,9 +28,23 @@ case $mode in
     if setarch -R true 2>/dev/null; then prefix="setarch -R"; fi
     export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS}"
     ;;
+  arm64)
+    # -O2, so that the code is vectorised as in the addon; static, so that no root of that architecture is needed.
+    flags="$flags -O2 -static -Werror"
+    if [ "$machine" != aarch64 ]; then
+      machine=aarch64
+      compiler=${CXX:-aarch64-linux-gnu-g++}
+      prefix=qemu-aarch64
+      for tool in ${compiler%% *} $prefix; do
+        command -v "$tool" >/dev/null && continue
+        echo "arm64: skipped, there is no $tool (Debian: apt install g++-aarch64-linux-gnu qemu-user)"
+        exit 0
+      done
+    fi
+    ;;
 esac
 isas="portable"
-if [ "$(uname -m)" = x86_64 ]; then
+if [ "$machine" = x86_64 ]; then
   flags="$flags -DSHAKTI_X86"
   grep -q avx2 /proc/cpuinfo 2>/dev/null && isas="$isas avx2"
   grep -q avx512bw /proc/cpuinfo 2>/dev/null && isas="$isas avx512"
@@ -51,7 +68,7 @@ for test in ${*:-$all}; do
     if [ "$level" = amx ]; then cpu="$cpu -DSHAKTI_EMULATE_AMX"; fi
     sources="${test}_test.cc"
     if [ "$test" = runtime ]; then
-      for part in pool stream allocator limits; do sources="$sources ../../src/runtime/$part.cc"; done
+      for part in pool stream allocator pages limits; do sources="$sources ../../src/runtime/$part.cc"; done
     else
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
@@ -64,7 +81,7 @@ for test in ${*:-$all}; do
       done
     fi
     # shellcheck disable=SC2086
-    ${CXX:-g++} $flags $cpu $sources -o "$out/$test-$level"
+    $compiler $flags $cpu $sources -o "$out/$test-$level"
     printf '%s: ' "$level"
     $prefix "$out/$test-$level"
   done

@@ -1,15 +1,19 @@
 // The pool, the stream and the allocator without Node, so that ThreadSanitizer sees nothing but our own threads:
 //   run.sh tsan
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "../../src/runtime/allocator.h"
+#include "../../src/runtime/pages.h"
 #include "../../src/runtime/pool.h"
 #include "../../src/runtime/stream.h"
 #include "expect.h"
@@ -326,6 +330,85 @@ static void blocks_never_overlap() {
   EXPECT(allocator.allocate(~uint64_t{0}) == nullptr, "2^64 - 1 bytes");
 }
 
+static void fragmentation_is_what_clearing_leaves_beside_the_live() {
+  Allocator allocator;
+  std::vector<void*> small;
+  for (int i = 0; i < 40; ++i) small.push_back(allocator.allocate(500000));
+  void* large = allocator.allocate(5u << 20);
+  // One block in the first slab and one in the last stay.
+  for (size_t i = 1; i + 1 < small.size(); ++i) allocator.free(small[i], 500000);
+  allocator.free(large, 5u << 20);
+  const auto before = allocator.stats();
+  const uint64_t fragmented = allocator.fragmented();
+  EXPECT(fragmented == (16u << 20) - before.live && before.reserved > before.live + fragmented,
+         "%llu fragmented, %llu live, %llu reserved", static_cast<unsigned long long>(fragmented),
+         static_cast<unsigned long long>(before.live), static_cast<unsigned long long>(before.reserved));
+  allocator.clear_cache();
+  EXPECT(allocator.fragmented() == fragmented && allocator.stats().reserved == before.live + fragmented,
+         "%llu reserved afterwards", static_cast<unsigned long long>(allocator.stats().reserved));
+  EXPECT(before.peak > before.live, "no peak");
+  allocator.reset_peak();
+  EXPECT(allocator.stats().peak == before.live, "the peak stays");
+  allocator.free(small.front(), 500000);
+  allocator.free(small.back(), 500000);
+  allocator.clear_cache();
+  EXPECT(allocator.fragmented() == 0 && allocator.stats().reserved == 0, "not all given back");
+}
+
+// The kernel's notes on the area of p: "hg" means that huge pages were asked for. "" where it makes no report.
+static std::string flags_of(const void* p) {
+  std::string flags;
+  FILE* report = std::fopen("/proc/self/smaps", "r");
+  if (report == nullptr) return flags;
+  bool inside = false;
+  char line[4096];
+  while (std::fgets(line, sizeof line, report)) {
+    unsigned long long from, to;
+    const auto at = reinterpret_cast<uintptr_t>(p);
+    if (std::sscanf(line, "%llx-%llx ", &from, &to) == 2) inside = at >= from && at < to;
+    if (inside && std::strncmp(line, "VmFlags:", 8) == 0) flags = line + 8;
+  }
+  std::fclose(report);
+  return flags;
+}
+
+static void large_blocks_and_slabs_ask_for_huge_pages() {
+  // Whether it is noted at all: not without such pages, nor on an emulated CPU.
+  constexpr size_t kProbe = 2u << 20;
+  void* probe = mmap(nullptr, kProbe, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  madvise(probe, kProbe, MADV_HUGEPAGE);
+  const bool noted = flags_of(probe).find(" hg") != std::string::npos;
+  munmap(probe, kProbe);
+  Allocator allocator;
+  for (const uint64_t bytes : {uint64_t{64}, uint64_t{2} << 20, uint64_t{5} << 20, uint64_t{24} << 20}) {
+    auto* p = static_cast<char*>(allocator.allocate(bytes));
+    EXPECT(reinterpret_cast<uintptr_t>(p) % (2u << 20) == 0, "%llu bytes start at %p",
+           static_cast<unsigned long long>(bytes), static_cast<void*>(p));
+    const std::string flags = flags_of(p);
+    EXPECT(!noted || flags.find(" hg") != std::string::npos, "%llu bytes:%s", static_cast<unsigned long long>(bytes),
+           flags.c_str());
+  }
+  if (flags_of(&allocator).empty()) return;  // no report
+  const Pages before = pages_of(allocator);
+  auto* p = static_cast<char*>(allocator.allocate(16u << 20));
+  EXPECT(pages_of(allocator).resident == before.resident, "resident before it is touched");
+  std::memset(p, 1, 16u << 20);
+  const Pages after = pages_of(allocator);
+  EXPECT(after.resident == before.resident + (16u << 20), "%llu, then %llu resident",
+         static_cast<unsigned long long>(before.resident), static_cast<unsigned long long>(after.resident));
+  EXPECT(after.huge <= after.resident, "%llu huge of %llu", static_cast<unsigned long long>(after.huge),
+         static_cast<unsigned long long>(after.resident));
+}
+
+static void what_the_system_lacks_is_null_and_allocation_goes_on() {
+  Allocator allocator;
+  allocator.set_limit(0);
+  EXPECT(allocator.allocate(uint64_t{1} << 47) == nullptr, "more than the address space");
+  EXPECT(allocator.stats().reserved == 0 && allocator.stats().live == 0 && allocator.stats().peak == 0,
+         "it was counted");
+  EXPECT(allocator.allocate(1000) != nullptr, "it does not go on");
+}
+
 // A block that was freed is handed out again while a queued command still uses it: the stream's order keeps them apart.
 static void freeing_is_ordered_by_the_stream() {
   Allocator allocator;
@@ -359,6 +442,9 @@ int main() {
   a_stream_can_be_stopped_in_a_replay();
   an_arena_keeps_its_blocks_until_it_is_closed();
   blocks_never_overlap();
+  fragmentation_is_what_clearing_leaves_beside_the_live();
+  large_blocks_and_slabs_ask_for_huge_pages();
+  what_the_system_lacks_is_null_and_allocation_goes_on();
   freeing_is_ordered_by_the_stream();
   return finish("runtime");
 }

@@ -9,7 +9,15 @@ export * from './errors.js'
 export * from './creation.js'
 export { manualSeed, getRngState, setRngState, type RngState } from './random.js'
 export { keep, tidy, tidyAsync } from './scope.js'
-export { clearCache, memory, setMemoryLimit, type DeviceName, type MemoryStats } from './storage.js'
+export {
+  clearCache,
+  memory,
+  resetPeakMemoryStats,
+  setMemoryLimit,
+  type DeviceName,
+  type MemoryStats,
+  type PageStats,
+} from './storage.js'
 export {
   deviceInfo,
   profile,

@@ -110,19 +110,40 @@ export function storageFromFile(path: string, offset: number, bytes: number): St
 export interface MemoryStats {
   /** Storages that hold memory. */
   tensors: number
+  /** Handed out to tensors; blocks come in size classes, at most a quarter above what was asked for. */
   liveBytes: number
   /** Of the live ones, those that captures keep to themselves for their replays. */
   capturedBytes: number
-  /** Free blocks kept for reuse. */
+  /** Free blocks kept for reuse, each for tensors of its own size class. */
   cachedBytes: number
-  /** The most that was live at once. */
+  /** The most that was live at once, since the start or `resetPeakMemoryStats()`. */
   peakBytes: number
-  /** What the process took from the system for tensors. */
+  /** What the process took from the system for tensors, as addresses: pages count before they are touched. */
   reservedBytes: number
+  /**
+   * Of the reserved bytes, those that are not live and that `clearCache()` could not give back: small tensors (under 1 MiB)
+   * lie in slabs of 8 MiB, and one that lives keeps the whole slab. `reservedBytes` is `liveBytes + fragmentedBytes` after
+   * `clearCache()`. To lower it, release the small tensors that were made amid many short-lived ones, or make them first.
+   */
+  fragmentedBytes: number
 }
 
-/** What the engine's memory holds now, on the CPU device of this thread. */
-export function memory(): MemoryStats {
+export interface PageStats {
+  /** Of the reserved bytes, those with physical memory behind them. */
+  residentBytes: number
+  /** Of the resident bytes, those in huge pages (Linux: transparent huge pages; asked for in blocks from 2 MiB on). */
+  hugePageBytes: number
+}
+
+/**
+ * What the engine's memory holds now, on the CPU device of this thread.
+ * @param options `pages: true` also asks the kernel what stands behind the memory, which takes milliseconds; both figures are
+ * 0 where the system has no such report (/proc/self/smaps)
+ */
+export function memory(options?: { pages?: false }): MemoryStats
+export function memory(options: { pages: true }): MemoryStats & PageStats
+export function memory(options?: { pages?: boolean }): MemoryStats & Partial<PageStats> {
+  const pages = options?.pages === true
   if (!isNativeLoaded()) {
     return {
       tensors: 0,
@@ -131,6 +152,8 @@ export function memory(): MemoryStats {
       cachedBytes: 0,
       peakBytes: 0,
       reservedBytes: 0,
+      fragmentedBytes: 0,
+      ...(pages && { residentBytes: 0, hugePageBytes: 0 }),
     }
   }
   flushReleases()
@@ -143,7 +166,16 @@ export function memory(): MemoryStats {
     cachedBytes: s.cachedBytes,
     peakBytes: s.peakBytes,
     reservedBytes: s.reservedBytes,
+    fragmentedBytes: s.fragmentedBytes,
+    ...(pages && native().pages()),
   }
+}
+
+/** From here on `memory().peakBytes` is the most that is live at once from now. */
+export function resetPeakMemoryStats(): void {
+  if (!isNativeLoaded()) return
+  flushReleases()
+  native().resetPeak()
 }
 
 /** Gives cached blocks back to the system. */

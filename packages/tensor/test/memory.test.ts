@@ -11,6 +11,7 @@ import {
   OutOfMemoryError,
   randint,
   randn,
+  resetPeakMemoryStats,
   ShaktiError,
   synchronize,
   tensor,
@@ -202,6 +203,21 @@ test('more memory than there is gives OutOfMemoryError at the call, and work goe
   assertThrows(() => zeros([2 ** 36, 64]).add(1), OutOfMemoryError)
   assert.is(counts().tensors, before.tensors)
   assert.equal([...ones([2]).add(1).dataSync()], [2, 2])
+})
+
+test('memory() tells a peak since its last reset, and on request what physical memory there is', () => {
+  zeros([2 ** 21]).dispose()
+  resetPeakMemoryStats()
+  const before = memory({ pages: true })
+  assert.is(before.peakBytes, before.liveBytes)
+  const x = ones([2 ** 21])
+  x.sum().itemSync()
+  const after = memory({ pages: true })
+  assert.ok(after.peakBytes >= before.liveBytes + 2 ** 23)
+  assert.ok(after.residentBytes >= 2 ** 23 && after.residentBytes <= after.reservedBytes)
+  assert.ok(after.hugePageBytes <= after.residentBytes)
+  assert.not('residentBytes' in memory())
+  x.dispose()
 })
 
 test('the tape of a loss that is dropped is dropped with it', () => {

@@ -25,6 +25,8 @@ enum class Unit { f32, bf16, amx };
 constexpr int MR = 12, NV = 2;
 #elif defined(__AVX2__)
 constexpr int MR = 6, NV = 2;
+#elif defined(__aarch64__)  // 32 registers
+constexpr int MR = 8, NV = 2;
 #else
 constexpr int MR = 4, NV = 2;
 #endif
