@@ -33,8 +33,11 @@ export { layerNorm, rmsNorm } from './ops/norm.js'
 export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
 export {
+  applyEpilogue,
   getFloat32MatmulPrecision,
   setFloat32MatmulPrecision,
+  type Epilogue,
+  type LinearOptions,
   type MatmulPrecision,
 } from './ops/matmul.js'
 export {

@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "../../simd/math.h"
+#include "../../simd/activation.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -83,10 +83,6 @@ ANY(Log, m_log(x))
 ANY(Tanh, m_tanh(x))
 ANY(Erf, m_erf(x))
 ANY(Sigmoid, 1.0f / (1.0f + m_exp(-x)))
-ANY(Silu, x / (1.0f + m_exp(-x)))
-LANES(Gelu, x * 0.5f * (1.0f + verf(x * 0.70710678118654752f)), 0.5 * x * (1 + std::erf(x * 0.70710678118654752)))
-LANES(GeluTanh, x * 0.5f * (1.0f + vtanh((x + x * x * x * 0.044715f) * 0.79788456080286536f)),
-      0.5 * x * (1 + std::tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))))
 SLOW(Expm1, std::expm1)
 SLOW(Log1p, std::log1p)
 SLOW(Sin, std::sin)
