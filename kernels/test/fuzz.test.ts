@@ -248,10 +248,11 @@ const calls: Record<string, () => Call> = {
       size(),
       float(),
     ]
+    const [shape, out] = [[...batch, m, n], d === f64 ? f64 : pick([d, f32])]
     return {
-      in: [s([...batch, m, k], d), s([...batch, k, n], d), maybe(t([n], d))],
-      out: [t([...batch, m, n], d)],
-      attrs: [0, int(2)],
+      in: [s([...batch, m, k], d), s([...batch, k, n], d), maybe(t([n], d)), maybe(s(shape, out))],
+      out: [t(shape, out)],
+      attrs: [0, int(2), int(4), pick([1, 0.5])],
     }
   },
   copy: () => {

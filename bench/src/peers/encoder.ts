@@ -44,11 +44,9 @@ export function makeEncoder(sizes: EncoderSizes, dtype: DType): () => Tensor {
         .reshape([batch, tokens, 3, heads, width / heads])
       const [q, k, v] = [0, 1, 2].map((i) => parts.select(2, i)) as [Tensor, Tensor, Tensor]
       const y = scaledDotProductAttention(q, k, v, { layout: 'blhd' })
-      x = x.add(y.reshape([batch, tokens, width]).linear(...b.out))
-      const h = layerNorm(x, ...b.norm2)
-        .linear(...b.up)
-        .gelu()
-      x = x.add(h.linear(...b.down))
+      x = y.reshape([batch, tokens, width]).linear(...b.out, { residual: x })
+      const h = layerNorm(x, ...b.norm2).linear(...b.up, { activation: 'gelu' })
+      x = h.linear(...b.down, { residual: x })
     }
     return layerNorm(x, ...last)
   }

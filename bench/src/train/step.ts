@@ -60,9 +60,9 @@ export function makeStep(sizes: StepSizes, precision: MatmulPrecision = 'highest
         .reshape([batch, length, 3, heads, width / heads])
       const [q, k, v] = [0, 1, 2].map((i) => parts.select(2, i)) as [Tensor, Tensor, Tensor]
       const y = scaledDotProductAttention(q, k, v, { isCausal: true, layout: 'blhd' })
-      x = x.add(y.reshape([batch, length, width]).linear(b.out))
+      x = y.reshape([batch, length, width]).linear(b.out, undefined, { residual: x })
       const h = rmsNorm(x)
-      x = x.add(swiglu(h.linear(b.gate), h.linear(b.up)).linear(b.down))
+      x = swiglu(h.linear(b.gate), h.linear(b.up)).linear(b.down, undefined, { residual: x })
     }
     return crossEntropy(rmsNorm(x).linear(table).reshape([tokens, vocab]), target)
   }

@@ -1,4 +1,4 @@
-// The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, bias,
+// The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, epilogues,
 // accumulation. Where f32 may be multiplied as bf16, the factors are such that nothing is lost.
 #define HARNESS_MAIN
 #include "harness.h"
@@ -12,6 +12,15 @@ void round_to_bf16(const Tensor& x) {
   for (int64_t i = 0; i < x.numel(); ++i) {
     cell.set(0, x[i]);
     x.set(i, cell[0]);
+  }
+}
+
+double activated(int f, double x) {
+  switch (f) {
+    case 1: return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case 2: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case 3: return x / (1 + std::exp(-x));
+    default: return x;
   }
 }
 
@@ -29,26 +38,37 @@ void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, 
     round_to_bf16(b);
   }
   const Tensor v = bias ? filled({n}, t, static_cast<int>(pick(0, 1)) * 2, -1, 1) : absent();
-  const Tensor y = filled(with(m, n), t, 0, -1, 1);
+  // With `add` y is read, and the epilogue is a bias at most.
+  const int activation = add ? 0 : static_cast<int>(pick(0, 3));
+  const double scale = add || pick(0, 1) == 0 ? 1 : 0.375;
+  const DType out = t != DType::f64 && pick(0, 2) == 0 ? DType::f32 : t;
+  const Tensor residual = pick(0, 1) == 0 ? absent() : filled(with(m, n), out, static_cast<int>(pick(0, 3)), -1, 1);
+  const Tensor y = filled(with(m, n), out, 0, -1, 1);
   std::vector<double> before;
   for (int64_t i = 0; i < y.numel(); ++i) before.push_back(y[i]);
-  if (!OP_OF(matmul)({a, b, v}, {y}, {add ? 1.0 : 0.0, as_bf16 ? 1.0 : 0.0})) return;
+  if (!OP_OF(matmul)({a, b, v, residual}, {y},
+                     {add ? 1.0 : 0.0, as_bf16 ? 1.0 : 0.0, static_cast<double>(activation), scale}))
+    return;
   const double atol = (t == DType::f64 ? 1e-14 : 2e-6) * (4 + std::sqrt(static_cast<double>(k)));
   for (int64_t i = 0; i < y.numel(); ++i) {
     const int64_t q = i / (m * n), r = i / n % m, c = i % n;
-    double want = (bias ? v[c] : 0) + (add ? before[static_cast<size_t>(i)] : 0);
-    for (int64_t x = 0; x < k; ++x) want += a[q * m * k + r * k + x] * b[q * k * n + x * n + c];
-    if (!close(y[i], want, eps(t), atol)) {
-      EXPECT(false, "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d: y[%lld] is %.9g, should be %.9g",
+    double sum = add ? before[static_cast<size_t>(i)] : 0;
+    for (int64_t x = 0; x < k; ++x) sum += a[q * m * k + r * k + x] * b[q * k * n + x * n + c];
+    const double want = activated(activation, scale * sum + (bias ? v[c] : 0)) + (residual.here() ? residual[i] : 0);
+    if (!close(y[i], want, eps(out), atol)) {
+      EXPECT(false,
+             "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d activation %d scale %g residual %d: "
+             "y[%lld] is %.9g, should be %.9g",
              dtype_name(t), static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), la, lb,
-             bias, add, static_cast<long long>(i), y[i], want);
+             bias, add, activation, scale, residual.here(), static_cast<long long>(i), y[i], want);
       return;
     }
   }
 }
 
-void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, const Tensor& y) {
-  EXPECT(!OP_OF(matmul).refused({a, b, v}, {y}, {0.0, 0.0}), "accepted %s", why);
+void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, const Tensor& y,
+            const Tensor& residual = absent(), const std::vector<double>& attrs = {0, 0, 0, 1}) {
+  EXPECT(!OP_OF(matmul).refused({a, b, v, residual}, {y}, attrs), "accepted %s", why);
 }
 
 }  // namespace
@@ -92,5 +112,12 @@ int main() {
   gap.o.strides[0] = 5;
   gap.o.strides[1] = 2;
   refuse("an output with gaps", a, b, absent(), gap);
+  refuse("a wide residual", a, b, absent(), y, tensor({3, 6}, DType::f32));
+  refuse("a row for a residual", a, b, absent(), y, tensor({5}, DType::f32));
+  refuse("a residual of another dtype", a, b, absent(), y, tensor({3, 5}, DType::bf16));
+  refuse("an unknown activation", a, b, absent(), y, absent(), {0, 0, 4, 1});
+  refuse("an activation of an accumulating product", a, b, absent(), y, absent(), {1, 0, 1, 1});
+  refuse("a scale of an accumulating product", a, b, absent(), y, absent(), {1, 0, 0, 2});
+  refuse("y in 16 bits of f32", a, b, absent(), tensor({3, 5}, DType::bf16));
   return finish("matmul");
 }

@@ -150,8 +150,11 @@ export class Attention extends Module {
     return rotary ? rope(y, rotary.cos, rotary.sin) : y
   }
 
-  /** [batch, length, width] to the same. */
-  forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
+  /**
+   * [batch, length, width] to the same.
+   * @param residual added to the result
+   */
+  forward(x: Tensor, inputs: AttentionInputs = {}, residual?: Tensor): Tensor {
     const { rotary, mask, cuSeqlens, cache, layer = 0 } = inputs
     const { causal = false, window } = this.config
     if (x.ndim !== 3 || x.shape[2] !== this.config.width) {
@@ -183,6 +186,6 @@ export class Attention extends Module {
       ...(window && causal ? { window } : {}),
       ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
     })
-    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]))
+    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
   }
 }

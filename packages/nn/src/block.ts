@@ -45,15 +45,20 @@ export class TransformerBlock extends Module {
     this.mlp = config.mlp()
   }
 
-  #residual(x: Tensor, norm: LayerNorm | RMSNorm, f: (x: Tensor) => Tensor): Tensor {
+  /** @param f adds its second argument to its result, in the pass that writes it */
+  #residual(
+    x: Tensor,
+    norm: LayerNorm | RMSNorm,
+    f: (x: Tensor, residual?: Tensor) => Tensor,
+  ): Tensor {
     if (this.scheme === 'branch') return x.add(norm.forward(f(x)))
-    if (this.scheme === 'classic') return norm.forward(x.add(f(x)))
-    return x.add(f(norm.forward(x)))
+    if (this.scheme === 'classic') return norm.forward(f(x, x))
+    return f(norm.forward(x), x)
   }
 
   /** [batch, length, width] to the same. */
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const y = this.#residual(x, this.norm1, (t) => this.attn.forward(t, inputs))
-    return this.#residual(y, this.norm2, (t) => this.mlp.forward(t))
+    const y = this.#residual(x, this.norm1, (t, r) => this.attn.forward(t, inputs, r))
+    return this.#residual(y, this.norm2, (t, r) => this.mlp.forward(t, r))
   }
 }

@@ -11,6 +11,7 @@ import {
   swiglu,
   type Conv2dOptions,
   type DType,
+  type Epilogue,
   type Tensor,
 } from '@shakti/tensor'
 import { initFanIn, initOnes, initZeros, type Initializer } from './init.js'
@@ -32,7 +33,7 @@ export interface LinearOptions {
   compute?: DType
 }
 
-/** y = x Wᵀ + b: [..., in] to [..., out]. */
+/** y = activation(x Wᵀ + b) + residual: [..., in] to [..., out]. Without an epilogue the product alone. */
 export class Linear extends Module {
   readonly weight: Parameter
   readonly bias: Parameter | undefined
@@ -46,7 +47,7 @@ export class Linear extends Module {
     this.compute = options.compute
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, epilogue?: Epilogue): Tensor {
     if (x.shape.at(-1) !== this.weight.shape[1]) {
       throw new ShapeError(
         'Linear',
@@ -56,8 +57,8 @@ export class Linear extends Module {
     }
     const weight = this.weight.ready(x.device)
     const dtype = this.compute ?? weight.dtype
-    if (dtype === weight.dtype && dtype === x.dtype) return x.linear(weight, this.bias)
-    return x.to(dtype).linear(weight.as(dtype), this.bias?.as(dtype))
+    if (dtype === weight.dtype && dtype === x.dtype) return x.linear(weight, this.bias, epilogue)
+    return x.to(dtype).linear(weight.as(dtype), this.bias?.as(dtype), epilogue)
   }
 
   override setCompute(dtype: DType): void {
@@ -183,8 +184,9 @@ export class MLP extends Module {
     this.fc2 = new Linear(hidden, width, options.outInit ? { init: options.outInit } : {})
   }
 
-  forward(x: Tensor): Tensor {
-    return this.fc2.forward(this.fc1.forward(x).gelu())
+  /** @param residual added to the result */
+  forward(x: Tensor, residual?: Tensor): Tensor {
+    return this.fc2.forward(this.fc1.forward(x, { activation: 'gelu' }), { residual })
   }
 }
 
@@ -204,7 +206,9 @@ export class SwiGLU extends Module {
     })
   }
 
-  forward(x: Tensor): Tensor {
-    return this.downProj.forward(swiglu(this.gateProj.forward(x), this.upProj.forward(x)))
+  /** @param residual added to the result */
+  forward(x: Tensor, residual?: Tensor): Tensor {
+    const hidden = swiglu(this.gateProj.forward(x), this.upProj.forward(x))
+    return this.downProj.forward(hidden, { residual })
   }
 }

@@ -1,5 +1,5 @@
 // Low-rank adaptation (arXiv 2106.09685, equation 3): a frozen product plus a trained one of rank r.
-import { noGrad, ShaktiError, type Tensor } from '@shakti/tensor'
+import { applyEpilogue, noGrad, ShaktiError, type Epilogue, type Tensor } from '@shakti/tensor'
 import { initFanIn, initZeros } from './init.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
@@ -32,11 +32,13 @@ export class LoRALinear extends Module {
     this.scale = (options.alpha ?? rank) / rank
   }
 
-  forward(x: Tensor): Tensor {
-    const y = this.base.forward(x)
-    return this.#merged
-      ? y
-      : y.add(x.linear(this.loraA.ready(x.device)).linear(this.loraB).mul(this.scale))
+  forward(x: Tensor, epilogue: Epilogue = {}): Tensor {
+    if (this.#merged) return this.base.forward(x, epilogue)
+    const update = x.linear(this.loraA.ready(x.device)).linear(this.loraB, undefined, {
+      scale: this.scale,
+      residual: this.base.forward(x),
+    })
+    return applyEpilogue(update, epilogue)
   }
 
   #addUpdate(sign: number): void {

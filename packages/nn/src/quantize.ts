@@ -6,6 +6,7 @@ import {
   ShaktiError,
   ShapeError,
   type DType,
+  type Epilogue,
   type QuantBits,
   type QuantGroup,
   type QuantizeOptions,
@@ -16,7 +17,7 @@ import { Module } from './module.js'
 import { matchesPattern } from './names.js'
 import { Parameter } from './parameter.js'
 
-/** y = x Wᵀ + b with W in 8 or 4 bits: [..., in] to [..., out], in x's dtype. Made from a Linear. */
+/** A Linear with W in 8 or 4 bits: [..., in] to [..., out], in x's dtype. Made from a Linear. */
 export class QuantizedLinear extends Module {
   /** u8: scales and weights, packed as products read them. */
   readonly weight: Parameter
@@ -62,7 +63,7 @@ export class QuantizedLinear extends Module {
     return new QuantizedWeight(weight, [outWidth, inWidth], { bits, group })
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, epilogue?: Epilogue): Tensor {
     if (x.shape.at(-1) !== this.inWidth) {
       throw new ShapeError(
         'QuantizedLinear',
@@ -72,7 +73,7 @@ export class QuantizedLinear extends Module {
     }
     this.weight.ready(x.device)
     const dtype = this.compute ?? x.dtype
-    return quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype))
+    return quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype), epilogue)
   }
 
   override setCompute(dtype: DType): void {

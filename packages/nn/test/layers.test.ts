@@ -121,6 +121,7 @@ for (const c of cases) {
     const y = run(x)
     assert.equal(y.shape, c.out.shape)
     assertClose(y.dataSync(), c.out.data, 2e-5, 'output')
+    assertClose(noGrad(() => run(x)).dataSync(), c.out.data, 2e-5, 'output without a gradient')
     y.mul(tensor(fill(77, y.numel), { shape: y.shape }))
       .sum()
       .backward()

@@ -36,6 +36,6 @@ export class Projector extends Module {
       .reshape([b, rows / m, m, columns / m, m, d])
       .permute([0, 1, 3, 2, 4, 5])
       .reshape([b, (rows / m) * (columns / m), m * m * d])
-    return this.fc2.forward(this.fc1.forward(this.norm.forward(merged)).gelu())
+    return this.fc2.forward(this.fc1.forward(this.norm.forward(merged), { activation: 'gelu' }))
   }
 }

@@ -42,8 +42,11 @@ export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './ops/linear-cross-entropy.js'
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
 export {
+  applyEpilogue,
   getFloat32MatmulPrecision,
   setFloat32MatmulPrecision,
+  type Epilogue,
+  type LinearOptions,
   type MatmulPrecision,
 } from './ops/matmul.js'
 export {

@@ -149,6 +149,10 @@ export const table: Record<string, Run> = {
   matmul: ([a, b]) => a.matmul(b),
   matmulT: ([a, b]) => a.mT().matmul(b.mT()),
   linear: ([x, w, bias]) => x.linear(w, bias),
+  linearResidual: ([x, w, bias, residual]) => x.linear(w, bias, { residual }),
+  linearScaled: ([x, w, bias, residual]) => x.linear(w, bias, { scale: 0.5, residual }),
+  linearGelu: ([x, w, bias, residual]) => x.linear(w, bias, { activation: 'gelu', residual }),
+  linearSilu: ([x, w, bias, residual]) => x.linear(w, bias, { activation: 'silu', residual }),
 
   softmax: ([x], { dim }) => x.softmax(dim),
   logSoftmax: ([x], { dim }) => x.logSoftmax(dim),

@@ -113,9 +113,10 @@ test('workers that are terminated in the middle of a loop of commands leave the 
 
 test('results do not depend on the number of threads', () => {
   manualSeed(5)
-  const [a, b] = [randn([300, 310]), randn([310, 290])]
+  const [a, b, residual] = [randn([300, 310]), randn([310, 290]), randn([300, 290])]
+  const fused = (): Tensor => a.linear(b.mT(), b.select(0, 0), { activation: 'gelu', residual })
   const run = (): number[][] =>
-    [a.matmul(b), a.softmax(-1), a.sum(), a.sum(0), a.exp()].map((t) => [...t.dataSync()])
+    [a.matmul(b), fused(), a.softmax(-1), a.sum(), a.sum(0), a.exp()].map((t) => [...t.dataSync()])
   setNumThreads(1)
   const one = run()
   setNumThreads(2)

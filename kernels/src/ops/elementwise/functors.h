@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "../../simd/math.h"
+#include "../../simd/activation.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -85,11 +85,6 @@ ANY(Log, m_log(x))
 ANY(Tanh, m_tanh(x))
 ANY(Erf, m_erf(x))
 ANY(Sigmoid, m_sigmoid(x))
-ANY(Silu, x* m_sigmoid(x))
-LANES(Gelu, vgelu(x), 0.5 * x * std::erfc(x * -0.70710678118654752))
-// (1 + tanh(u)) / 2 is the sigmoid of 2u, whose small values keep their digits.
-LANES(GeluTanh, x* vsigmoid((x + x * x * x * 0.044715f) * 1.59576912160573072f),
-      x* m_sigmoid((x + x * x * x * 0.044715) * 1.59576912160573072))
 SLOW(Expm1, std::expm1)
 SLOW(Log1p, std::log1p)
 SLOW(Sin, std::sin)

@@ -71,10 +71,8 @@ void product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t k, 
           const int64_t r0 = of * tiles / row_blocks * P, r1 = (of + 1) * tiles / row_blocks * P;
           for (int64_t d = 0; d < blocks; ++d) {
             Target now = t;
-            if (k0 + d > 0) {
-              now.add = true;
-              now.bias = nullptr;
-            }
+            if (k0 + d > 0) now.add = true;
+            if (k0 + (d + 1) * kBlock < k) now.last = {};
             block<U>(a, r0, (r1 < m ? r1 : m) - r0, k0 + d * kBlock, depth_of(d),
                      block_at(d) + s * words<U>(depth_of(d)), c0 + s, columns - s < strip ? columns - s : strip, now,
                      scratch);
@@ -120,12 +118,12 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   c.parallel_for(m, 1 + static_cast<int64_t>(65536 / (work + 1)), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       double* y = t.y->ptr<double>() + t.at + i * t.ld;
-      for (int64_t j = 0; j < n; ++j)
-        y[j] = (t.add ? y[j] : 0) + (t.bias ? t.bias->ptr<double>()[j * t.bias->strides[0]] : 0);
+      if (!t.add) std::memset(y, 0, static_cast<size_t>(n) * sizeof(double));
       for (int64_t x = 0; x < k; ++x) {
         const double v = p[i * a.rs + x * a.cs];
         for (int64_t j = 0; j < n; ++j) y[j] += v * q[x * b.rs + j * b.cs];
       }
+      put(t, i, y, n);
     }
   });
 }
@@ -153,7 +151,16 @@ void run(const Args& args, Context& c) {
   const auto at = [&](int64_t i, Matrix& ma, Matrix& mb, Target& t) {
     ma = {&a, offset_of(i, y.shape, a.strides, nb), a.stride(-2), a.stride(-1)};
     mb = {&b, offset_of(i, y.shape, b.strides, nb), b.stride(-2), b.stride(-1)};
-    t = {&y, i * m * n, n, args.in[2].present() ? &args.in[2] : nullptr, args.attr_bool(0)};
+    const Operand &bias = args.in[2], &residual = args.in[3];
+    Epilogue e;
+    e.scale = args.attr(3);
+    if (bias.present()) e.bias = &bias;
+    e.activation = static_cast<Activation>(args.attr_int(2));
+    if (residual.present()) {
+      e.residual = &residual;
+      e.residual_at = offset_of(i, y.shape, residual.strides, nb);
+    }
+    t = {&y, i * m * n, n, args.attr_bool(0), e};
   };
   // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -180,11 +187,11 @@ void run(const Args& args, Context& c) {
       product_f64(ma, mb, m, n, k, t, c);
     } else if (are_few(mb, m)) {
       few_product(ma, mb, m, n, k, t, packed, U != Unit::f32, c);
-    } else if (matmul::sums_apart(a.dtype, words<U>(k))) {
+    } else if (matmul::sums_apart(y.dtype, words<U>(k))) {
       Operand apart = y;
       apart.data = sums;
       apart.dtype = DType::f32;
-      product<U>(ma, mb, m, n, k, {&apart, 0, n, nullptr, false}, packed, c);
+      product<U>(ma, mb, m, n, k, {&apart, 0, n, false, {}}, packed, c);
       finish(sums, m, n, t, c);
     } else {
       product<U>(ma, mb, m, n, k, t, packed, c);

@@ -1,5 +1,6 @@
 #include "../../runtime/check.h"
 #include "../../runtime/limits.h"
+#include "activation.h"
 #include "blocking.h"
 
 namespace shakti {
@@ -14,7 +15,7 @@ int64_t matmul::packed_words() {
 }
 
 Status check_matmul(const Args& args) {
-  const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &y = args.out[0];
+  const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &residual = args.in[3], &y = args.out[0];
   SHAKTI_CHECK(a.ndim >= 2 && a.ndim == b.ndim && a.ndim == y.ndim, shape,
                "operands need one number of dimensions, at least 2");
   const int n = a.ndim;
@@ -25,15 +26,23 @@ Status check_matmul(const Args& args) {
                static_cast<long long>(a.shape[n - 1]), static_cast<long long>(b.shape[n - 2]));
   SHAKTI_CHECK(y.shape[n - 2] == a.shape[n - 2] && y.shape[n - 1] == b.shape[n - 1], shape,
                "y must be [..., rows of a, columns of b]");
+  SHAKTI_CHECK(y.dtype == a.dtype || (y.dtype == DType::f32 && dtype_size(a.dtype) == 2), dtype,
+               "y must be %s, or f32 where a has 16 bits, got %s", dtype_name(a.dtype), dtype_name(y.dtype));
+  const double activation = args.attr(2);
+  SHAKTI_CHECK(activation >= 0 && activation <= static_cast<double>(matmul::Activation::silu), value,
+               "activation must be 0 to 3, got %g", activation);
+  SHAKTI_CHECK(!args.attr_bool(0) || (activation == 0 && args.attr(3) == 1), value,
+               "accumulate takes neither activation nor scale");
   return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_same_dtype(a, "a", bias, "bias"),
-             want_same_dtype(a, "a", y, "y"), want_contiguous(y, "y"), want_vector(bias, "bias", y.shape[n - 1]));
+             want_contiguous(y, "y"), want_vector(bias, "bias", y.shape[n - 1]),
+             want_same_shape(y, "y", residual, "residual"), want_same_dtype(y, "y", residual, "residual"));
 }
 
 size_t workspace_matmul(const Args& args) {
   const Operand &a = args.in[0], &y = args.out[0];
   const int64_t m = y.size(-2), n = y.size(-1), k = a.size(-1);
   if (a.dtype == DType::f64) return 0;
-  const int64_t sums = matmul::sums_apart(a.dtype, k) ? m * n : 0;
+  const int64_t sums = matmul::sums_apart(y.dtype, k) ? m * n : 0;
   const int64_t deep = (k + matmul::kTileWords - 1) / matmul::kTileWords * matmul::kTileWords;
   const int64_t packed = matmul::Blocking(n, deep).packed() + sums;
   // Few rows of a are turned into f32 instead.

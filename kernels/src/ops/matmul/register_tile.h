@@ -1,33 +1,10 @@
 // One tile of y: a panel of a times a panel of b, and its way out.
 #pragma once
+#include "epilogue.h"
 #include "panels.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
-
-struct Target {
-  const Operand* y;
-  int64_t at, ld;  // y's first element, its row length
-  const Operand* bias;
-  bool add;  // to what y holds
-};
-
-// Writes n values of row r from column c on, kPut at most. `row` is changed.
-constexpr int64_t kPut = 256;
-
-void put(const Target& t, int64_t r, int64_t c, float* row, int64_t n) {
-  alignas(64) float other[kPut];
-  if (t.bias) {
-    gather_f32(other, *t.bias, c * t.bias->strides[0], t.bias->strides[0], n);
-    for (int64_t i = 0; i < n; ++i) row[i] += other[i];
-  }
-  const int64_t at = t.at + r * t.ld + c;
-  if (t.add) {
-    gather_f32(other, *t.y, at, 1, n);
-    for (int64_t i = 0; i < n; ++i) row[i] += other[i];
-  }
-  scatter_f32(*t.y, at, row, n);
-}
 
 // acc[i][j] = sum over the words of a's line i times b's vector j.
 template <Unit U>
@@ -94,12 +71,17 @@ SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, const float* b,
 template <Unit U>
 void tile(int64_t words, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
-  const bool direct = t.y->dtype == DType::f32 && columns == NR;
-  // y's lines are on their way while the tile is summed.
-  if (direct) {
+  const Epilogue& e = t.last;
+  const bool whole = t.y->dtype == DType::f32 && columns == NR;
+  const bool residual = whole && e.residual && e.residual->stride(-1) == 1;
+  // The lines of y and of the residual are on their way while the tile is summed.
+  if (whole) {
     for (int64_t i = 0; i < rows; ++i) {
       const float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
-      for (int j = 0; j < NV * W; j += 16) __builtin_prefetch(y + j, 1);
+      for (int j = 0; j < NR; j += 16) __builtin_prefetch(y + j, 1);
+      if (!residual) continue;
+      const float* x = e.residual->ptr<float>() + t.residual_row(r + i) + c;
+      for (int j = 0; j < NR; j += 16) __builtin_prefetch(x + j);
     }
   }
 #if defined(__AVX512F__)
@@ -112,8 +94,12 @@ void tile(int64_t words, const float* a, const float* b, const Target& t, int64_
 #endif
   vf acc[MR][NV];
   multiply<U>(words, a, b, acc);
+  // Straight from the registers, where the way is short.
+  const bool direct = whole && (!e.residual || residual);
+  const bool active = e.activation != Activation::none;
+  alignas(64) float held[MR][NR];  // sums that wait for their activation
   alignas(64) float bias[NR] = {};
-  if (t.bias) gather_f32(bias, *t.bias, c * t.bias->strides[0], t.bias->strides[0], columns);
+  if (direct && e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], columns);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
     if (i >= rows) break;
@@ -122,15 +108,27 @@ void tile(int64_t words, const float* a, const float* b, const Target& t, int64_
 #pragma GCC unroll 2
       for (int j = 0; j < NV; ++j) {
         vf v = acc[i][j];
-        if (t.bias) v += load(bias + j * W);
         if (t.add) v += load(y + j * W);
-        store(y + j * W, v);
+        if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
+        if (e.bias) v += load(bias + j * W);
+        if (residual && !active) v += load(e.residual->ptr<float>() + t.residual_row(r + i) + c + j * W);
+        store(active ? held[i] + j * W : y + j * W, v);
       }
     } else {
       alignas(64) float row[NR];
 #pragma GCC unroll 2
       for (int j = 0; j < NV; ++j) store(row + j * W, acc[i][j]);
       put(t, r + i, c, row, columns);
+    }
+  }
+  if (!direct || !active) return;
+  activate(e.activation, held[0], rows * NR);
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t at = residual ? t.residual_row(r + i) + c : 0;
+    for (int j = 0; j < NR; j += W) {
+      vf v = load(held[i] + j);
+      if (residual) v += load(e.residual->ptr<float>() + at + j);
+      store(t.y->ptr<float>() + t.at + (r + i) * t.ld + c + j, v);
     }
   }
 }

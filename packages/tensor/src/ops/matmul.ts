@@ -1,9 +1,10 @@
 // Matrix products.
 import { DTypeError, ShapeError, ShaktiError } from '../errors.js'
-import { isFloating } from '../dtype.js'
-import { broadcastShapes, formatShape, numel, type Shape } from '../shape.js'
+import { tracks } from '../autograd/tape.js'
+import { dtypeSize, isFloating, promote, type DType } from '../dtype.js'
+import { broadcastShapes, formatShape, numel, sameShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { wantTensors } from './checks.js'
+import { wantNumber, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 export interface MatmulOps {
@@ -13,11 +14,28 @@ export interface MatmulOps {
    */
   matmul(b: Tensor): Tensor
   /**
-   * x @ weightᵀ + bias over the last dimension.
+   * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) + residual in one pass.
+   * An activation whose gradient will be wanted is an op of its own, since that gradient reads what went into it.
    * @param weight [out, in]
    * @param bias [out]
+   * @throws ShapeError, DTypeError when the operands do not fit each other
    */
-  linear(weight: Tensor, bias?: Tensor): Tensor
+  linear(weight: Tensor, bias?: Tensor, options?: LinearOptions): Tensor
+}
+
+/** What becomes of a product before it is written: activation(product) + residual. */
+export interface Epilogue {
+  /** 'geluTanh': by the tanh formula. Default: none. */
+  readonly activation?: 'gelu' | 'geluTanh' | 'silu' | undefined
+  /** Of the result's shape. The result has the dtype to which it and the residual promote, as after `add`. */
+  readonly residual?: Tensor | undefined
+}
+
+export interface LinearOptions extends Epilogue {
+  /** Factor of the product, before the bias. Default 1. */
+  readonly scale?: number
+  /** The result's: x's, or f32 where x has 16 bits. Default: x's, or what it and the residual promote to. */
+  readonly dtype?: DType
 }
 
 function checkFloats(name: string, a: Tensor, b: Tensor): void {
@@ -77,21 +95,34 @@ export function getFloat32MatmulPrecision(): MatmulPrecision {
   return precision
 }
 
+interface Product {
+  readonly dtype: DType
+  readonly scale: number
+  /** A code of kernels/src/ops/matmul/ops.inc; 0, none, where a gradient will be wanted. */
+  readonly activation: number
+}
+const activations = { gelu: 1, geluTanh: 2, silu: 3 } as const
+
 const product = op({
   command: 'matmul',
-  inputs: ['a', 'b', 'bias?'],
+  inputs: ['a', 'b', 'bias?', 'residual?'],
   outputs: ['out'],
-  check: ({ a, b }, _: Record<never, never>) => ({
-    out: { shape: productShape(a, b), dtype: a.dtype },
-  }),
-  encode: () => [0, precision === 'medium' ? 1 : 0],
+  check: ({ a, b }, { dtype }: Product) => ({ out: { shape: productShape(a, b), dtype } }),
+  encode: ({ activation, scale }) => [0, precision === 'medium' ? 1 : 0, activation, scale],
   saves: ['a', 'b'],
-  grad: (g, { a, b }, { need }) => ({
-    a: need.a ? matmul(g, b.mT()) : undefined,
-    b: need.b ? matmul(a.mT(), g) : undefined,
-    bias: need.bias ? g.sum(Array.from({ length: g.ndim - 1 }, (_, d) => d)) : undefined,
-  }),
+  grad: (g, { a, b }, { need, attrs: { scale } }) => {
+    const whole = g.to(a.dtype)
+    const scaled = scale === 1 ? whole : whole.mul(scale)
+    return {
+      a: need.a ? matmul(scaled, b.mT()) : undefined,
+      b: need.b ? matmul(a.mT(), scaled) : undefined,
+      bias: need.bias ? whole.sum(Array.from({ length: g.ndim - 1 }, (_, d) => d)) : undefined,
+      residual: need.residual ? g : undefined,
+    }
+  },
 })
+const plain = (a: Tensor, b: Tensor): Tensor =>
+  product({ a, b }, { dtype: a.dtype, scale: 1, activation: 0 }).out
 
 /** Both operands with the batch dimensions of the result, as views. */
 function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
@@ -120,14 +151,47 @@ function matmul(a: Tensor, b: Tensor): Tensor {
   if (b.ndim === 2 && a.ndim > 2) {
     productShape(a, b)
     const rows = asRows(a)
-    return product({ a: rows, b }, {}).out.reshape([...a.shape.slice(0, -1), b.shape[1]!])
+    return plain(rows, b).reshape([...a.shape.slice(0, -1), b.shape[1]!])
   }
   productShape(a, b)
   const [x, y] = batched(a, b)
-  return product({ a: x, b: y }, {}).out
+  return plain(x, y)
 }
 
-function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+/** The epilogue in ops of its own: for products that do not have it built in, and for gradients. */
+export function applyEpilogue(y: Tensor, { activation, residual }: Epilogue): Tensor {
+  const activated =
+    activation === undefined
+      ? y
+      : activation === 'silu'
+        ? y.silu()
+        : y.gelu({ approximate: activation === 'gelu' ? 'none' : 'tanh' })
+  return residual ? activated.add(residual) : activated
+}
+
+/** Refuses what is no epilogue of a result of this shape. */
+export function checkEpilogue(
+  name: string,
+  shape: Shape,
+  { activation, residual }: Epilogue,
+): void {
+  wantTensors(name, {}, { residual })
+  if (activation !== undefined && !Object.hasOwn(activations, activation)) {
+    throw new ShaktiError(
+      name,
+      `activation must be one of ${Object.keys(activations).join(', ')}, got ${String(activation)}.`,
+    )
+  }
+  if (residual && !sameShape(residual.shape, shape)) {
+    throw new ShapeError(
+      name,
+      `residual must be ${formatShape(shape)}, as the result, got ${residual.describe()}.`,
+      [residual.shape, shape],
+    )
+  }
+}
+
+function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
   wantTensors('linear', { weight }, { bias })
   checkFloats('linear', x, weight)
   const width = x.shape[x.ndim - 1] ?? 0
@@ -146,9 +210,30 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       [bias.shape],
     )
   }
-  const rows = x.ndim === 2 ? x : asRows(x)
-  const y = product({ a: rows, b: weight.mT(), bias }, {}).out
-  return x.ndim === 2 ? y : y.reshape([...x.shape.slice(0, -1), out])
+  const shape = [...x.shape.slice(0, -1), out]
+  checkEpilogue('linear', shape, options)
+  const { activation, residual, scale = 1 } = options
+  wantNumber('linear', 'scale', scale)
+  const dtype = options.dtype ?? (residual ? promote(x.dtype, residual.dtype) : x.dtype)
+  if (dtype !== x.dtype && !(dtype === 'f32' && dtypeSize(x.dtype) === 2)) {
+    throw new DTypeError(
+      'linear',
+      `the result of ${x.describe()} can be ${x.dtype === 'f64' ? 'f64' : `f32 or ${x.dtype}`}, not ${dtype}.`,
+    )
+  }
+  if (activation !== undefined && tracks([x, weight, bias])) {
+    const y = linear(x, weight, bias, { scale, dtype })
+    return applyEpilogue(y, { activation, residual: residual?.to(dtype) })
+  }
+  const given = {
+    a: x.ndim === 2 ? x : asRows(x),
+    b: weight.mT(),
+    bias,
+    residual: residual && asRows(residual.to(dtype)),
+  }
+  const code = activation === undefined ? 0 : activations[activation]
+  const y = product(given, { dtype, scale, activation: code }).out
+  return x.ndim === 2 ? y : y.reshape(shape)
 }
 
 export const matmulOps = { matmul, linear }

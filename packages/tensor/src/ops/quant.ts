@@ -5,7 +5,7 @@ import { formatShape, sameShape, type Shape } from '../shape.js'
 import type { DeviceName } from '../storage.js'
 import type { Tensor } from '../tensor.js'
 import { wantTensors } from './checks.js'
-import { asRows } from './matmul.js'
+import { applyEpilogue, asRows, checkEpilogue, type Epilogue } from './matmul.js'
 import { op } from './table.js'
 
 export type QuantBits = 8 | 4
@@ -174,9 +174,15 @@ export function quantizeWeight(w: Tensor, options: QuantizeOptions = {}): Quanti
  * weight made whole again.
  * @param x [..., in], f32, bf16 or f16
  * @param bias [out], of x's dtype
- * @returns [..., out] in x's dtype
+ * @param epilogue as of `linear`; here ops of their own
+ * @returns [..., out] in x's dtype, or what it and the residual promote to
  */
-export function quantizedLinear(x: Tensor, weight: QuantizedWeight, bias?: Tensor): Tensor {
+export function quantizedLinear(
+  x: Tensor,
+  weight: QuantizedWeight,
+  bias?: Tensor,
+  epilogue: Epilogue = {},
+): Tensor {
   wantTensors('quantizedLinear', { x }, { bias })
   if (!(weight instanceof QuantizedWeight))
     throw new DTypeError('quantizedLinear', 'weight must come from quantizeWeight.')
@@ -197,8 +203,10 @@ export function quantizedLinear(x: Tensor, weight: QuantizedWeight, bias?: Tenso
       [bias.shape],
     )
   }
+  const whole = [...x.shape.slice(0, -1), out]
+  checkEpilogue('quantizedLinear', whole, epilogue)
   const rows = x.ndim === 2 ? x : asRows(x)
   const attrs: Expanded = { shape, dtype: x.dtype, bits, group }
   const y = product({ x: rows, packed: packed.contiguous(), bias }, attrs).out
-  return x.ndim === 2 ? y : y.reshape([...x.shape.slice(0, -1), out])
+  return applyEpilogue(x.ndim === 2 ? y : y.reshape(whole), epilogue)
 }
