@@ -30,6 +30,7 @@ export { cat, stack, type SliceRange } from './ops/shape-ops.js'
 export type { Dims, KeepDim, ValuesAndIndices } from './ops/reduce.js'
 export { embedding } from './ops/index-ops.js'
 export { layerNorm, rmsNorm } from './ops/norm.js'
+export { normRope } from './ops/norm-rope.js'
 export { crossEntropy, type CrossEntropyOptions } from './ops/loss.js'
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js'
 export {
