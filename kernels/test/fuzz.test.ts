@@ -103,6 +103,18 @@ function attention(): {
   }
 }
 
+/** Heads, their norm, and what turns them. */
+function normRope(): { x: Spec; y: Spec; w: Spec; rstd: Spec; table: Spec } {
+  const [b, l, h, half, d] = [pick([1, 2]), size(), pick([1, 3]), pick([1, 2, 8, 17]), float()]
+  return {
+    x: t([b, l, h, 2 * half], d),
+    y: t([b, l, h, 2 * half], d),
+    w: t([2 * half], pick([d, stat(d)])),
+    rstd: t([b, l, h], stat(d)),
+    table: t([pick([1, b]), l, half]),
+  }
+}
+
 function conv(): { x: number[]; w: number[]; y: number[]; attrs: number[] } {
   const [n, groups, kh, kw, sh, sw, ph, pw] = [
     pick([1, 2]),
@@ -439,6 +451,21 @@ const calls: Record<string, () => Call> = {
       in: [t([b, l, h, 2 * half], d), table, table],
       out: [t([b, l, h, 2 * half], d)],
       attrs: [int(2)],
+    }
+  },
+  norm_rope: () => {
+    const c = normRope()
+    return {
+      in: [c.x, maybe(c.w), c.table, c.table],
+      out: [c.y, c.rstd],
+      attrs: [1e-6],
+    }
+  },
+  norm_rope_backward: () => {
+    const c = normRope()
+    return {
+      in: [c.x, c.x, maybe(c.w), c.rstd, c.table, c.table],
+      out: [c.y, maybe(c.w)],
     }
   },
   attention: () => {

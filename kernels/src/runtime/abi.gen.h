@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "0112a1321a310b42"
+#define SHAKTI_ABI "324c899899955b30"

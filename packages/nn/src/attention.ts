@@ -1,6 +1,7 @@
 // Multi-head attention: grouped queries, QK-norm, rotary positions, packed sequences, KV cache.
 import {
   noGrad,
+  normRope,
   rmsNorm,
   rope,
   scaledDotProductAttention,
@@ -60,8 +61,12 @@ class HeadNorm extends Module {
     super()
     this.weight = parameter([width], initOnes)
   }
-  forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight.ready(x.device), this.eps)
+  /** Normalises, and rotates what is normalised when there is a table for it. */
+  forward(x: Tensor, rotary?: RotaryTable): Tensor {
+    const weight = this.weight.ready(x.device)
+    return rotary
+      ? normRope(x, weight, rotary.cos, rotary.sin, this.eps)
+      : rmsNorm(x, weight, this.eps)
   }
 }
 
@@ -146,7 +151,7 @@ export class Attention extends Module {
     let y = projection.forward(x)
     if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
     y = y.reshape([b, l, n, this.headDim])
-    if (norm && this.config.qkNorm === 'head') y = norm.forward(y)
+    if (norm && this.config.qkNorm === 'head') return norm.forward(y, rotary)
     return rotary ? rope(y, rotary.cos, rotary.sin) : y
   }
 

@@ -34,27 +34,28 @@ test('a cache refuses keys of another batch or number of heads', () => {
   )
 })
 
-test('reading piece by piece over a cache gives what reading at once gives', () => {
-  manualSeed(2)
-  const a = new Attention({ width: 16, heads: 4, kvHeads: 2, causal: true })
-  const rope = new RotaryEmbedding(4, 10_000)
-  const x = randn([2, 7, 16])
-  noGrad(() => {
-    const whole = a.forward(x, { rotary: rope.range(0, 7) })
-    const cache = new KVCache(2)
-    const parts: Tensor[] = []
-    let at = 0
-    for (const n of [3, 1, 2, 1]) {
-      parts.push(a.forward(x.narrow(1, at, n), { rotary: rope.range(at, n), cache }))
-      cache.advance(n)
-      at += n
-    }
-    at = 0
-    for (const p of parts) {
-      assertClose(p.dataSync(), whole.narrow(1, at, p.shape[1]!).contiguous().dataSync(), 1e-5)
-      at += p.shape[1]!
-    }
+for (const qkNorm of ['none', 'head', 'full'] as const)
+  test(`reading piece by piece over a cache gives what reading at once gives (QK-norm ${qkNorm})`, () => {
+    manualSeed(2)
+    const a = new Attention({ width: 16, heads: 4, kvHeads: 2, causal: true, qkNorm })
+    const rope = new RotaryEmbedding(4, 10_000)
+    const x = randn([2, 7, 16])
+    noGrad(() => {
+      const whole = a.forward(x, { rotary: rope.range(0, 7) })
+      const cache = new KVCache(2)
+      const parts: Tensor[] = []
+      let at = 0
+      for (const n of [3, 1, 2, 1]) {
+        parts.push(a.forward(x.narrow(1, at, n), { rotary: rope.range(at, n), cache }))
+        cache.advance(n)
+        at += n
+      }
+      at = 0
+      for (const p of parts) {
+        assertClose(p.dataSync(), whole.narrow(1, at, p.shape[1]!).contiguous().dataSync(), 1e-5)
+        at += p.shape[1]!
+      }
+    })
   })
-})
 
 test.run()

@@ -11,6 +11,7 @@ import {
   linspace,
   meshgrid,
   oneHot,
+  normRope,
   rmsNorm,
   rope,
   scaledDotProductAttention,
@@ -196,6 +197,7 @@ export const table: Record<string, Run> = {
   conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs),
   interpolate: ([x], attrs) => interpolate(x, attrs),
   rope: ([x, cos, sin]) => rope(x, cos, sin),
+  normRope: ([x, cos, sin, w], { eps }) => normRope(x, w, cos, sin, eps),
   attention: ([q, k, v, mask], attrs) =>
     scaledDotProductAttention(q, k, v, mask ? { ...attrs, mask } : attrs),
   attentionVarlen: ([q, k, v, cu], attrs) =>

@@ -22,6 +22,7 @@ import {
   normal,
   oneHot,
   ones,
+  normRope,
   rmsNorm,
   rope,
   scaledDotProductAttention,
@@ -124,6 +125,16 @@ const shapes: readonly Row[] = [
     'rope',
     () => rope(zeros([1, 4, 2, 6]), zeros([1, 4, 2]), zeros([1, 4, 2])),
     ['[rope]', '[1, 4, 2, 6]', '[1, 4, 2]'],
+  ],
+  [
+    'normRope',
+    () => normRope(zeros([1, 4, 2, 6]), undefined, zeros([1, 3, 3]), zeros([1, 3, 3])),
+    ['[normRope]', '[1, 4, 2, 6]', '[1, 3, 3]'],
+  ],
+  [
+    'normRope: weight',
+    () => normRope(zeros([1, 4, 2, 6]), zeros([3]), zeros([1, 4, 3]), zeros([1, 4, 3])),
+    ['[normRope]', '[1, 4, 2, 6]', '[3]'],
   ],
   ['swiglu', () => swiglu(x, y), ['[swiglu]', '[2, 3]', '[4, 5]']],
   [

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '0112a1321a310b42'
+export const abi = '324c899899955b30'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -94,18 +94,20 @@ export const commands = {
   cross_entropy: { code: 87, inputs: ['logits', 'target'], outputs: ['loss', 'lse'], attrs: [['ignore_index', 'int'], ['label_smoothing', 'float']] },
   cross_entropy_backward: { code: 88, inputs: ['g', 'logits', 'target', 'lse'], outputs: ['dlogits'], attrs: [['ignore_index', 'int'], ['label_smoothing', 'float']] },
   rope: { code: 89, inputs: ['x', 'cos', 'sin'], outputs: ['y'], attrs: [['inverse', 'bool']] },
-  attention: { code: 90, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
-  attention_backward: { code: 91, inputs: ['g', 'q', 'k', 'v', 'y', 'lse', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['dq', 'dk', 'dv'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
-  swiglu: { code: 92, inputs: ['gate', 'up'], outputs: ['y'], attrs: [] },
-  swiglu_backward: { code: 93, inputs: ['g', 'gate', 'up'], outputs: ['dgate', 'dup'], attrs: [] },
-  conv2d: { code: 94, inputs: ['x', 'w', 'bias?'], outputs: ['y'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
-  conv2d_backward_input: { code: 95, inputs: ['g', 'w'], outputs: ['dx'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
-  conv2d_backward_weight: { code: 96, inputs: ['g', 'x'], outputs: ['dw'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
-  interpolate: { code: 97, inputs: ['x'], outputs: ['y'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
-  interpolate_backward: { code: 98, inputs: ['g'], outputs: ['dx'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
-  adamw: { code: 99, inputs: ['scale?', 'rate?', 'count?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
-  global_norm: { code: 100, inputs: ['xs*'], outputs: ['y'], attrs: [] },
-  quantize_weight: { code: 101, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int']] },
-  dequantize_weight: { code: 102, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int']] },
-  quantized_linear: { code: 103, inputs: ['x', 'packed', 'bias?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int']] },
+  norm_rope: { code: 90, inputs: ['x', 'weight?', 'cos', 'sin'], outputs: ['y', 'rstd'], attrs: [['eps', 'float']] },
+  norm_rope_backward: { code: 91, inputs: ['g', 'x', 'weight?', 'rstd', 'cos', 'sin'], outputs: ['dx', 'dweight?'], attrs: [] },
+  attention: { code: 92, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
+  attention_backward: { code: 93, inputs: ['g', 'q', 'k', 'v', 'y', 'lse', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['dq', 'dk', 'dv'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
+  swiglu: { code: 94, inputs: ['gate', 'up'], outputs: ['y'], attrs: [] },
+  swiglu_backward: { code: 95, inputs: ['g', 'gate', 'up'], outputs: ['dgate', 'dup'], attrs: [] },
+  conv2d: { code: 96, inputs: ['x', 'w', 'bias?'], outputs: ['y'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
+  conv2d_backward_input: { code: 97, inputs: ['g', 'w'], outputs: ['dx'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
+  conv2d_backward_weight: { code: 98, inputs: ['g', 'x'], outputs: ['dw'], attrs: [['stride_h', 'int'], ['stride_w', 'int'], ['pad_h', 'int'], ['pad_w', 'int'], ['dilation_h', 'int'], ['dilation_w', 'int'], ['groups', 'int']] },
+  interpolate: { code: 99, inputs: ['x'], outputs: ['y'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
+  interpolate_backward: { code: 100, inputs: ['g'], outputs: ['dx'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
+  adamw: { code: 101, inputs: ['scale?', 'rate?', 'count?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
+  global_norm: { code: 102, inputs: ['xs*'], outputs: ['y'], attrs: [] },
+  quantize_weight: { code: 103, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int']] },
+  dequantize_weight: { code: 104, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int']] },
+  quantized_linear: { code: 105, inputs: ['x', 'packed', 'bias?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int']] },
 } as const

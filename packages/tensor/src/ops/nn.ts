@@ -10,26 +10,31 @@ import { op } from './table.js'
 
 type NoAttrs = Record<never, never>
 
+/** Throws unless the heads x can be rotated by these tables. */
+export function checkRotation(name: string, x: Tensor, cos: Tensor, sin: Tensor): void {
+  const [b, l, , d] = x.shape
+  const want = x.ndim === 4 && cos.ndim === 3 && sameShape(cos.shape, sin.shape)
+  if (
+    !want ||
+    d! % 2 !== 0 ||
+    (cos.shape[0] !== 1 && cos.shape[0] !== b) ||
+    cos.shape[1] !== l ||
+    cos.shape[2] !== d! / 2
+  ) {
+    throw new ShapeError(
+      name,
+      `needs x [batch, length, heads, even d] with cos and sin [batch or 1, length, d / 2], got ${x.describe()}, ${cos.describe()}, ${sin.describe()}.`,
+      [x.shape, cos.shape, sin.shape],
+    )
+  }
+}
+
 const ropeRow = op({
   command: 'rope',
   inputs: ['x', 'cos', 'sin'],
   outputs: ['out'],
   check: ({ x, cos, sin }, _: { inverse: boolean }) => {
-    const [b, l, , d] = x.shape
-    const want = x.ndim === 4 && cos.ndim === 3 && sameShape(cos.shape, sin.shape)
-    if (
-      !want ||
-      d! % 2 !== 0 ||
-      (cos.shape[0] !== 1 && cos.shape[0] !== b) ||
-      cos.shape[1] !== l ||
-      cos.shape[2] !== d! / 2
-    ) {
-      throw new ShapeError(
-        'rope',
-        `needs x [batch, length, heads, even d] with cos and sin [batch or 1, length, d / 2], got ${x.describe()}, ${cos.describe()}, ${sin.describe()}.`,
-        [x.shape, cos.shape, sin.shape],
-      )
-    }
+    checkRotation('rope', x, cos, sin)
     return { out: { shape: x.shape, dtype: x.dtype } }
   },
   encode: ({ inverse }) => [inverse ? 1 : 0],
@@ -37,7 +42,8 @@ const ropeRow = op({
   grad: (g, { cos, sin }, { attrs: { inverse } }) => ({ x: rotate(g, cos, sin, !inverse) }),
 })
 
-const dense = (t: Tensor): Tensor => (t.strides[t.ndim - 1] === 1 ? t : t.contiguous())
+/** As it is where the last dimension lies in order, else a copy. */
+export const dense = (t: Tensor): Tensor => (t.strides[t.ndim - 1] === 1 ? t : t.contiguous())
 
 /**
  * Rotary position embedding (arXiv 2104.09864, equation 34) in the half-split form of Llama: dimension i is rotated with

@@ -6,13 +6,13 @@ import type { Tensor } from '../tensor.js'
 import { wantTensors } from './checks.js'
 import { op } from './table.js'
 
-const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
+export const statistics = (dtype: DType): DType => (dtype === 'f64' ? 'f64' : 'f32')
 
-function checkEps(name: string, eps: number): void {
+export function checkEps(name: string, eps: number): void {
   if (!(eps >= 0)) throw new ShaktiError(name, `eps must be a number from 0, got ${eps}.`)
 }
 
-function check(name: string, x: Tensor, ...params: (Tensor | undefined)[]): void {
+export function checkNorm(name: string, x: Tensor, ...params: (Tensor | undefined)[]): void {
   if (!isFloating(x.dtype))
     throw new DTypeError(name, `needs a floating tensor, got ${x.describe()}.`)
   if (x.ndim === 0)
@@ -34,7 +34,7 @@ const layerNormRow = op({
   inputs: ['x', 'weight?', 'bias?'],
   outputs: ['out', 'mean', 'rstd'],
   check: ({ x, weight, bias }, _: { eps: number }) => {
-    check('layerNorm', x, weight, bias)
+    checkNorm('layerNorm', x, weight, bias)
     const rows = { shape: x.shape.slice(0, -1), dtype: statistics(x.dtype) }
     return { out: { shape: x.shape, dtype: x.dtype }, mean: rows, rstd: rows }
   },
@@ -57,7 +57,7 @@ const rmsNormRow = op({
   inputs: ['x', 'weight?'],
   outputs: ['out', 'rstd'],
   check: ({ x, weight }, _: { eps: number }) => {
-    check('rmsNorm', x, weight)
+    checkNorm('rmsNorm', x, weight)
     return {
       out: { shape: x.shape, dtype: x.dtype },
       rstd: { shape: x.shape.slice(0, -1), dtype: statistics(x.dtype) },
