@@ -11,7 +11,7 @@ import type { Tensor } from '../tensor.js'
 import { wantTensors } from './checks.js'
 import { checkIndex } from './index-ops.js'
 import { lossOptions, reduced, statistics, type CrossEntropyOptions } from './loss.js'
-import { getFloat32MatmulPrecision } from './matmul.js'
+import { productInto } from './matmul.js'
 import { record } from './table.js'
 
 export interface LinearCrossEntropyOptions extends Omit<CrossEntropyOptions, 'reduction'> {
@@ -45,7 +45,6 @@ function run(
   const { dtype } = hidden
   const exact = statistics(dtype)
   const attrs = [options.ignoreIndex, options.labelSmoothing]
-  const medium = getFloat32MatmulPrecision() === 'medium' ? 1 : 0
   const losses = filled({ shape: [n], dtype: exact }, 0, hidden)
   const dHidden = need.hidden ? filled(hidden, 0, hidden) : undefined
   const ones =
@@ -54,7 +53,7 @@ function run(
   /** Chunks add up in f32 whatever the dtype. */
   const withChunk = (g: Tensor, x: Tensor): Tensor => {
     if (!dWeight) return g.mT().matmul(x)
-    if (dtype === exact) return issueOne('matmul', [g.mT(), x, undefined], dWeight, [1, medium])
+    if (dtype === exact) return productInto(dWeight, g.mT(), x, { accumulate: true })
     const sum = dWeight.to(exact).add_(g.mT().matmul(x).to(exact))
     if (sum.storage !== dWeight.storage) dWeight.dispose()
     return sum
@@ -78,7 +77,7 @@ function run(
         { shape: logits.shape, dtype },
         attrs,
       )
-      if (dHidden) issueOne('matmul', [g, weight, undefined], part(dHidden), [0, medium])
+      if (dHidden) productInto(part(dHidden), g, weight)
       return need.weight ? withChunk(g, x) : undefined
     })
   }

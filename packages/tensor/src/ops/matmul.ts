@@ -2,6 +2,7 @@
 import { DTypeError, ShapeError, ShaktiError } from '../errors.js'
 import { tracks } from '../autograd/tape.js'
 import { dtypeSize, isFloating, promote, type DType } from '../dtype.js'
+import { issueOne } from '../native/encode.js'
 import { broadcastShapes, formatShape, numel, sameShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { wantNumber, wantTensors } from './checks.js'
@@ -103,12 +104,24 @@ interface Product {
 }
 const activations = { gelu: 1, geluTanh: 2, silu: 3 } as const
 
+const attributes = (accumulate: boolean, activation: number, scale: number): number[] => [
+  accumulate ? 1 : 0,
+  precision === 'medium' ? 1 : 0,
+  activation,
+  scale,
+]
+
+/** y = a b, or y += a b, without a gradient. The operands fit. */
+export function productInto(y: Tensor, a: Tensor, b: Tensor, { accumulate = false } = {}): Tensor {
+  return issueOne('matmul', [a, b, undefined, undefined], y, attributes(accumulate, 0, 1))
+}
+
 const product = op({
   command: 'matmul',
   inputs: ['a', 'b', 'bias?', 'residual?'],
   outputs: ['out'],
   check: ({ a, b }, { dtype }: Product) => ({ out: { shape: productShape(a, b), dtype } }),
-  encode: ({ activation, scale }) => [0, precision === 'medium' ? 1 : 0, activation, scale],
+  encode: ({ activation, scale }) => attributes(false, activation, scale),
   saves: ['a', 'b'],
   grad: (g, { a, b }, { need, attrs: { scale } }) => {
     const whole = g.to(a.dtype)
