@@ -136,12 +136,12 @@ export interface PageStats {
 }
 
 /**
- * What the engine's memory holds now, on the CPU device of this thread.
- * @param options `pages: true` also asks the kernel what stands behind the memory, which takes milliseconds; both figures are
- * 0 where the system has no such report (/proc/self/smaps)
+ * What the engine's memory holds now, on the CPU device of this thread, and what the kernel has put behind it. Asking it takes
+ * milliseconds; its figures are 0 where the system has no such report (/proc/self/smaps).
  */
-export function memory(options?: { pages?: false }): MemoryStats
 export function memory(options: { pages: true }): MemoryStats & PageStats
+/** What the engine's memory holds now, on the CPU device of this thread. */
+export function memory(options?: { pages?: false }): MemoryStats
 export function memory(options?: { pages?: boolean }): MemoryStats & Partial<PageStats> {
   const pages = options?.pages === true
   if (!isNativeLoaded()) {
