@@ -1,4 +1,10 @@
-import { randn, setFloat32MatmulPrecision, type DType, type MatmulPrecision } from '@shakti/tensor'
+import {
+  randn,
+  setFloat32MatmulPrecision,
+  type DType,
+  type MatmulPrecision,
+  type Tensor,
+} from '@shakti/tensor'
 import type { Bench } from '../lib/metabench.js'
 
 // Squares, and the shapes of a small Shakti-VLM: [tokens, in] x [in, out].
@@ -51,6 +57,31 @@ export const products: Bench[] = [
       }
     },
   },
+  ...(['f32', 'bf16'] as const).flatMap((dtype): Bench[] => {
+    const [m, k, n] = [2048, 384, 1536]
+    const setup =
+      (f: (x: Tensor, w: Tensor, bias: Tensor, residual: Tensor) => Tensor): Bench['setup'] =>
+      () => {
+        const [x, w, bias, residual] = [[m, k], [n, k], [n], [m, n]].map((s) =>
+          randn(s).to(dtype),
+        ) as [Tensor, Tensor, Tensor, Tensor]
+        return () => f(x, w, bias, residual)
+      }
+    const linear = `linear ${dtype} ${m}x${k}x${n}`
+    return [
+      { name: linear, setup: setup((x, w, b) => x.linear(w, b)) },
+      { name: `${linear}, then add`, setup: setup((x, w, b, r) => x.linear(w, b).add(r)) },
+      {
+        name: `${linear}, residual`,
+        setup: setup((x, w, b, residual) => x.linear(w, b, { residual })),
+      },
+      { name: `${linear}, then gelu`, setup: setup((x, w, b) => x.linear(w, b).gelu()) },
+      {
+        name: `${linear}, gelu within`,
+        setup: setup((x, w, b) => x.linear(w, b, { activation: 'gelu' })),
+      },
+    ]
+  }),
   {
     name: 'matmul f32 batch 16 of 128x64x128',
     flops: 16 * 2 * 128 * 64 * 128,

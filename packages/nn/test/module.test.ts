@@ -263,7 +263,12 @@ test('a LoRA layer changes nothing at first, trains its two matrices alone, and 
     base.forward(x).add(x.matmul(lora.loraA.mT()).matmul(lora.loraB.mT()).mul(3)).dataSync(),
     1e-5,
   )
+  const within = (layer: Linear | LoRALinear): Tensor =>
+    layer.forward(x, { activation: 'silu', residual: tensor(fill(5, 8), { shape: [2, 4] }) })
+  const epilogue = within(lora).dataSync()
   lora.merge()
+  assertClose(within(lora).dataSync(), epilogue, 1e-5)
+  assertClose(within(base).dataSync(), epilogue, 1e-5)
   lora.merge()
   assertClose(lora.forward(x).dataSync(), adapted, 1e-5)
   assertClose(base.forward(x).dataSync(), adapted, 1e-5)

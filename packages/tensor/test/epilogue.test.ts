@@ -156,8 +156,10 @@ test('quantised products take the same epilogue', () => {
 
 test('what is no epilogue is refused by name', () => {
   const [x, w] = [zeros([2, 3]), zeros([4, 3])]
-  const refuse = (given: unknown, kind: typeof ShaktiError, ...words: string[]): void =>
+  type Kind = Parameters<typeof assertThrows>[1]
+  const refuse = (given: unknown, kind: Kind, ...words: string[]): void => {
     assertThrows(() => x.linear(w, undefined, given as LinearOptions), kind, '[linear]', ...words)
+  }
   refuse({ activation: 'relu' }, ShaktiError, 'gelu', 'silu', 'relu')
   refuse({ activation: 'toString' }, ShaktiError, 'toString')
   refuse({ residual: zeros([4]) }, ShapeError, '[2, 4]', '[4]')

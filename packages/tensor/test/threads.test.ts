@@ -1,7 +1,15 @@
 // The event loop goes on during long work, and worker threads have engines of their own.
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { manualSeed, ones, randn, setNumThreads, synchronize, tidy } from '@shakti/tensor'
+import {
+  manualSeed,
+  ones,
+  randn,
+  setNumThreads,
+  synchronize,
+  tidy,
+  type Tensor,
+} from '@shakti/tensor'
 import { assert, test } from './assert.js'
 
 /** How often the loop came round before `work` was done. */
