@@ -1,10 +1,65 @@
-import { crossEntropy, layerNorm, ones, randint, randn, rmsNorm, zeros } from '@shakti/tensor'
+import {
+  crossEntropy,
+  layerNorm,
+  normRope,
+  ones,
+  randint,
+  randn,
+  rmsNorm,
+  rope,
+  zeros,
+  type Tensor,
+} from '@shakti/tensor'
+import { RotaryEmbedding } from '@shakti/nn'
 import type { Bench } from '../lib/metabench.js'
 
 const [rows, width] = [2048, 1024]
 const bytes = 8 * rows * width
 
+type Heads = readonly [number, number, number, number]
+type NormAndTurn = (x: Tensor, w: Tensor, cos: Tensor, sin: Tensor) => Tensor
+
+/** What attention does to queries and keys, in one op and in two. */
+const normAndTurn: Record<string, NormAndTurn> = {
+  normRope: (x, w, cos, sin) => normRope(x, w, cos, sin),
+  'rmsNorm then rope': (x, w, cos, sin) => rope(rmsNorm(x, w), cos, sin),
+}
+
+function queries(name: string, shape: Heads): Bench[] {
+  const [, l, , d] = shape
+  const fn = normAndTurn[name]!
+  const operands = (requiresGrad: boolean): Parameters<NormAndTurn> => {
+    const { cos, sin } = new RotaryEmbedding(d, 10_000).range(0, l)
+    return [randn(shape, { requiresGrad }), ones([d], { requiresGrad }), cos, sin]
+  }
+  return [
+    {
+      name: `${name} f32 [${shape}]`,
+      setup: () => {
+        const given = operands(false)
+        return () => fn(...given)
+      },
+    },
+    {
+      name: `${name} f32 [${shape}], backward too`,
+      setup: () => {
+        const [given, g] = [operands(true), randn(shape)]
+        return () => {
+          fn(...given).backward(g)
+          given[0].grad = given[1].grad = undefined
+        }
+      },
+    },
+  ]
+}
+
 export const norms: Bench[] = [
+  ...(
+    [
+      [8, 256, 6, 64],
+      [16, 104, 4, 32],
+    ] as const
+  ).flatMap((shape) => Object.keys(normAndTurn).flatMap((name) => queries(name, shape))),
   {
     name: `rmsNorm f32 [${rows}, ${width}]`,
     bytes,
