@@ -7,10 +7,7 @@
 #include "../../src/runtime/limits.h"
 
 namespace shakti {
-const CacheSizes& cache_sizes() {
-  static const CacheSizes sizes{32 << 10, 1 << 20, 32 << 20};
-  return sizes;
-}
+uint64_t last_cache_bytes() { return uint64_t{32} << 20; }
 bool has_avx512_bf16() { return false; }
 bool has_amx_bf16() { return false; }
 }  // namespace shakti
