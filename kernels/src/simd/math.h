@@ -1,6 +1,7 @@
-// exp, log, tanh, erf and their kin on f32 lanes, and GELU, whose tail wants care. Worst errors against libm in f64
-// over all 2^32 floats, on any instruction set (kernels/test/cc/math_test.cc, which holds the bounds): see each
-// function. Polynomials were fitted for this project; where a table of pieces serves, scripts/fit-tables.py wrote it.
+// exp, log, tanh, erf and their kin on f32 lanes, and GELU, whose tail wants care. Each function states its
+// bound, against libm in f64 and on any instruction set; kernels/test/cc/math_test.cc holds it, and was run over every
+// 7th float of the 2^32. Polynomials were fitted for this project; where a table of pieces serves,
+// scripts/fit-tables.py wrote it.
 #pragma once
 #include <cmath>
 
@@ -90,7 +91,7 @@ SHAKTI_INLINE vf exp_capped(vf x) {
   return exp_reduced(n, r);
 }
 
-// 1.2 ulp. 88.8 is beyond the last finite result, so infinity comes out by itself.
+// 1.3 ulp. 88.8 is beyond the last finite result, so infinity comes out by itself.
 SHAKTI_INLINE vf vexp(vf x) { return exp_capped(vmin(splat(88.8f), x)); }
 
 // The logarithm of m 2^k for m in [sqrt(1/2), sqrt(2)).
@@ -125,7 +126,7 @@ SHAKTI_INLINE vf vlog(vf x) {
   return select((vi)(x < splat(0.0f)) | (vi)(x != x), splat(__builtin_nanf("")), z);
 }
 
-// 1.8 ulp. The exponential is of a negative number on both sides, so nothing overflows, and the quotient is but a
+// 2 ulp. The exponential is of a negative number on both sides, so nothing overflows, and the quotient is but a
 // correction of e or 1, so small results keep its digits.
 SHAKTI_INLINE vf vsigmoid(vf x) {
   const vf e = exp_capped(-vabs(x));
@@ -146,8 +147,8 @@ SHAKTI_INLINE vf verf(vf x) {
   return with_sign_of(vfma(piecewise<1>(kErf, s.piece, s.offset), s.offset, first), x);
 }
 
-// x Phi(x) = max(x, 0) - t * tail(t), t = |x|, 3 ulp: relatively exact for negative x too, where 1 + erf has no digits
-// left. 0 for -infinity.
+// x Phi(x) = max(x, 0) - t * tail(t), t = |x|, 3.2 ulp: relatively exact for negative x too, where 1 + erf has no
+// digits left. 0 for -infinity.
 SHAKTI_INLINE vf vgelu(vf x) {
   vf t = vabs(x);
   const Step s(t);

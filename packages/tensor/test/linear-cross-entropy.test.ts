@@ -64,7 +64,9 @@ for (const [what, labels, options] of cases) {
           const got = outcome(dtype, (h, w) =>
             linearCrossEntropy(h, w, labels, { ...options, ...(rows ? { rows } : {}) }),
           )
-          assert.equal([...got.loss.dataSync()], [...want.loss.dataSync()], `rows ${rows}`)
+          // The products of few rows add up in another order.
+          const few = { rtol: dtype === 'bf16' ? 1e-3 : tolerance[dtype].rtol }
+          assertClose(got.loss.dataSync(), want.loss.dataSync(), few, `rows ${rows}`)
           for (const name of ['hidden', 'weight'] as const) {
             assert.is(got[name].dtype, dtype)
             assertClose(

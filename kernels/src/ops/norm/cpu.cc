@@ -65,18 +65,16 @@ SHAKTI_INLINE void projections(int64_t n, const double* a, const double* w, cons
   }
 }
 
-// Calls f(load, store): load(p) is the next values of an array, store(p, v) writes them. Fetches a row or two
-// meanwhile.
-template <class F>
-SHAKTI_INLINE void each(int64_t n, const float*, const Ahead& one, const Ahead& two, const F& f) {
+// Calls f(load, store): load(p) is the next values of an array, store(p, v) writes them. Fetches rows meanwhile.
+template <int K, class F>
+SHAKTI_INLINE void each(int64_t n, const float*, const Ahead (&rows)[K], const F& f) {
   lanes(n, [&](int64_t i, int64_t m, bool part) {
-    one.fetch(i);
-    two.fetch(i);
+    for (const Ahead& row : rows) row.fetch(i);
     f([&](const float* p) { return load_n(p + i, m, part); }, [&](float* p, vf v) { store_n(p + i, v, m, part); });
   });
 }
-template <class F>
-SHAKTI_INLINE void each(int64_t n, const double*, const Ahead&, const Ahead&, const F& f) {
+template <int K, class F>
+SHAKTI_INLINE void each(int64_t n, const double*, const Ahead (&)[K], const F& f) {
   for (int64_t i = 0; i < n; ++i) f([&](const double* p) { return p[i]; }, [&](double* p, double v) { p[i] = v; });
 }
 
@@ -128,8 +126,9 @@ void forward(const Args& a, Context& c) {
       const T s = 1 / std::sqrt(var + eps);
       rstd[r] = s;
       T* to = place(result, y, r * n, out);
-      const Ahead next = row_ahead(x, r + 1 < count ? r + 1 : r);
-      each(n, p, next, next, [&](const auto& load, const auto& store) {
+      const int64_t following = r + 1 < count ? r + 1 : r;
+      const Ahead next[] = {row_ahead(x, following)};
+      each(n, p, next, [&](const auto& load, const auto& store) {
         const auto scaled = (load(p) - m) * s * load(w);
         store(to, centred ? scaled + load(b) : scaled);
       });
@@ -174,8 +173,9 @@ void backward(const Args& a, Context& c) {
         projections(n, gp, w, xp, m, s, k);
         const T k1 = centred ? k[0] / static_cast<T>(n) : T{0}, k2 = k[1] / static_cast<T>(n);
         T* to = place(result, dx, r * n, out);
-        const int64_t next = r + 1 < count ? r + 1 : r;
-        each(n, xp, row_ahead(g, next), row_ahead(x, next), [&](const auto& load, const auto& store) {
+        const int64_t following = r + 1 < count ? r + 1 : r;
+        const Ahead next[] = {row_ahead(g, following), row_ahead(x, following)};
+        each(n, xp, next, [&](const auto& load, const auto& store) {
           const auto gv = load(gp), hat = (load(xp) - m) * s;
           store(to, (gv * load(w) - k1 - hat * k2) * s);
           store(dw, load(dw) + gv * hat);

@@ -141,7 +141,10 @@ SHAKTI_INLINE float fold_f32(const float* p, int64_t n) {
   vf v[4] = {start, start, start, start};
   int64_t i = 0;
   for (; i + 4 * W <= n; i += 4 * W) {
-    for (int u = 0; u < 4; ++u) v[u] = R::run(v[u], load(p + i + u * W));
+    for (int u = 0; u < 4; ++u) {
+      __builtin_prefetch(p + i + u * W + kTile, 0, 2);
+      v[u] = R::run(v[u], load(p + i + u * W));
+    }
   }
   for (; i + W <= n; i += W) v[0] = R::run(v[0], load(p + i));
   float tail = R::template start<float>();
