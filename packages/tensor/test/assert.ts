@@ -1,5 +1,6 @@
 // What every test file imports: uvu's `test` and `assert`, and the comparison of numbers. uvu appears here alone, so
 // that it can be replaced.
+import { memory } from '@shakti/tensor'
 import * as assert from 'uvu/assert'
 
 export { suite, test } from 'uvu'
@@ -25,6 +26,14 @@ function f32Place(x: number): number {
 /** Distance of two numbers in units of the last place of f32. */
 export function ulpDistance(a: number, b: number): number {
   return Math.abs(f32Place(a) - f32Place(b))
+}
+
+/** memory(), with nothing left of earlier tests that could vanish between two counts (the runner passes --expose-gc). */
+export function counts(): ReturnType<typeof memory> {
+  // Hands the gradients that wait over to the collector.
+  memory()
+  ;(globalThis as { gc?: () => void }).gc?.()
+  return memory()
 }
 
 type Numbers = ArrayLike<number>

@@ -35,14 +35,8 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { native } from '../src/native/binding.js'
-import { assert, assertThrows, test } from './assert.js'
+import { assert, assertThrows, counts, test } from './assert.js'
 
-const gc = (globalThis as { gc?: () => void }).gc
-function counts(): ReturnType<typeof memory> {
-  memory()
-  gc?.()
-  return memory()
-}
 const commands = (): number => native().stats().commands
 const values = (t: Tensor): number[] => [...t.dataSync()]
 

@@ -21,16 +21,7 @@ import {
   zerosLike,
   type Tensor,
 } from '@shakti/tensor'
-import { assert, assertThrows, test } from './assert.js'
-
-// The runner passes --expose-gc. What earlier tests dropped must not vanish between two counts.
-const gc = (globalThis as { gc?: () => void }).gc
-function counts(): ReturnType<typeof memory> {
-  // Hands the gradients that wait over to the collector.
-  memory()
-  gc?.()
-  return memory()
-}
+import { assert, assertThrows, counts, test } from './assert.js'
 
 test('10,000 training steps keep memory() and the resident size flat', async () => {
   manualSeed(0)

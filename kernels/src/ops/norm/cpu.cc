@@ -4,11 +4,14 @@
 #include <cmath>
 
 #include "../../simd/output.h"
+#include "../../simd/scratch.h"
+#include "parts.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-constexpr int64_t kPart = 64;
+using norm::kPart;
+using norm::parts_of;
 
 // A row in the type that it is computed in (float or double), wherever and however it lies.
 template <class T>
@@ -76,12 +79,6 @@ SHAKTI_INLINE void each(int64_t n, const float*, const Ahead (&rows)[K], const F
 template <int K, class F>
 SHAKTI_INLINE void each(int64_t n, const double*, const Ahead (&)[K], const F& f) {
   for (int64_t i = 0; i < n; ++i) f([&](const double* p) { return p[i]; }, [&](double* p, double v) { p[i] = v; });
-}
-
-// Rows of a task's memory. Wide ones do not fit the stack, so it comes from the thread's scratch.
-template <class T>
-SHAKTI_INLINE T* buffer_of(Context& c, int thread, int64_t n, int i) {
-  return static_cast<T*>(c.scratch(thread)) + i * ((n + 15) / 16 * 16);
 }
 
 template <class T>
@@ -153,7 +150,7 @@ void backward(const Args& a, Context& c) {
   const int64_t count = x.numel() / n;
   const T* mean = centred ? a.in[3].ptr<T>() : nullptr;
   const T* rstd = a.in[centred ? 4 : 3].ptr<T>();
-  const int64_t parts = (count + kPart - 1) / kPart;
+  const int64_t parts = parts_of(count);
   T* sums = static_cast<T*>(a.workspace);  // [parts][1 or 2][n]
   constexpr int kinds = centred ? 2 : 1;
   const Output result(a, 0, c);

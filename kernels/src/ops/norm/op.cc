@@ -1,4 +1,5 @@
 #include "../../runtime/check.h"
+#include "parts.h"
 
 namespace shakti {
 namespace {
@@ -32,8 +33,7 @@ Status output(const Operand& y, const char* name, const Operand& x) {
 size_t partials(const Operand& x, int rows) {
   const int64_t n = x.size(-1);
   const int64_t count = n > 0 ? x.numel() / n : 0;
-  // A part for every 64 rows, see cpu.cc.
-  return static_cast<size_t>((count + 63) / 64 * n * rows) * 8;
+  return static_cast<size_t>(norm::parts_of(count) * n * rows) * 8;
 }
 
 }  // namespace

@@ -2,14 +2,15 @@
 // memory, y written once. A head is seen as pairs (i, i + d/2), the two that turn into each other.
 #include <cmath>
 
+#include "../../simd/scratch.h"
 #include "../../simd/vec.h"
-#include "parts.h"
+#include "../norm/parts.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-using norm_rope::kPart;
-using norm_rope::parts_of;
+using norm::kPart;
+using norm::parts_of;
 
 // The type that a head is computed in: `float`, many pairs at a time, for 16 and 32 bits; `double` for f64.
 template <class T>
@@ -86,12 +87,6 @@ class Head {
   const Operand& x_;
   int64_t index_, i_, j_, k_;
 };
-
-// A row of d in the thread's scratch; there is room for more than are used here.
-template <class T>
-SHAKTI_INLINE T* buffer_of(Context& c, int thread, int64_t d, int i) {
-  return static_cast<T*>(c.scratch(thread)) + i * ((d + 15) / 16 * 16);
-}
 
 template <class T>
 SHAKTI_INLINE const T* weight_of(const Operand& weight, int64_t d, T* buffer) {

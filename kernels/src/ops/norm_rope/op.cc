@@ -1,5 +1,6 @@
 #include "../../runtime/check.h"
-#include "parts.h"
+#include "../norm/parts.h"
+#include "../rope/tables.h"
 
 namespace shakti {
 namespace {
@@ -9,14 +10,6 @@ Status heads(const Operand& x, const char* name) {
                "%s must be [b, l, h, d] with d even, 2 to 4096", name);
   SHAKTI_CHECK(x.strides[3] == 1, shape, "the last dimension of %s must be contiguous", name);
   return want_float(x, name);
-}
-
-Status tables(const Operand& cosine, const Operand& sine, const Operand& x) {
-  SHAKTI_CHECK(cosine.ndim == 3 && (cosine.shape[0] == 1 || cosine.shape[0] == x.shape[0]) &&
-                   cosine.shape[1] == x.shape[1] && cosine.shape[2] == x.shape[3] / 2,
-               shape, "cos must be [b or 1, l, d / 2] for x [b, l, h, d]");
-  return all(want_same_shape(cosine, "cos", sine, "sin"), want_dtype(cosine, "cos", DType::f32),
-             want_dtype(sine, "sin", DType::f32), want_contiguous(cosine, "cos"), want_contiguous(sine, "sin"));
 }
 
 Status parameter(const Operand& p, const char* name, const Operand& x) {
@@ -43,21 +36,22 @@ Status like(const Operand& y, const char* name, const Operand& x) {
 Status check_norm_rope(const Args& a) {
   const Operand &x = a.in[0], &y = a.out[0];
   if (Status s = heads(x, "x"); !s) return s;
-  return all(parameter(a.in[1], "weight", x), tables(a.in[2], a.in[3], x), like(y, "y", x), want_contiguous(y, "y"),
-             statistics(a.out[1], x));
+  return all(parameter(a.in[1], "weight", x), rope::check_tables(a.in[2], a.in[3], x), like(y, "y", x),
+             want_contiguous(y, "y"), statistics(a.out[1], x));
 }
 
 Status check_norm_rope_backward(const Args& a) {
   const Operand &g = a.in[0], &x = a.in[1], &dx = a.out[0];
   if (Status s = all(heads(g, "g"), heads(x, "x")); !s) return s;
-  return all(like(g, "g", x), parameter(a.in[2], "weight", x), statistics(a.in[3], x), tables(a.in[4], a.in[5], x),
-             like(dx, "dx", x), want_contiguous(dx, "dx"), parameter(a.out[1], "dweight", x));
+  return all(like(g, "g", x), parameter(a.in[2], "weight", x), statistics(a.in[3], x),
+             rope::check_tables(a.in[4], a.in[5], x), like(dx, "dx", x), want_contiguous(dx, "dx"),
+             parameter(a.out[1], "dweight", x));
 }
 
 size_t workspace_norm_rope_backward(const Args& a) {
   const Operand& x = a.in[1];
   const int64_t d = x.shape[3];
-  return static_cast<size_t>(norm_rope::parts_of(x.numel() / d) * d) * dtype_size(a.in[3].dtype);
+  return static_cast<size_t>(norm::parts_of(x.numel() / d) * d) * dtype_size(a.in[3].dtype);
 }
 
 }  // namespace shakti

@@ -1,7 +1,8 @@
 // What ops ask of their arguments before they look at shapes. TypeScript has said it already; plain JavaScript and data
 // that came from a file have not been told.
 import { dtypeRange, type DType } from '../dtype.js'
-import { DTypeError, ShaktiError } from '../errors.js'
+import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
+import { formatShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 
 function kind(value: unknown): string {
@@ -39,6 +40,16 @@ export function wantTensorList(
 export function wantNumber(op: string, name: string, value: unknown): asserts value is number {
   if (typeof value !== 'number')
     throw new DTypeError(op, `${name} must be a number, got ${kind(value)}.`)
+}
+
+/** The bias of a layer with `out` outputs on x. */
+export function wantBias(op: string, bias: Tensor | undefined, out: number, x: Tensor): void {
+  if (!bias || (bias.ndim === 1 && bias.shape[0] === out && bias.dtype === x.dtype)) return
+  throw new ShapeError(
+    op,
+    `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`,
+    [bias.shape],
+  )
 }
 
 export function wantInteger(op: string, name: string, value: unknown): asserts value is number {

@@ -5,7 +5,7 @@ import { dtypeSize, isFloating, promote, type DType } from '../dtype.js'
 import { issueOne } from '../native/encode.js'
 import { broadcastShapes, formatShape, numel, sameShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { wantNumber, wantTensors } from './checks.js'
+import { wantBias, wantNumber, wantTensors } from './checks.js'
 import { op } from './table.js'
 
 export interface MatmulOps {
@@ -216,13 +216,7 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions
     )
   }
   const out = weight.shape[0]!
-  if (bias && (bias.ndim !== 1 || bias.shape[0] !== out || bias.dtype !== x.dtype)) {
-    throw new ShapeError(
-      'linear',
-      `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`,
-      [bias.shape],
-    )
-  }
+  wantBias('linear', bias, out, x)
   const shape = [...x.shape.slice(0, -1), out]
   checkEpilogue('linear', shape, options)
   const { activation, residual, scale = 1 } = options

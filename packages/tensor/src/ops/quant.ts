@@ -4,7 +4,7 @@ import type { DType } from '../dtype.js'
 import { formatShape, sameShape, type Shape } from '../shape.js'
 import type { DeviceName } from '../storage.js'
 import type { Tensor } from '../tensor.js'
-import { wantTensors } from './checks.js'
+import { wantBias, wantTensors } from './checks.js'
 import { applyEpilogue, asRows, checkEpilogue, type Epilogue } from './matmul.js'
 import { op } from './table.js'
 
@@ -196,13 +196,7 @@ export function quantizedLinear(
       [x.shape, shape],
     )
   }
-  if (bias && (bias.ndim !== 1 || bias.shape[0] !== out || bias.dtype !== x.dtype)) {
-    throw new ShapeError(
-      'quantizedLinear',
-      `bias must be ${x.dtype}${formatShape([out])}, got ${bias.describe()}.`,
-      [bias.shape],
-    )
-  }
+  wantBias('quantizedLinear', bias, out, x)
   const whole = [...x.shape.slice(0, -1), out]
   checkEpilogue('quantizedLinear', whole, epilogue)
   const rows = x.ndim === 2 ? x : asRows(x)
