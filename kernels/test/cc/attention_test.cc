@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #define HARNESS_MAIN
+#include "cpu.h"
 #include "harness.h"
 
 DECLARE_OP(attention)
