@@ -11,8 +11,8 @@ namespace amx {
 constexpr int kRows = 16;   // of a tile
 constexpr int kWords = 16;  // of 32 bits in a row: 16 sums, or 16 times two bf16 or four bytes
 
-// Everything here multiplies two tiles of rows by two of columns: 0 .. 3 are the sums, row by row, 4 and 5 the left side,
-// 6 and 7 the right one.
+// Everything here multiplies two tiles of rows by two of columns: 0 .. 3 are the sums, row by row, 4 and 5 the left
+// side, 6 and 7 the right one.
 struct alignas(64) Config {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t bytes[16] = {};

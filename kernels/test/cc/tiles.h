@@ -1,7 +1,7 @@
-// The tile unit for machines that have none: each of its instructions traps there and is done here, on the registers and
-// the memory of the code that trapped. So tests run what is shipped, instruction for instruction, and a mistake that
-// the unit would refuse (a wrong configuration, tiles that do not fit together, none in use) ends the test. Where there
-// is a tile unit, and it is permitted, the tests run on it.
+// The tile unit for machines that have none: each of its instructions traps there and is done here, on the registers
+// and the memory of the code that trapped. So tests run what is shipped, instruction for instruction, and a mistake
+// that the unit would refuse (a wrong configuration, tiles that do not fit together, none in use) ends the test. Where
+// there is a tile unit, and it is permitted, the tests run on it.
 #pragma once
 #include <csignal>
 #include <cstdint>

@@ -162,7 +162,6 @@ TileFn tile_of(int64_t rows) {
   return tile_of<Bits, Vnni, R == 1 ? 1 : R - 1>(rows);
 }
 
-
 #if defined(__AVX512F__)
 // A group's weights of 4 bits as bytes, [k / 4][32 rows][4].
 SHAKTI_INLINE void widen(const uint8_t* from, int64_t bytes, uint8_t* to) {
