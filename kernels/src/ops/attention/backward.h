@@ -27,7 +27,7 @@ struct BackwardHead {
 
   void run() {
     const int64_t dp = p.dp, d = words<U>(p.d), group = p.h / p.hk, step = query_block(p.lq);
-    const InUse<U> unit;
+    begin_products<U>();
     float* next = memory;
     const auto take = [&](int64_t n) {
       float* at = next;
@@ -66,6 +66,7 @@ struct BackwardHead {
         }
       }
     }
+    end_products<U>();
   }
 
   // delta: of each query, the sum over its output times its gradient.

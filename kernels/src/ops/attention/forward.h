@@ -3,15 +3,14 @@
 #pragma once
 #include "online_softmax.h"
 #include "products.h"
-#include "split.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
 constexpr int64_t kRows = attention::kRowsOfBlock;
-// Rows whose scores exist at a time: a multiple of the rows of every register tile; two tiles.
+// Rows whose scores exist at a time; of tiles, one row.
 template <Unit U>
-constexpr int64_t kRowsAtOnce = U == Unit::amx ? kStrip : attention::kRowsOfStrip;
+constexpr int64_t kRowsAtOnce = U == Unit::amx ? 16 : kStrip;
 
 // Rows of one batch element and one head of keys: row r is query r / group of head first_head + r % group.
 struct RowsOf {
@@ -53,7 +52,7 @@ struct ForwardBlock {
   // Rows [first, first + n) over the keys [begin, end).
   void run(const RowsOf& rows, int64_t first, int64_t n, Range keys) {
     const Problem& p = rows.p;
-    const InUse<U> unit;
+    begin_products<U>();
     const int64_t ld = words_of_row<U>(p);
     for (int64_t i = 0; i < n; ++i) {
       load_row<U>(*p.q, row_at(*p.q, rows.b, rows.query(first + i), rows.head(first + i)), p.d, ld, q + i * ld);
@@ -71,6 +70,7 @@ struct ForwardBlock {
       for (int64_t i = 0; i < n; i += kRowsAtOnce<U>)
         strip(rows, first + i, n - i < kRowsAtOnce<U> ? n - i : kRowsAtOnce<U>, k0, m, i, values);
     }
+    end_products<U>();
   }
 
  private:

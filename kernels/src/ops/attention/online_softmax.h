@@ -2,11 +2,12 @@
 #pragma once
 #include "../../simd/math.h"
 #include "problem.h"
+#include "split.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-constexpr int64_t kStrip = 32;  // rows, at most
+constexpr int64_t kStrip = attention::kRowsOfStrip;
 
 struct Running {
   alignas(64) float top[kStrip + W], sum[kStrip + W], shrink[kStrip + W];

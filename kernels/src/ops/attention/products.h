@@ -129,7 +129,7 @@ void multiply_tiles(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, i
 
 // c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W; k counts words.
 template <Unit U>
-void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
+SHAKTI_INLINE void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
 #if defined(__AVX512F__)
   if (U == Unit::amx) return multiply_tiles(m, n, k, a, b, c, ldc, add);
 #endif
@@ -157,18 +157,19 @@ void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t
   }
 }
 
-// What must last while a unit multiplies.
+// Around the products of a task.
 template <Unit U>
-struct InUse {
-  InUse() {}
-};
+SHAKTI_INLINE void begin_products() {
 #if defined(__AVX512F__)
-template <>
-struct InUse<Unit::amx> {
-  InUse() { amx::begin(); }
-  ~InUse() { amx::end(); }
-};
+  if (U == Unit::amx) amx::begin();
 #endif
+}
+template <Unit U>
+SHAKTI_INLINE void end_products() {
+#if defined(__AVX512F__)
+  if (U == Unit::amx) amx::end();
+#endif
+}
 
 }  // namespace
 }  // namespace SHAKTI_ISA_NS
