@@ -55,9 +55,13 @@ SHAKTI_INLINE void load_row(const Operand& o, int64_t at, int64_t d, int64_t ld,
 template <Unit U>
 Rows rows_of(const Problem& p, const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, float* buffer) {
   const bool dense = o.strides[3] == 1 || p.d == 1;
-  if (U == Unit::f32 && o.dtype == DType::f32 && dense && p.d == p.dp)
-    return {o.ptr<float>() + row_at(o, b, first, h), o.strides[1]};
   const int64_t ld = words_of_row<U>(p);
+  const bool whole = U != Unit::amx || n % 16 == 0;  // a tile reads 16 rows
+  if (o.dtype == (U == Unit::f32 ? DType::f32 : DType::bf16) && dense && whole && p.d == ld * kPerWord<U>) {
+    const auto* at = o.ptr<char>() + row_at(o, b, first, h) * static_cast<int64_t>(dtype_size(o.dtype));
+    if (reinterpret_cast<uintptr_t>(at) % 4 == 0 && o.strides[1] % kPerWord<U> == 0)
+      return {reinterpret_cast<const float*>(at), o.strides[1] / kPerWord<U>};
+  }
   for (int64_t i = 0; i < n; ++i) load_row<U>(o, row_at(o, b, first + i, h), p.d, ld, buffer + i * ld);
   return {buffer, ld};
 }
