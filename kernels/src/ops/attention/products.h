@@ -127,34 +127,41 @@ void multiply_tiles(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, i
 }
 #endif
 
+// The same in vectors.
+template <Unit U>
+void multiply_vectors(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b,
+                      int64_t ldb, float* c, int64_t ldc, bool add) {
+  for (int64_t j = 0; j < n;) {
+    const int64_t left = (n - j) / W;
+#if defined(__AVX512F__)
+    if (left == 4 || left > 6) {
+      columns<U, 4>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 4 * W;
+      continue;
+    }
+    if (left > 2) {
+      columns<U, 3>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 3 * W;
+      continue;
+    }
+#endif
+    if (left > 1) {
+      columns<U, 2>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += 2 * W;
+    } else {
+      columns<U, 1>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      j += W;
+    }
+  }
+}
+
 // c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W; k counts words.
 template <Unit U>
 SHAKTI_INLINE void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
 #if defined(__AVX512F__)
   if (U == Unit::amx) return multiply_tiles(m, n, k, a, b, c, ldc, add);
 #endif
-  for (int64_t j = 0; j < n;) {
-    const int64_t left = (n - j) / W;
-#if defined(__AVX512F__)
-    if (left == 4 || left > 6) {
-      columns<U, 4>(m, k, a.p, a.rs, a.cs, b.p + j, b.ld, c + j, ldc, add);
-      j += 4 * W;
-      continue;
-    }
-    if (left > 2) {
-      columns<U, 3>(m, k, a.p, a.rs, a.cs, b.p + j, b.ld, c + j, ldc, add);
-      j += 3 * W;
-      continue;
-    }
-#endif
-    if (left > 1) {
-      columns<U, 2>(m, k, a.p, a.rs, a.cs, b.p + j, b.ld, c + j, ldc, add);
-      j += 2 * W;
-    } else {
-      columns<U, 1>(m, k, a.p, a.rs, a.cs, b.p + j, b.ld, c + j, ldc, add);
-      j += W;
-    }
-  }
+  multiply_vectors<U>(m, n, k, a.p, a.rs, a.cs, b.p, b.ld, c, ldc, add);
 }
 
 // Around the products of a task.
