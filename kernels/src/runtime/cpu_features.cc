@@ -36,12 +36,12 @@ Features detect() {
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   if ((low & 0x6) != 0x6) return Features();  // XMM and YMM
   const bool zmm = (low & 0xe6) == 0xe6;
-  const bool tiles = (low & 0x60000) == 0x60000;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
   f.avx2 = bit(b, 5);
   f.bmi2 = bit(b, 8);
   f.avx512 = zmm && bit(b, 16) && bit(b, 30) && bit(b, 17) && bit(b, 31);
   f.avx512_vnni = f.avx512 && bit(c, 11);
+  const bool tiles = (low & 0x60000) == 0x60000 && bit(d, 24);
   f.amx_bf16 = tiles && bit(d, 22);
   f.amx_int8 = tiles && bit(d, 25);
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f.avx512_bf16 = f.avx512 && bit(a, 5);
@@ -56,7 +56,8 @@ const Features& features() {
   return f;
 }
 
-// What SHAKTI_CPU may name: the instruction sets that kernels are compiled for, and above them the tile unit.
+// What SHAKTI_CPU may name: the instruction sets that kernels are compiled for, and above them the tile unit with both
+// of its products.
 constexpr const char* kLevels[] = {"portable", "avx2", "avx512", "amx"};
 constexpr int kAmx = kIsaCount;
 
@@ -65,11 +66,18 @@ const char* wanted_level() {
   return wanted == nullptr ? "" : wanted;
 }
 
+// A lower level keeps the tile unit out.
+bool tiles_wanted() {
+  static const bool wanted = *wanted_level() == 0 || std::strcmp(wanted_level(), kLevels[kAmx]) == 0;
+  return wanted;
+}
+
 // Linux keeps the tile registers of a process only when it was asked to.
 bool tiles_permitted() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
 #else
   return false;
 #endif
@@ -79,10 +87,7 @@ bool level_available(int level) {
   const Features& f = features();
   const bool avx2 = f.avx2 && f.fma && f.f16c && f.bmi2;
   switch (level) {
-    case kAmx: {
-      static const bool tiles = avx2 && f.avx512 && f.amx_bf16 && tiles_permitted();
-      return tiles;
-    }
+    case kAmx: return avx2 && f.avx512_bf16 && f.amx_bf16 && f.amx_int8 && tiles_permitted();
     case static_cast<int>(Isa::avx512): return avx2 && f.avx512;
     case static_cast<int>(Isa::avx2): return avx2;
     default: return true;
@@ -95,16 +100,9 @@ bool isa_available(Isa isa) { return level_available(static_cast<int>(isa)); }
 
 bool has_avx512_bf16() { return features().avx512_bf16; }
 bool has_avx512_vnni() { return features().avx512_vnni; }
-
-bool has_amx_bf16() {
-#if defined(SHAKTI_EMULATE_AMX)
-  return true;
-#else
-  static const bool has =
-      (*wanted_level() == 0 || std::strcmp(wanted_level(), kLevels[kAmx]) == 0) && level_available(kAmx);
-  return has;
-#endif
-}
+// Operands come to the tiles by the vectors' conversions, so these must be there too.
+bool has_amx_bf16() { return features().amx_bf16 && has_avx512_bf16() && tiles_wanted() && tiles_permitted(); }
+bool has_amx_int8() { return features().amx_int8 && tiles_wanted() && tiles_permitted(); }
 
 const char* isa_name(Isa isa) { return kLevels[static_cast<int>(isa)]; }
 

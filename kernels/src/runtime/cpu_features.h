@@ -10,8 +10,9 @@ namespace shakti {
 bool isa_available(Isa isa);
 // Products of bf16 pairs (vdpbf16ps). Goes with Isa::avx512.
 bool has_avx512_bf16();
-// The tile unit's products of bf16. The operating system is asked for the tiles at the first call.
+// The tile unit's products of bf16, and of bytes. The operating system is asked for the tiles at the first call.
 bool has_amx_bf16();
+bool has_amx_int8();
 // Sums of four products of bytes (vpdpbusd). Goes with Isa::avx512.
 bool has_avx512_vnni();
 const char* isa_name(Isa isa);

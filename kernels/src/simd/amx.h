@@ -1,5 +1,5 @@
-// The tile unit: eight tiles of 16 rows of 64 bytes. SHAKTI_EMULATE_AMX (tests) does the same in plain code, so that
-// what is built on it is tested on machines without one.
+// The tile unit (AMX): eight tiles of at most 16 rows of 64 bytes. Written as instructions, as in bf16.h: so the
+// assembler alone must know them. On machines without it, tests do the instructions where they trap (test/cc/tiles.h).
 #pragma once
 #include "vec.h"
 
@@ -9,63 +9,40 @@ namespace {
 namespace amx {
 
 constexpr int kRows = 16;   // of a tile
-constexpr int kWords = 16;  // of 32 bits in a row: 16 sums in f32, or 16 pairs of bf16
+constexpr int kWords = 16;  // of 32 bits in a row: 16 sums, or 16 times two bf16 or four bytes
 
-#if defined(SHAKTI_EMULATE_AMX)
-struct Tiles {
-  alignas(64) uint32_t of[8][kRows][kWords];
-  bool on = false;
-};
-inline Tiles& tiles() {
-  static thread_local Tiles t;
-  return t;
-}
-SHAKTI_INLINE void begin() { tiles().on = true; }
-SHAKTI_INLINE void end() { tiles().on = false; }
-template <int T>
-SHAKTI_INLINE void zero() {
-  std::memset(tiles().of[T], 0, sizeof tiles().of[T]);
-}
-template <int T>
-SHAKTI_INLINE void load(const void* from, int64_t step) {
-  if (!tiles().on) __builtin_trap();
-  for (int i = 0; i < kRows; ++i) std::memcpy(tiles().of[T][i], static_cast<const char*>(from) + i * step, 64);
-}
-template <int T>
-SHAKTI_INLINE void store(void* to, int64_t step) {
-  for (int i = 0; i < kRows; ++i) std::memcpy(static_cast<char*>(to) + i * step, tiles().of[T][i], 64);
-}
-template <int C, int A, int B>
-SHAKTI_INLINE void dot_bf16() {
-  const auto value = [](uint32_t bits) {
-    float f;
-    std::memcpy(&f, &bits, 4);
-    return f;
-  };
-  Tiles& t = tiles();
-  for (int i = 0; i < kRows; ++i) {
-    for (int k = 0; k < kWords; ++k) {
-      for (int j = 0; j < kWords; ++j) {
-        float sum = value(t.of[C][i][j]);
-        sum += value(t.of[A][i][k] << 16) * value(t.of[B][k][j] << 16);
-        sum += value(t.of[A][i][k] & 0xffff0000u) * value(t.of[B][k][j] & 0xffff0000u);
-        std::memcpy(&t.of[C][i][j], &sum, 4);
-      }
-    }
-  }
-}
-#else
+// Everything here multiplies two tiles of rows by two of columns: 0 .. 3 are the sums, row by row, 4 and 5 the left
+// side, 6 and 7 the right one.
 struct alignas(64) Config {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {kRows, kRows, kRows, kRows, kRows, kRows, kRows, kRows};
+  uint16_t bytes[16] = {};
+  uint8_t rows[16] = {};
+
+  // `m` rows on the left, 1 .. 32, and `words` summed over at a time, 1 .. 16.
+  SHAKTI_INLINE Config(int64_t m, int64_t words) {
+    const auto set = [&](int tile, int64_t height, int64_t width) {
+      if (height <= 0) return;
+      rows[tile] = static_cast<uint8_t>(height);
+      bytes[tile] = static_cast<uint16_t>(4 * width);
+    };
+    for (int i = 0; i < 2; ++i) {
+      const int64_t height = m - i * kRows < kRows ? m - i * kRows : kRows;
+      set(2 * i, height, kWords);
+      set(2 * i + 1, height, kWords);
+      set(4 + i, height, words);
+      set(6 + i, words, kWords);
+    }
+  }
 };
-// On each thread, before its first tile and after its last: a thread without tiles in use is cheaper to switch.
-SHAKTI_INLINE void begin() {
-  const Config config;
+
+// On each thread, before its first tile and after its last: a thread without tiles in use is cheaper to switch. The
+// operand names all 64 bytes as read; GCC 12's _tile_loadconfig names 8, and the stores to the others may vanish.
+SHAKTI_INLINE void begin(int64_t m = 2 * kRows, int64_t words = kWords) {
+  const Config config(m, words);
   __asm__ volatile("ldtilecfg %0" ::"m"(config));
 }
 SHAKTI_INLINE void end() { __asm__ volatile("tilerelease" ::: "memory"); }
+
 template <int T>
 SHAKTI_INLINE void zero() {
   __asm__ volatile("tilezero %%tmm%c0" ::"i"(T));
@@ -78,11 +55,16 @@ template <int T>
 SHAKTI_INLINE void store(void* to, int64_t step) {
   __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(T), "r"(to), "r"(step) : "memory");
 }
+// Sums in f32 of pairs of bf16.
 template <int C, int A, int B>
 SHAKTI_INLINE void dot_bf16() {
   __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
 }
-#endif
+// Sums in i32 of four signed bytes on the left by four unsigned ones on the right.
+template <int C, int A, int B>
+SHAKTI_INLINE void dot_bytes() {
+  __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+}
 
 }  // namespace amx
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #define HARNESS_MAIN
+#include "cpu.h"
 #include "harness.h"
 
 DECLARE_OP(attention)
@@ -89,6 +90,32 @@ void one(const Case& k, DType t) {
   compare("dv", k, t, got.dv, want.dv, tolerance);
 }
 
+// Each query finds one key, so far above all others that its value alone is the result; and this query's gradient is
+// that value's. A row, a key or a head's element that a block loses, or takes twice, cannot hide in a tolerance.
+void lookup(DType t, int64_t lq, int64_t lk, int64_t d) {
+  const auto signs = [&](int64_t l, double size) {
+    const Tensor x = tensor({1, l, 1, d}, t);
+    for (int64_t i = 0; i < x.numel(); ++i) x.set(i, pick(0, 1) ? size : -size);
+    return x;
+  };
+  const auto fill = [&](int64_t l) { return as(filled({1, l, 1, d}, DType::f32, 0, -2, 2), t, 0); };
+  const Tensor q = tensor({1, lq, 1, d}, t), k = signs(lk, 1), v = fill(lk), g = fill(lq);
+  // With fewer queries than keys those at the end are found, with more of them the first ones twice.
+  const auto wanted = [&](int64_t i) { return i < lk ? lk - 1 - i : i % lk; };
+  for (int64_t i = 0; i < q.numel(); ++i) q.set(i, 64 * k[wanted(i / d) * d + i % d]);
+  const Case c{1, lq, lk, 1, 1, d, false, 0, 0, 0, t == DType::f32};
+  const Result got = run(c, t, q, k, v, g, absent(), absent(), absent());
+  const Tensor y = tensor({1, lq, 1, d}, DType::f64), dv = tensor({1, lk, 1, d}, DType::f64);
+  for (int64_t i = 0; i < dv.numel(); ++i) dv.set(i, 0);
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const int64_t at = wanted(i / d) * d + i % d;
+    y.set(i, v[at]);
+    dv.set(at, dv[at] + g[i]);
+  }
+  compare("looked up y", c, t, got.y, y, eps(DType::bf16));
+  compare("looked up dv", c, t, got.dv, dv, eps(DType::bf16));
+}
+
 }  // namespace
 
 int main() {
@@ -113,6 +140,14 @@ int main() {
     one({1, 3, 1500, 2, 1, 16, true, 700, 0, 0}, t);
     one({1, 0, 5, 1, 1, 8, false, 0, 0, 0}, t);
     one({2, 5, 0, 1, 1, 8, false, 0, 0, 0}, t);
+  }
+  for (const DType t : types) {
+    for (const int64_t d : {16, 32, 64, 80, 96, 128}) {
+      const int64_t lengths[] = {1, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 97};
+      for (int i = 0; i < 4; ++i) lookup(t, lengths[pick(0, 11)], lengths[pick(0, 11)], d);
+    }
+    lookup(t, 97, 129, 64);
+    lookup(t, 65, 33, 40);
   }
   return finish("attention");
 }

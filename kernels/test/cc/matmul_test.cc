@@ -1,6 +1,7 @@
 // The matrix product against a plain triple loop: odd sizes around every block edge, all layouts, dtypes, epilogues,
 // accumulation. Where f32 may be multiplied as bf16, the factors are such that nothing is lost.
 #define HARNESS_MAIN
+#include "cpu.h"
 #include "harness.h"
 
 DECLARE_OP(matmul)

@@ -2,23 +2,12 @@
 // every kernel bit for bit the same as a plain model of them, and hostile bytes, scales and values.
 #define HARNESS_MAIN
 #include "../../src/ops/quant/layout.h"
+#include "cpu.h"
 #include "harness.h"
 
 DECLARE_OP(quantize_weight)
 DECLARE_OP(dequantize_weight)
 DECLARE_OP(quantized_linear)
-
-namespace shakti {
-// The kernel asks this; both answers are tested where the CPU allows both.
-bool allow_vnni = true;
-bool has_avx512_vnni() {
-#ifdef SHAKTI_X86
-  return allow_vnni && __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
-#endif
-}
-}  // namespace shakti
 
 namespace {
 
@@ -83,8 +72,12 @@ bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)
 void products(const char* what, const Tensor& packed, const Tensor& x, const Tensor& bias, int64_t n, int64_t bits,
               int64_t group) {
   const int64_t m = x.o.shape[0], k = x.o.shape[1];
-  for (const bool vnni : {true, false}) {
-    allow_vnni = vnni;
+  struct {
+    const char* name;
+    Allowed units;
+  } const ways[] = {{"tiles", {}}, {"vnni", {true, true, false}}, {"plain", {true, false, false}}};
+  for (const auto& way : ways) {
+    allowed = way.units;
     const Tensor y = tensor({m, n}, x.o.dtype);
     if (!OP_OF(quantized_linear)({x, packed, bias}, {y}, attrs(bits, group))) return;
     const Read read(packed, k, bits, group);
@@ -94,15 +87,15 @@ void products(const char* what, const Tensor& packed, const Tensor& x, const Ten
       if (bias.here()) want += static_cast<float>(bias[i % n]);
       cell.set(0, static_cast<double>(want));
       if (!same(y[i], cell[0])) {
-        EXPECT(false, "%s: %s bits %lld group %lld [%lld x %lld x %lld] vnni %d: y[%lld] is %.9g, should be %.9g", what,
+        EXPECT(false, "%s: %s bits %lld group %lld [%lld x %lld x %lld] %s: y[%lld] is %.9g, should be %.9g", what,
                dtype_name(x.o.dtype), static_cast<long long>(bits), static_cast<long long>(group),
-               static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), vnni,
+               static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), way.name,
                static_cast<long long>(i), y[i], cell[0]);
         return;
       }
     }
   }
-  allow_vnni = true;
+  allowed = {};
 }
 
 // Quantises, checks each weight against the original, and multiplies.

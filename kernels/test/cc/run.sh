@@ -53,10 +53,10 @@ for test in ${*:-$all}; do
   # The runtime is compiled once, not per instruction set.
   here=${ISAS:-$isas}
   if [ "$test" = runtime ]; then here=portable; fi
-  # No machine here has a tile unit: its kernels run on an emulation of it.
-  if [ "$test" = matmul ]; then
-    case " $here " in *" avx512 "*) here="$here amx" ;; esac
-  fi
+  # Kernels for the tile unit run on machines without one as well: see tiles.h.
+  case $test in
+    matmul | attention | quant) case " $here " in *" avx512 "*) here="$here amx" ;; esac ;;
+  esac
   for isa in $here; do
     level=$isa
     if [ "$isa" = amx ]; then isa=avx512; fi
@@ -72,8 +72,8 @@ for test in ${*:-$all}; do
     else
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
-    # The product asks for bf16 instructions at run time.
-    if [ "$test" = matmul ] || [ "$test" = attention ]; then sources="$sources ../../src/runtime/cpu_features.cc ../../src/runtime/limits.cc"; fi
+    # The product asks for the caches' sizes.
+    if [ "$test" = matmul ]; then sources="$sources ../../src/runtime/limits.cc"; fi
     if [ -f "../../src/ops/$test/cpu.cc" ]; then sources="$sources ../../src/ops/$test/cpu.cc ../../src/ops/$test/op.cc"; fi
     if [ "$test" = rows ]; then
       for family in softmax norm loss mlp rope index; do

@@ -1,7 +1,6 @@
 // Backward: scores are computed again, block by block, from the logarithms of the sums that the forward pass kept.
 #pragma once
-#include "blocks.h"
-#include "online_softmax.h"
+#include "../../simd/math.h"
 #include "products.h"
 
 namespace SHAKTI_ISA_NS {
@@ -15,7 +14,7 @@ SHAKTI_INLINE int64_t query_block(int64_t lq) {
 }
 
 // All queries against all keys of one head of keys.
-template <bool Pairs>
+template <Unit U>
 struct BackwardHead {
   const Problem& p;
   const Operand &g, &y;
@@ -27,7 +26,8 @@ struct BackwardHead {
   float delta[kQueries] = {};
 
   void run() {
-    const int64_t dp = p.dp, d = words<Pairs>(p.d), group = p.h / p.hk, step = query_block(p.lq);
+    const int64_t dp = p.dp, d = words<U>(p.d), group = p.h / p.hk, step = query_block(p.lq);
+    begin_products<U>();
     float* next = memory;
     const auto take = [&](int64_t n) {
       float* at = next;
@@ -36,13 +36,10 @@ struct BackwardHead {
     };
     float *q_rows = take(kQueries * dp), *go_rows = take(kQueries * dp);
     float *k_rows = take(kKeys * dp), *v_rows = take(kKeys * dp), *kt = take(kKeys * dp), *vt = take(kKeys * dp);
+    float *q_stack = take(kQueries * dp), *go_stack = take(kQueries * dp), *k_stack = take(kKeys * dp);
+    float* w = take(kQueries * kKeys);
     s = take(kQueries * kKeys);
     ds = take(kQueries * kKeys);
-#if defined(__AVX512F__)
-    // The same in pairs of queries or keys.
-    float *q_pairs = take(kQueries * dp), *go_pairs = take(kQueries * dp), *k_pairs = take(kKeys * dp);
-    float *ws = take(kQueries * kKeys), *wds = take(kQueries * kKeys), *wdq = take(kQueries * kKeys);
-#endif
     std::memset(dk, 0, static_cast<size_t>(p.lk * dp) * 4);
     std::memset(dv, 0, static_cast<size_t>(p.lk * dp) * 4);
     std::memset(dq, 0, static_cast<size_t>(group * p.lq * dp) * 4);
@@ -50,52 +47,26 @@ struct BackwardHead {
       float* dqh = dq + (h - hk * group) * p.lq * dp;
       for (int64_t first = 0; first < p.lq; first += step) {
         const int64_t n = p.lq - first < step ? p.lq - first : step;
-        const Rows q = rows_of<Pairs>(*p.q, b, h, first, n, p.d, dp, q_rows);
-        const Rows go = rows_of<Pairs>(g, b, h, first, n, p.d, dp, go_rows);
-        // As the sums over queries take them.
-        Rows q_over{q.p, q.ld}, go_over{go.p, go.ld};
-#if defined(__AVX512F__)
-        if (Pairs) {
-          pair_rows(*p.q, b, h, first, n, p.d, dp, q_pairs);
-          pair_rows(g, b, h, first, n, p.d, dp, go_pairs);
-          q_over = {q_pairs, dp};
-          go_over = {go_pairs, dp};
-        }
-#endif
-        const int64_t over_queries = words<Pairs>(n);
+        const Rows q = rows_of<U>(p, *p.q, b, h, first, n, q_rows), go = rows_of<U>(p, g, b, h, first, n, go_rows);
+        const Rows q_over = stack<U>(q, n, dp, q_stack), go_over = stack<U>(go, n, dp, go_stack);
         sum_products(h, first, n);
         const Range all = span(p, first, n);
         for (int64_t k0 = all.begin; k0 < all.end; k0 += kKeys) {
           const int64_t m = all.end - k0 < kKeys ? all.end - k0 : kKeys;
-          const Rows k = rows_of<Pairs>(*p.k, b, hk, k0, m, p.d, dp, k_rows);
+          const Rows k = rows_of<U>(p, *p.k, b, hk, k0, m, k_rows);
           transpose(k, m, d, kt);
-          transpose(rows_of<Pairs>(*p.v, b, hk, k0, m, p.d, dp, v_rows), m, d, vt);
-          multiply<Pairs>(n, kKeys, d, q.p, q.ld, 1, kt, kKeys, s, kKeys, false);
-          multiply<Pairs>(n, kKeys, d, go.p, go.ld, 1, vt, kKeys, ds, kKeys, false);
+          transpose(rows_of<U>(p, *p.v, b, hk, k0, m, v_rows), m, d, vt);
+          multiply<U>(n, kKeys, d, q, {kt, kKeys}, s, kKeys, false);
+          multiply<U>(n, kKeys, d, go, {vt, kKeys}, ds, kKeys, false);
           for (int64_t i = 0; i < n; ++i) row(h, first, i, k0, m);
-          const float *weights = s, *slopes = ds, *slopes_by_key = ds;
-          Rows k_over{k.p, k.ld};
-          int64_t by_key = kKeys;
-#if defined(__AVX512F__)
-          if (Pairs) {
-            pair_queries(s, n, ws);
-            pair_queries(ds, n, wds);
-            pair_keys(ds, n, 0, kKeys, wdq);
-            pair_rows(*p.k, b, hk, k0, m, p.d, dp, k_pairs);
-            weights = ws;
-            slopes = wds;
-            slopes_by_key = wdq;
-            k_over = {k_pairs, dp};
-            by_key = kKeys / 2;
-          }
-#endif
-          multiply<Pairs>(m, dp, over_queries, weights, 1, kKeys, go_over.p, go_over.ld, dv + k0 * dp, dp, true);
-          multiply<Pairs>(m, dp, over_queries, slopes, 1, kKeys, q_over.p, q_over.ld, dk + k0 * dp, dp, true);
-          multiply<Pairs>(n, dp, words<Pairs>(m), slopes_by_key, by_key, 1, k_over.p, k_over.ld, dqh + first * dp, dp,
-                          true);
+          multiply<U>(m, dp, words<U>(n), over_rows<U>(s, n, w), go_over, dv + k0 * dp, dp, true);
+          multiply<U>(m, dp, words<U>(n), over_rows<U>(ds, n, w), q_over, dk + k0 * dp, dp, true);
+          multiply<U>(n, dp, words<U>(m), over_keys<U>(ds, n, 0, kKeys, w), stack<U>(k, m, dp, k_stack),
+                      dqh + first * dp, dp, true);
         }
       }
     }
+    end_products<U>();
   }
 
   // delta: of each query, the sum over its output times its gradient.
@@ -137,7 +108,7 @@ struct BackwardHead {
   }
 };
 
-template <bool Pairs>
+template <Unit U>
 void backward(const Problem& p, const Args& a, Context& c) {
   const int64_t group = p.h / p.hk;
   const int64_t qs = p.lq * p.dp * group, ks = p.lk * p.dp;
@@ -146,7 +117,7 @@ void backward(const Problem& p, const Args& a, Context& c) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t b = t / p.hk, hk = t % p.hk;
       float *dq = space + t * (qs + 2 * ks), *dk = dq + qs, *dv = dk + ks;
-      BackwardHead<Pairs> head{
+      BackwardHead<U> head{
           p, a.in[0], a.in[4], a.in[5].ptr<float>(), b, hk, dq, dk, dv, static_cast<float*>(c.scratch(thread))};
       head.run();
       for (int64_t j = 0; j < p.lk; ++j) {

@@ -1,7 +1,6 @@
 // Forward by blocks of rows and keys (Dao et al., arXiv 2205.14135). A row is a query of a head; the heads that share
 // keys and values are rows of one block, query by query, so that these are read once for all of them.
 #pragma once
-#include "blocks.h"
 #include "online_softmax.h"
 #include "products.h"
 
@@ -9,6 +8,9 @@ namespace SHAKTI_ISA_NS {
 namespace {
 
 constexpr int64_t kRows = attention::kRowsOfBlock;
+// Rows whose scores exist at a time; of tiles, one row.
+template <Unit U>
+constexpr int64_t kRowsAtOnce = U == Unit::amx ? 16 : kStrip;
 
 // Rows of one batch element and one head of keys: row r is query r / group of head first_head + r % group.
 struct RowsOf {
@@ -25,20 +27,20 @@ struct RowsOf {
 
 // What rows have seen of their keys: in `out` the values weighted by the powers of scores, not yet divided by their
 // sum.
-template <bool Pairs>
+template <Unit U>
 struct ForwardBlock {
-  float* q;          // [kRows][ld]
+  float* q;          // [kRows][words of a row]
   float* out;        // [kRows][dp]
   float* kt;         // [words of d][kKeys]
-  float* v;          // [kKeys][dp], or pairs of rows
+  float* v;          // [words of kKeys][dp]
   float* s;          // [kStrip][kKeys]
-  float* w;          // the same in pairs of keys
+  float* w;          // the same in words
   float* buffer;     // [kKeys][dp]
-  Running* running;  // [kRows / kStrip]
+  Running* running;  // [kRows / kRowsAtOnce]
 
   explicit ForwardBlock(const Problem& p, float* memory) {
     running = reinterpret_cast<Running*>(memory);
-    q = memory + kRows / kStrip * static_cast<int64_t>(sizeof(Running) / sizeof(float));
+    q = memory + kRows / kRowsAtOnce<U> * static_cast<int64_t>(sizeof(Running) / sizeof(float));
     out = q + kRows * p.dp;
     kt = out + kRows * p.dp;
     v = kt + kKeys * p.dp;
@@ -50,29 +52,25 @@ struct ForwardBlock {
   // Rows [first, first + n) over the keys [begin, end).
   void run(const RowsOf& rows, int64_t first, int64_t n, Range keys) {
     const Problem& p = rows.p;
-    const int64_t d = words<Pairs>(p.d), ld = Pairs ? d : p.dp;
-    const float scale = p.scale * kLog2E;
+    begin_products<U>();
+    const int64_t ld = words_of_row<U>(p);
     for (int64_t i = 0; i < n; ++i) {
-      load_row<Pairs>(*p.q, row_at(*p.q, rows.b, rows.query(first + i), rows.head(first + i)), p.d, ld, q + i * ld);
-      for (int64_t j = 0; !Pairs && j < ld; ++j) q[i * ld + j] *= scale;
+      load_row<U>(*p.q, row_at(*p.q, rows.b, rows.query(first + i), rows.head(first + i)), p.d, ld, q + i * ld);
+      for (int64_t j = 0; U == Unit::f32 && j < ld; ++j) q[i * ld + j] *= p.scale * kLog2E;
     }
     std::memset(out, 0, static_cast<size_t>(n * p.dp) * 4);
-    for (int64_t i = 0; i < n; i += kStrip) running[i / kStrip].start();
+    for (int64_t i = 0; i < n; i += kRowsAtOnce<U>) running[i / kRowsAtOnce<U>].start();
     const Range all = rows.span_of(first, n);
     const int64_t begin = all.begin > keys.begin ? all.begin : keys.begin;
     const int64_t end = all.end < keys.end ? all.end : keys.end;
     for (int64_t k0 = begin; k0 < end; k0 += kKeys) {
       const int64_t m = end - k0 < kKeys ? end - k0 : kKeys;
-      transpose(rows_of<Pairs>(*p.k, rows.b, rows.hk, k0, m, p.d, p.dp, buffer), m, d, kt);
-      Rows values{v, p.dp};
-#if defined(__AVX512F__)
-      if (Pairs)
-        pair_rows(*p.v, rows.b, rows.hk, k0, m, p.d, p.dp, v);
-      else
-#endif
-        values = rows_of<false>(*p.v, rows.b, rows.hk, k0, m, p.d, p.dp, v);
-      for (int64_t i = 0; i < n; i += kStrip) strip(rows, first + i, n - i < kStrip ? n - i : kStrip, k0, m, i, values);
+      transpose(rows_of<U>(p, *p.k, rows.b, rows.hk, k0, m, buffer), m, words<U>(p.d), kt);
+      const Rows values = stack<U>(rows_of<U>(p, *p.v, rows.b, rows.hk, k0, m, buffer), m, p.dp, v);
+      for (int64_t i = 0; i < n; i += kRowsAtOnce<U>)
+        strip(rows, first + i, n - i < kRowsAtOnce<U> ? n - i : kRowsAtOnce<U>, k0, m, i, values);
     }
+    end_products<U>();
   }
 
  private:
@@ -83,35 +81,25 @@ struct ForwardBlock {
     if (from >= to) return;
     // Columns in whole vectors, from an even one.
     const int64_t c0 = from > 0 ? from / 32 * 32 : 0, c1 = (to + W - 1) / W * W;
-    const int64_t d = words<Pairs>(p.d), ld = Pairs ? d : p.dp;
-    multiply<Pairs>(n, c1 - c0, d, q + at * ld, ld, 1, kt + c0, kKeys, s + c0, kKeys, false);
+    const int64_t ld = words_of_row<U>(p);
+    multiply<U>(n, c1 - c0, words<U>(p.d), {q + at * ld, ld, 1}, {kt + c0, kKeys}, s + c0, kKeys, false);
     for (int64_t i = 0; i < n; ++i) {
       float* row = s + i * kKeys;
-      for (int64_t j = c0; Pairs && j < c1; j += W) store(row + j, load(row + j) * splat(p.scale * kLog2E));
+      for (int64_t j = c0; U != Unit::f32 && j < c1; j += W) store(row + j, load(row + j) * splat(p.scale * kLog2E));
       const int64_t query = rows.query(first + i);
       const Range r = p.keys(query);
       if (p.mask->present() || r.begin > k0 + c0 || r.end < k0 + c1 || c1 > m)
         apply_mask(p, rows.b, rows.head(first + i), query, r, k0, m, c0, c1, row);
     }
-    Running& state = running[at / kStrip];
+    Running& state = running[at / kRowsAtOnce<U>];
     state.take(s, n, c0, c1);
     for (int64_t i = 0; i < n; ++i) {
       if (state.shrink[i] == 1) continue;
       float* o = out + (at + i) * p.dp;
       for (int64_t j = 0; j < p.dp; j += W) store(o + j, load(o + j) * splat(state.shrink[i]));
     }
-    const float* weights = s + c0;
-    int64_t step = kKeys, depth = (c1 < m ? c1 : m) - c0;
-#if defined(__AVX512F__)
-    if (Pairs) {
-      pair_keys(s, n, c0, c1, w);
-      weights = w + c0 / 2;
-      step = kKeys / 2;
-      depth = (depth + 1) / 2;
-    }
-#endif
-    multiply<Pairs>(n, p.dp, depth, weights, step, 1, values.p + (Pairs ? c0 / 2 : c0) * values.ld, values.ld,
-                    out + at * p.dp, p.dp, true);
+    multiply<U>(n, p.dp, words<U>((c1 < m ? c1 : m) - c0), over_keys<U>(s, n, c0, c1, w),
+                {values.p + c0 / kPerWord<U> * values.ld, values.ld}, out + at * p.dp, p.dp, true);
   }
 };
 
@@ -126,7 +114,7 @@ SHAKTI_INLINE void finish_row(const Problem& p, const Operand& y, float* lse, in
 
 // Long caches and few rows leave threads without work: then the keys are split too, each part's rows are kept and put
 // together. The split depends on sizes alone, so the result does not depend on the number of threads.
-template <bool Pairs>
+template <Unit U>
 void forward(const Problem& p, const Args& a, Context& c) {
   const Operand& y = a.out[0];
   auto* lse = a.out[1].ptr<float>();
@@ -138,7 +126,7 @@ void forward(const Problem& p, const Args& a, Context& c) {
   const int64_t work = cut.rows * cut.keys * p.d;
   c.parallel_for(p.b * p.hk * cut.blocks * cut.parts, 1 + (1 << 16) / (work + 1),
                  [&](int64_t begin, int64_t end, int thread) {
-                   ForwardBlock<Pairs> block(p, static_cast<float*>(c.scratch(thread)));
+                   ForwardBlock<U> block(p, static_cast<float*>(c.scratch(thread)));
                    for (int64_t t = begin; t < end; ++t) {
                      const int64_t k = t % cut.parts, of = t / cut.parts;
                      const int64_t bh = of / cut.blocks, first = of % cut.blocks * cut.rows;
@@ -147,8 +135,8 @@ void forward(const Problem& p, const Args& a, Context& c) {
                      block.run(mine, first, n, {k * cut.keys, (k + 1) * cut.keys});
                      for (int64_t i = 0; i < n; ++i) {
                        float* out = block.out + i * p.dp;
-                       const Running& state = block.running[i / kStrip];
-                       const float top = state.top[i % kStrip], sum = state.sum[i % kStrip];
+                       const Running& state = block.running[i / kRowsAtOnce<U>];
+                       const float top = state.top[i % kRowsAtOnce<U>], sum = state.sum[i % kRowsAtOnce<U>];
                        if (cut.parts == 1) {
                          finish_row(p, y, lse, mine.b, mine.query(first + i), mine.head(first + i), out, top, sum);
                          continue;

@@ -1,7 +1,8 @@
-// Products of blocks. The left side may be strided, so that a transpose costs nothing; the right side has rows of whole
-// vectors. Elements are words of 32 bits: f32, or pairs of bf16 along the dimension that is summed over.
+// Products of blocks that lie as blocks.h says, on each unit.
 #pragma once
+#include "../../simd/amx.h"
 #include "../../simd/bf16.h"
+#include "blocks.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -15,16 +16,16 @@ SHAKTI_INLINE vf broadcast(const float* p) {
 #endif
 }
 
-template <bool Pairs>
+template <Unit U>
 SHAKTI_INLINE vf multiply_add(vf a, vf b, vf sum) {
 #if defined(__AVX512F__)
-  if (Pairs) return dot_pairs(sum, (vpairs)a, (vpairs)b);
+  if (U == Unit::bf16) return dot_pairs(sum, (vpairs)a, (vpairs)b);
 #endif
   return vfma(a, b, sum);
 }
 
 // c[m][n] (+)= a[m][k] b[k][n] for R rows and V vectors of columns.
-template <bool Pairs, int R, int V>
+template <Unit U, int R, int V>
 SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
                         int64_t ldc, bool add) {
   vf acc[R][V];
@@ -41,7 +42,7 @@ SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, con
     for (int i = 0; i < R; ++i) {
       const vf av = broadcast(a + i * ars + x * acs);
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = multiply_add<Pairs>(av, bv[j], acc[i][j]);
+      for (int j = 0; j < V; ++j) acc[i][j] = multiply_add<U>(av, bv[j], acc[i][j]);
     }
   }
 #pragma GCC unroll 16
@@ -52,7 +53,7 @@ SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, con
 }
 
 // V vectors of columns, all rows: as many rows at once as the registers hold.
-template <bool Pairs, int V>
+template <Unit U, int V>
 void columns(int64_t m, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
              int64_t ldc, bool add) {
 #if defined(__AVX512F__)
@@ -61,37 +62,120 @@ void columns(int64_t m, int64_t k, const float* a, int64_t ars, int64_t acs, con
   constexpr int R = V == 1 ? 8 : 6;
 #endif
   int64_t i = 0;
-  for (; i + R <= m; i += R) tile<Pairs, R, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
-  for (; i + 4 <= m; i += 4) tile<Pairs, 4, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
-  for (; i < m; ++i) tile<Pairs, 1, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i + R <= m; i += R) tile<U, R, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i + 4 <= m; i += 4) tile<U, 4, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i < m; ++i) tile<U, 1, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
 }
 
-// c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W; k counts words.
-template <bool Pairs>
-void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb,
-              float* c, int64_t ldc, bool add) {
+#if defined(__AVX512F__)
+// R x C tiles of c.
+template <int R, int C>
+SHAKTI_INLINE void tiles(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
+                         bool add) {
+  const int64_t below = amx::kRows * ldc, line = ldc * 4;
+  if (add) {
+    amx::load<0>(c, line);
+    if (C == 2) amx::load<1>(c + W, line);
+    if (R == 2) amx::load<2>(c + below, line);
+    if (R == 2 && C == 2) amx::load<3>(c + below + W, line);
+  } else {
+    amx::zero<0>();
+    if (C == 2) amx::zero<1>();
+    if (R == 2) amx::zero<2>();
+    if (R == 2 && C == 2) amx::zero<3>();
+  }
+  for (int64_t x = 0; x < k; x += amx::kWords) {
+    amx::load<4>(a + x, lda * 4);
+    amx::load<6>(b + x * ldb, ldb * 4);
+    amx::dot_bf16<0, 4, 6>();
+    if (C == 2) {
+      amx::load<7>(b + x * ldb + W, ldb * 4);
+      amx::dot_bf16<1, 4, 7>();
+    }
+    if (R == 1) continue;
+    amx::load<5>(a + amx::kRows * lda + x, lda * 4);
+    amx::dot_bf16<2, 5, 6>();
+    if (C == 2) amx::dot_bf16<3, 5, 7>();
+  }
+  amx::store<0>(c, line);
+  if (C == 2) amx::store<1>(c + W, line);
+  if (R == 2) amx::store<2>(c + below, line);
+  if (R == 2 && C == 2) amx::store<3>(c + below + W, line);
+}
+
+// The tile unit must be in use, a's lines be whole, and 16 rows of a be readable where there are fewer.
+void multiply_tiles(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
+  constexpr int64_t kSide = 2 * amx::kRows;
+  alignas(64) float part[kSide][kSide];
+  for (int64_t i = 0; i < m; i += kSide) {
+    const int64_t rows = m - i < kSide ? m - i : kSide;
+    for (int64_t j = 0; j < n; j += kSide) {
+      const int64_t width = n - j < kSide ? n - j : kSide;
+      // Tiles that are not whole are summed aside.
+      const bool whole = rows % amx::kRows == 0;
+      float *from = c + i * ldc + j, *to = whole ? from : part[0];
+      const int64_t ld = whole ? ldc : kSide;
+      for (int64_t r = 0; !whole && add && r < rows; ++r)
+        std::memcpy(part[r], from + r * ldc, static_cast<size_t>(width) * 4);
+      const auto run = rows > amx::kRows ? width > W ? tiles<2, 2> : tiles<2, 1>
+                       : width > W       ? tiles<1, 2>
+                                         : tiles<1, 1>;
+      run(k, a.p + i * a.rs, a.rs, b.p + j, b.ld, to, ld, add);
+      for (int64_t r = 0; !whole && r < rows; ++r) std::memcpy(from + r * ldc, part[r], static_cast<size_t>(width) * 4);
+    }
+  }
+}
+#endif
+
+// The same in vectors.
+template <Unit U>
+void multiply_vectors(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b,
+                      int64_t ldb, float* c, int64_t ldc, bool add) {
   for (int64_t j = 0; j < n;) {
     const int64_t left = (n - j) / W;
 #if defined(__AVX512F__)
     if (left == 4 || left > 6) {
-      columns<Pairs, 4>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      columns<U, 4>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
       j += 4 * W;
       continue;
     }
     if (left > 2) {
-      columns<Pairs, 3>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      columns<U, 3>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
       j += 3 * W;
       continue;
     }
 #endif
     if (left > 1) {
-      columns<Pairs, 2>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      columns<U, 2>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
       j += 2 * W;
     } else {
-      columns<Pairs, 1>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
+      columns<U, 1>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
       j += W;
     }
   }
+}
+
+// c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W; k counts words.
+template <Unit U>
+SHAKTI_INLINE void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
+#if defined(__AVX512F__)
+  if (U == Unit::amx) return multiply_tiles(m, n, k, a, b, c, ldc, add);
+#endif
+  multiply_vectors<U>(m, n, k, a.p, a.rs, a.cs, b.p, b.ld, c, ldc, add);
+}
+
+// Around the products of a task.
+template <Unit U>
+SHAKTI_INLINE void begin_products() {
+#if defined(__AVX512F__)
+  if (U == Unit::amx) amx::begin();
+#endif
+}
+template <Unit U>
+SHAKTI_INLINE void end_products() {
+#if defined(__AVX512F__)
+  if (U == Unit::amx) amx::end();
+#endif
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Matrix product in the five-loop form: b is packed into panels of NR columns, a into panels of as many rows as a
 // register tile has, and the tile sums over the depth. Packing absorbs strides and dtypes. Every element of y sums over
 // k in the same order however the work is cut, so the number of threads does not change the result.
-#include "../../runtime/cpu_features.h"
 #include "few_rows.h"
 
 namespace SHAKTI_ISA_NS {
@@ -128,18 +127,6 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   });
 }
 
-#if defined(__AVX512F__)
-// What multiplies bf16, which is exact in f32 products: bf16 operands lose nothing.
-Unit unit_for(const Args& args) {
-  const DType t = args.in[0].dtype;
-  if (t == DType::bf16 || (t == DType::f32 && args.attr_bool(1))) {
-    if (has_amx_bf16()) return Unit::amx;
-    if (has_avx512_bf16()) return Unit::bf16;
-  }
-  return Unit::f32;
-}
-#endif
-
 template <Unit U>
 void run(const Args& args, Context& c) {
   const Operand &a = args.in[0], &b = args.in[1], &y = args.out[0];
@@ -203,7 +190,7 @@ void run(const Args& args, Context& c) {
 
 void run_matmul(const Args& args, Context& c) {
 #if defined(__AVX512F__)
-  switch (unit_for(args)) {
+  switch (unit_for(args.in[0].dtype, args.attr_bool(1))) {
     case Unit::amx: return run<Unit::amx>(args, c);
     case Unit::bf16: return run<Unit::bf16>(args, c);
     default: break;

@@ -8,6 +8,7 @@
 #include "../../simd/amx.h"
 #include "../../simd/bf16.h"
 #include "../../simd/transpose.h"
+#include "../../simd/unit.h"
 #include "blocking.h"
 
 namespace SHAKTI_ISA_NS {
@@ -17,8 +18,6 @@ struct Matrix {
   const Operand* o;
   int64_t at, rs, cs;  // first element, steps from row to row and column to column
 };
-
-enum class Unit { f32, bf16, amx };
 
 // Register tiles are MR rows of NV vectors. (AMX: 2 x 2 tiles of 16 x 16.)
 #if defined(__AVX512F__)
@@ -34,9 +33,7 @@ constexpr int NR = NV * W;
 template <Unit U>
 constexpr int kTileRows = U == Unit::amx ? 32 : MR;
 
-// Elements of the depth in a word, and the words that a depth takes.
-template <Unit U>
-constexpr int64_t kPerWord = U == Unit::f32 ? 1 : 2;
+// The words that a depth takes.
 template <Unit U>
 SHAKTI_INLINE int64_t words(int64_t depth) {
   if (U == Unit::amx) return (depth + 31) / 32 * 16;

@@ -32,8 +32,8 @@ struct Layout {
   }
 };
 
-// x in 8 bits. Its rows go in blocks of a few, each [depth / 4][rows][4] bytes, [groups][rows] scales and
-// [groups][rows] starts of sums.
+// x in 8 bits. Its rows go in blocks of a few, each [depth / 4][rows][4] bytes (for the tile unit
+// [groups][rows][group]), [groups][rows] scales and [groups][rows] starts of sums.
 struct Rows {
   int64_t m, each;  // rows of a block; the last may have fewer
 
