@@ -4,6 +4,8 @@
 //   f32    a word is one element; for each k, the P lines
 //   bf16   a word is a pair along k; for each pair, the P lines
 //   amx    as bf16, to whole tiles of 16 pairs; a panel of a lies line by line instead
+// The panels of a packed weight (packed_weight.h) are these too; bf16 ones also serve units without products of bf16,
+// each pair widened to two f32 on the way.
 #pragma once
 #include "../../simd/amx.h"
 #include "../../simd/bf16.h"
@@ -18,7 +20,7 @@ struct Matrix {
   int64_t at, rs, cs;  // first element, steps from row to row and column to column
 };
 
-enum class Unit { f32, bf16, amx };
+enum class Unit { f32, bf16, amx, widened };
 
 // Register tiles are MR rows of NV vectors. (AMX: 2 x 2 tiles of 16 x 16.)
 #if defined(__AVX512F__)
@@ -34,12 +36,13 @@ constexpr int NR = NV * W;
 template <Unit U>
 constexpr int kTileRows = U == Unit::amx ? 32 : MR;
 
-// Elements of the depth in a word, and the words that a depth takes.
+// Elements of the depth in a word (of a), and the words that a depth takes.
 template <Unit U>
-constexpr int64_t kPerWord = U == Unit::f32 ? 1 : 2;
+constexpr int64_t kPerWord = U == Unit::f32 || U == Unit::widened ? 1 : 2;
 template <Unit U>
 SHAKTI_INLINE int64_t words(int64_t depth) {
   if (U == Unit::amx) return (depth + 31) / 32 * 16;
+  if (U == Unit::widened) return (depth + 1) / 2 * 2;
   return (depth + kPerWord<U> - 1) / kPerWord<U>;
 }
 
