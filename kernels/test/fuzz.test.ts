@@ -153,6 +153,13 @@ function quantized(): { n: number; k: number; d: number; packed: Spec; attrs: nu
   }
 }
 
+/** A weight [n, k] packed in its own dtype. */
+function kept(): { n: number; k: number; d: number; packed: Spec } {
+  const [n, k, d] = [size(), size() * pick([1, 5]), pick([f32, bf16])]
+  const bytes = 32 * (d === f32 ? 4 * k : 64 * Math.ceil(k / 32))
+  return { n, k, d, packed: t([Math.ceil(n / 32), bytes], u8) }
+}
+
 const unary = (): Call => {
   const [shape, d] = [sizes(), float()]
   return { in: [s(shape, d)], out: [t(shape, d)] }
@@ -522,6 +529,23 @@ const calls: Record<string, () => Call> = {
       in: [maybe(t([])), maybe(t([], f64)), maybe(t([], f64)), ...shapes.map((x) => t(x, g))],
       out: [...state, ...copies],
       attrs: [1e-3, 0.9, 0.99, 1e-8, 0.1, 1 + int(5)],
+    }
+  },
+  pack_weight: () => {
+    const { n, k, d, packed } = kept()
+    return { in: [s([n, k], d)], out: [packed] }
+  },
+  unpack_weight: () => {
+    const { n, k, d, packed } = kept()
+    return { in: [packed], out: [t([n, k], d)] }
+  },
+  packed_linear: () => {
+    const [{ n, k, d, packed }, m] = [kept(), size()]
+    const y = t([m, n], pick([d, f32]))
+    return {
+      in: [s([m, k], d), packed, maybe(s([n], d)), maybe(s([m, n], y.dtype))],
+      out: [y],
+      attrs: [int(4), pick([1, 0.5])],
     }
   },
   quantize_weight: () => {

@@ -6,12 +6,13 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// f32: elements of f32, in vectors. bf16: pairs of bf16, in vectors. amx: pairs of bf16, in tiles.
-enum class Unit { f32, bf16, amx };
+// f32: elements of f32, in vectors. bf16: pairs of bf16, in vectors. amx: pairs of bf16, in tiles. widened: bf16 kept in pairs, each
+// made f32 on its way to the vectors.
+enum class Unit { f32, bf16, amx, widened };
 
-// Elements in a word of 32 bits, side by side along what is summed over.
+// Elements of the left factor in a word of 32 bits, side by side along what is summed over.
 template <Unit U>
-constexpr int64_t kPerWord = U == Unit::f32 ? 1 : 2;
+constexpr int64_t kPerWord = U == Unit::f32 || U == Unit::widened ? 1 : 2;
 
 // bf16 operands lose nothing in pairs: their products are exact in f32. f32 ones are rounded where that is allowed.
 SHAKTI_INLINE Unit unit_for(DType t, bool allow_bf16) {

@@ -42,11 +42,11 @@ export class LoRALinear extends Module {
   }
 
   #addUpdate(sign: number): void {
-    // quantize_ may have put another layer there.
+    // quantize_ or pack_ may have put another layer there.
     if (!((this.base as Module) instanceof Linear))
       throw new ShaktiError(
         'LoRA',
-        'the base is quantised and cannot take the update. Merge first.',
+        'the base is quantised or packed and cannot take the update. Merge first.',
       )
     noGrad(() => this.base.weight.add_(this.loraB.matmul(this.loraA).mul(sign * this.scale)))
   }

@@ -88,7 +88,14 @@ export abstract class Module {
     return this.parameters().reduce((n, p) => n + p.numel, 0)
   }
 
-  #stateEntries(): (readonly [string, Parameter])[] {
+  /** Why a state dict can neither be made of this module nor loaded into it; most modules have no such reason. */
+  get noState(): string | undefined {
+    return undefined
+  }
+
+  #stateEntries(name: string): (readonly [string, Parameter])[] {
+    for (const [path, { noState, constructor: made }] of this.namedModules())
+      if (noState !== undefined) throw new ShaktiError(name, `${path || made.name}: ${noState}`)
     return [
       ...this.#walk(
         '',
@@ -97,11 +104,14 @@ export abstract class Module {
     ]
   }
 
-  /** Parameters by their Hugging Face names, sharing memory with the module; tied ones under the first name. */
+  /**
+   * Parameters by their Hugging Face names, sharing memory with the module; tied ones under the first name.
+   * @throws ShaktiError naming a layer that holds its weight packed
+   */
   stateDict(): StateDict {
     const seen = new Set<Parameter>()
     const out: StateDict = {}
-    for (const [name, p] of this.#stateEntries()) {
+    for (const [name, p] of this.#stateEntries('stateDict')) {
       if (seen.has(p)) continue
       seen.add(p)
       out[name] = p
@@ -120,7 +130,7 @@ export abstract class Module {
       if (!(value instanceof Tensor))
         throw new ShaktiError('loadStateDict', `${name} must be a tensor, got ${typeof value}.`)
     }
-    const own = this.#stateEntries()
+    const own = this.#stateEntries('loadStateDict')
     const names = new Set(own.map(([name]) => name))
     const given = new Set<Parameter>()
     for (const [name, p] of own) if (state[name]) given.add(p)

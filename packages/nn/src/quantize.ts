@@ -3,7 +3,6 @@ import {
   quantizedLinear,
   QuantizedWeight,
   quantizeWeight,
-  ShaktiError,
   ShapeError,
   type DType,
   type Epilogue,
@@ -12,10 +11,10 @@ import {
   type QuantizeOptions,
   type Tensor,
 } from '@shakti/tensor'
-import { Linear } from './layers.js'
+import type { Linear } from './layers.js'
 import { Module } from './module.js'
-import { matchesPattern } from './names.js'
 import { Parameter } from './parameter.js'
+import { replaceLinears, type WhichLinears } from './replace.js'
 
 /** A Linear with W in 8 or 4 bits: [..., in] to [..., out], in x's dtype. Made from a Linear. */
 export class QuantizedLinear extends Module {
@@ -81,12 +80,7 @@ export class QuantizedLinear extends Module {
   }
 }
 
-export interface QuantizeModuleOptions extends QuantizeOptions {
-  /** Which Linears, by path (`decoder.*`); default all. */
-  only?: readonly string[]
-  /** Which of them to leave as they are (`*.lmHead`). */
-  except?: readonly string[]
-}
+export interface QuantizeModuleOptions extends QuantizeOptions, WhichLinears {}
 
 /**
  * Puts QuantizedLinears in the place of the Linears of a module, and frees the weights that it then no longer holds. A
@@ -97,22 +91,8 @@ export interface QuantizeModuleOptions extends QuantizeOptions {
  * @throws ShaktiError when no Linear fits
  */
 export function quantize_<M extends Module>(module: M, options: QuantizeModuleOptions = {}): M {
-  const { only = ['*'], except = [], ...format } = options
-  const fits = (name: string, patterns: readonly string[]): boolean =>
-    patterns.some((p) => matchesPattern(name, p))
-  const made = new Map<Parameter, QuantizedLinear>()
-  for (const [path, parent] of [...module.namedModules()]) {
-    for (const [key, child] of parent.children()) {
-      const name = path ? `${path}.${key}` : key
-      if (!(child instanceof Linear) || !fits(name, only) || fits(name, except)) continue
-      const layer = QuantizedLinear.from(child, format, made.get(child.weight))
-      ;(parent as unknown as Record<string, Module>)[key] = layer
-      made.set(child.weight, layer)
-    }
-  }
-  if (made.size === 0)
-    throw new ShaktiError('quantize_', `no Linear fits ${only.map((p) => `'${p}'`).join(', ')}.`)
-  const held = new Set(module.parameters())
-  for (const weight of made.keys()) if (!held.has(weight)) weight.dispose()
+  replaceLinears('quantize_', module, options, (linear, like?: QuantizedLinear) =>
+    QuantizedLinear.from(linear, options, like),
+  )
   return module
 }

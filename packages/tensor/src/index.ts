@@ -50,6 +50,7 @@ export {
   type LinearOptions,
   type MatmulPrecision,
 } from './ops/matmul.js'
+export { packedLinear, PackedWeight, packWeight } from './ops/packed.js'
 export {
   quantizedLinear,
   QuantizedWeight,

@@ -2,6 +2,7 @@
 // register tile has, and the tile sums over the depth. Packing absorbs strides and dtypes. Every element of y sums over
 // k in the same order however the work is cut, so the number of threads does not change the result.
 #include "few_rows.h"
+#include "packed_linear.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -127,6 +128,16 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   });
 }
 
+// The way into y, whose first matrix it is.
+Target target_of(const Operand& bias, const Operand& residual, const Operand& y, double activation, double scale) {
+  Epilogue e;
+  e.scale = scale;
+  if (bias.present()) e.bias = &bias;
+  e.activation = static_cast<Activation>(static_cast<int>(activation));
+  if (residual.present()) e.residual = &residual;
+  return {&y, 0, y.size(-1), false, e};
+}
+
 template <Unit U>
 void run(const Args& args, Context& c) {
   const Operand &a = args.in[0], &b = args.in[1], &y = args.out[0];
@@ -135,19 +146,14 @@ void run(const Args& args, Context& c) {
   int64_t batch = 1;
   for (int d = 0; d < nb; ++d) batch *= y.shape[d];
   if (batch * m * n == 0) return;
+  Target first = target_of(args.in[2], args.in[3], y, args.attr(2), args.attr(3));
+  first.add = args.attr_bool(0);
   const auto at = [&](int64_t i, Matrix& ma, Matrix& mb, Target& t) {
     ma = {&a, offset_of(i, y.shape, a.strides, nb), a.stride(-2), a.stride(-1)};
     mb = {&b, offset_of(i, y.shape, b.strides, nb), b.stride(-2), b.stride(-1)};
-    const Operand &bias = args.in[2], &residual = args.in[3];
-    Epilogue e;
-    e.scale = args.attr(3);
-    if (bias.present()) e.bias = &bias;
-    e.activation = static_cast<Activation>(args.attr_int(2));
-    if (residual.present()) {
-      e.residual = &residual;
-      e.residual_at = offset_of(i, y.shape, residual.strides, nb);
-    }
-    t = {&y, i * m * n, n, args.attr_bool(0), e};
+    t = first;
+    t.at = i * m * n;
+    if (t.last.residual) t.last.residual_at = offset_of(i, y.shape, args.in[3].strides, nb);
   };
   // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -186,17 +192,39 @@ void run(const Args& args, Context& c) {
   }
 }
 
+template <Unit U>
+void run_packed(const Args& args, Context& c) {
+  const Operand &x = args.in[0], &y = args.out[0];
+  const Matrix a = {&x, 0, x.strides[0], x.strides[1]};
+  packed_product<U>(a, args.in[1].ptr<float>(), y.shape[0], y.shape[1], x.shape[1],
+                    target_of(args.in[2], args.in[3], y, args.attr(0), args.attr(1)),
+                    static_cast<float*>(args.workspace), c);
+}
+
 }  // namespace
 
 void run_matmul(const Args& args, Context& c) {
-#if defined(__AVX512F__)
   switch (unit_for(args.in[0].dtype, args.attr_bool(1))) {
+#if defined(__AVX512F__)
     case Unit::amx: return run<Unit::amx>(args, c);
     case Unit::bf16: return run<Unit::bf16>(args, c);
-    default: break;
-  }
 #endif
-  run<Unit::f32>(args, c);
+    default: return run<Unit::f32>(args, c);
+  }
+}
+
+void run_pack_weight(const Args& args, Context& c) { pack_weight(args.in[0], args.out[0].ptr<float>(), c); }
+void run_unpack_weight(const Args& args, Context& c) { unpack_weight(args.in[0].ptr<float>(), args.out[0], c); }
+
+void run_packed_linear(const Args& args, Context& c) {
+  const DType t = args.in[0].dtype;
+  switch (unit_for(t, false)) {
+#if defined(__AVX512F__)
+    case Unit::amx: return run_packed<Unit::amx>(args, c);
+    case Unit::bf16: return run_packed<Unit::bf16>(args, c);
+#endif
+    default: return t == DType::f32 ? run_packed<Unit::f32>(args, c) : run_packed<Unit::widened>(args, c);
+  }
 }
 
 }  // namespace SHAKTI_ISA_NS

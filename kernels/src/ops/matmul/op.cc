@@ -1,7 +1,7 @@
 #include "../../runtime/check.h"
 #include "../../runtime/limits.h"
 #include "activation.h"
-#include "blocking.h"
+#include "packed_weight.h"
 
 namespace shakti {
 
@@ -13,6 +13,34 @@ int64_t matmul::packed_words() {
   }();
   return words;
 }
+
+namespace {
+
+// y of a product whose left factor is `a`, and what is done on the way into it.
+Status want_output(const Operand& y, const Operand& a, const char* name, const Operand& bias, const Operand& residual,
+                   double activation) {
+  SHAKTI_CHECK(y.dtype == a.dtype || (y.dtype == DType::f32 && dtype_size(a.dtype) == 2), dtype,
+               "y must be %s, or f32 where %s has 16 bits, got %s", dtype_name(a.dtype), name, dtype_name(y.dtype));
+  SHAKTI_CHECK(activation >= 0 && activation <= static_cast<double>(matmul::Activation::silu), value,
+               "activation must be 0 to 3, got %g", activation);
+  return all(want_contiguous(y, "y"), want_same_dtype(a, name, bias, "bias"),
+             want_vector(bias, "bias", y.shape[y.ndim - 1]), want_same_shape(y, "y", residual, "residual"),
+             want_same_dtype(y, "y", residual, "residual"));
+}
+
+Status want_packed(const Operand& packed, int64_t n, int64_t k, const Operand& w, const char* name) {
+  SHAKTI_CHECK(w.dtype == DType::f32 || w.dtype == DType::bf16, dtype, "%s must be f32 or bf16, got %s", name,
+               dtype_name(w.dtype));
+  const int64_t panels = matmul::panels_of(n), bytes = matmul::PackedLayout(w.dtype, k).panel_bytes();
+  SHAKTI_CHECK(packed.dtype == DType::u8 && packed.ndim == 2 && packed.shape[0] == panels && packed.shape[1] == bytes,
+               shape, "packed must be u8 [%lld, %lld] for a weight %s[%lld, %lld]", static_cast<long long>(panels),
+               static_cast<long long>(bytes), dtype_name(w.dtype), static_cast<long long>(n),
+               static_cast<long long>(k));
+  SHAKTI_CHECK(reinterpret_cast<uintptr_t>(packed.data) % sizeof(float) == 0, value, "packed must begin on a word");
+  return want_contiguous(packed, "packed");
+}
+
+}  // namespace
 
 Status check_matmul(const Args& args) {
   const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &residual = args.in[3], &y = args.out[0];
@@ -26,16 +54,9 @@ Status check_matmul(const Args& args) {
                static_cast<long long>(a.shape[n - 1]), static_cast<long long>(b.shape[n - 2]));
   SHAKTI_CHECK(y.shape[n - 2] == a.shape[n - 2] && y.shape[n - 1] == b.shape[n - 1], shape,
                "y must be [..., rows of a, columns of b]");
-  SHAKTI_CHECK(y.dtype == a.dtype || (y.dtype == DType::f32 && dtype_size(a.dtype) == 2), dtype,
-               "y must be %s, or f32 where a has 16 bits, got %s", dtype_name(a.dtype), dtype_name(y.dtype));
-  const double activation = args.attr(2);
-  SHAKTI_CHECK(activation >= 0 && activation <= static_cast<double>(matmul::Activation::silu), value,
-               "activation must be 0 to 3, got %g", activation);
-  SHAKTI_CHECK(!args.attr_bool(0) || (activation == 0 && args.attr(3) == 1), value,
+  SHAKTI_CHECK(!args.attr_bool(0) || (args.attr(2) == 0 && args.attr(3) == 1), value,
                "accumulate takes neither activation nor scale");
-  return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_same_dtype(a, "a", bias, "bias"),
-             want_contiguous(y, "y"), want_vector(bias, "bias", y.shape[n - 1]),
-             want_same_shape(y, "y", residual, "residual"), want_same_dtype(y, "y", residual, "residual"));
+  return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_output(y, a, "a", bias, residual, args.attr(2)));
 }
 
 size_t workspace_matmul(const Args& args) {
@@ -48,6 +69,32 @@ size_t workspace_matmul(const Args& args) {
   // Few rows of a are turned into f32 instead.
   const int64_t rows = m <= matmul::kFew ? m * matmul::few_row(k) : 0;
   return static_cast<size_t>(packed > rows ? packed : rows) * sizeof(float);
+}
+
+Status check_pack_weight(const Args& args) {
+  const Operand& w = args.in[0];
+  if (Status s = want_ndim(w, "w", 2); !s) return s;
+  return want_packed(args.out[0], w.shape[0], w.shape[1], w, "w");
+}
+
+Status check_unpack_weight(const Args& args) {
+  const Operand& w = args.out[0];
+  if (Status s = all(want_ndim(w, "w", 2), want_contiguous(w, "w")); !s) return s;
+  return want_packed(args.in[0], w.shape[0], w.shape[1], w, "w");
+}
+
+Status check_packed_linear(const Args& args) {
+  const Operand &x = args.in[0], &y = args.out[0];
+  if (Status s = all(want_ndim(x, "x", 2), want_ndim(y, "y", 2)); !s) return s;
+  SHAKTI_CHECK(x.shape[0] == y.shape[0], shape, "y must have as many rows as x, %lld, has %lld",
+               static_cast<long long>(x.shape[0]), static_cast<long long>(y.shape[0]));
+  return all(want_packed(args.in[1], y.shape[1], x.shape[1], x, "x"),
+             want_output(y, x, "x", args.in[2], args.in[3], args.attr(0)));
+}
+
+size_t workspace_packed_linear(const Args& args) {
+  const int64_t m = args.out[0].shape[0], n = args.out[0].shape[1], k = args.in[0].shape[1];
+  return m * n == 0 ? 0 : static_cast<size_t>(matmul::packed_rows_words(m, n, k)) * sizeof(float);
 }
 
 }  // namespace shakti

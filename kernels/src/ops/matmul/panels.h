@@ -4,6 +4,8 @@
 //   f32    a word is one element; for each k, the P lines
 //   bf16   a word is a pair along k; for each pair, the P lines
 //   amx    as bf16, to whole tiles of 16 pairs; a panel of a lies line by line instead
+// The panels of a packed weight (packed_weight.h) are these too; bf16 ones also serve units without products of bf16,
+// each pair widened to two f32 on the way.
 #pragma once
 #include "../../simd/amx.h"
 #include "../../simd/bf16.h"
@@ -37,6 +39,7 @@ constexpr int kTileRows = U == Unit::amx ? 32 : MR;
 template <Unit U>
 SHAKTI_INLINE int64_t words(int64_t depth) {
   if (U == Unit::amx) return (depth + 31) / 32 * 16;
+  if (U == Unit::widened) return (depth + 1) / 2 * 2;
   return (depth + kPerWord<U> - 1) / kPerWord<U>;
 }
 

@@ -6,64 +6,88 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// acc[i][j] = sum over the words of a's line i times b's vector j.
-template <Unit U>
-SHAKTI_INLINE void multiply(int64_t words, const float* a, const float* b, vf (&acc)[MR][NV]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
+// acc[i][j] += a(i, 0) times b's vector j: one word of the depth. Widened: a pair of bf16 and the two words of a for
+// it.
+template <Unit U, int R, class A>
+SHAKTI_INLINE void add_word(const A& a, const float* b, vf (&acc)[R][NV]) {
+  vf bv[NV];
 #pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) acc[i][j] = vf{};
-  }
-  for (int64_t k = 0; k < words; ++k) {
-    vf bv[NV];
-#pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) bv[j] = load(b + j * W);
+  for (int j = 0; j < NV; ++j) bv[j] = load(b + j * W);
+  const auto add = [&](int half, const vf(&factor)[NV]) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
+    for (int i = 0; i < R; ++i) {
 #if defined(__AVX512F__)
-      const auto av = (vf)_mm512_set1_ps(a[i]);
+      const auto av = (vf)_mm512_set1_ps(a(i, half));
 #else
-      const vf av = splat(a[i]);
+      const vf av = splat(a(i, half));
 #endif
 #pragma GCC unroll 2
       for (int j = 0; j < NV; ++j) {
 #if defined(__AVX512F__)
         if (U == Unit::bf16) {
-          acc[i][j] = dot_pairs(acc[i][j], (vpairs)av, (vpairs)bv[j]);
+          acc[i][j] = dot_pairs(acc[i][j], (vpairs)av, (vpairs)factor[j]);
           continue;
         }
 #endif
-        acc[i][j] = vfma(av, bv[j], acc[i][j]);
+        acc[i][j] = vfma(av, factor[j], acc[i][j]);
       }
     }
-    a += MR;
-    b += NR;
+  };
+  if (U != Unit::widened) return add(0, bv);
+  vf half[NV];
+#pragma GCC unroll 2
+  for (int j = 0; j < NV; ++j) half[j] = (vf)((vu)bv[j] << 16);
+  add(0, half);
+#pragma GCC unroll 2
+  for (int j = 0; j < NV; ++j) half[j] = (vf)((vu)bv[j] & 0xffff0000u);
+  add(1, half);
+}
+
+template <int R>
+SHAKTI_INLINE void clear(vf (&acc)[R][NV]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) acc[i][j] = vf{};
   }
 }
 
+// acc[i][j] = sum over the words of a's line i times b's vector j.
+template <Unit U>
+SHAKTI_INLINE void multiply(int64_t words, const float* a, const float* b, vf (&acc)[MR][NV]) {
+  clear(acc);
+  for (int64_t k = 0; k < words; ++k, a += MR, b += NR) add_word<U>([a](int i, int) { return a[i]; }, b, acc);
+}
+
 #if defined(__AVX512F__)
-// The same on the tile unit: 32 rows of a times 32 columns of b, to 32 rows of `sums`.
-SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, const float* b, float* sums) {
+// The same on the tile unit: 16 T rows of a, `row` words apart, times 32 columns of b, to as many rows of `sums`.
+template <int T>
+SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, int64_t row, const float* b, float* sums) {
   using namespace amx;
   zero<0>();
   zero<1>();
-  zero<2>();
-  zero<3>();
-  const int64_t line = words * 4;
+  if (T > 1) {
+    zero<2>();
+    zero<3>();
+  }
   for (int64_t k = 0; k < words; k += kWords) {
-    load<4>(a + k, line);
-    load<5>(a + kRows * words + k, line);
+    load<4>(a + k, row * 4);
+    if (T > 1) load<5>(a + kRows * row + k, row * 4);
     load<6>(b + k * NR, NR * 4);
     load<7>(b + k * NR + W, NR * 4);
     dot_bf16<0, 4, 6>();
     dot_bf16<1, 4, 7>();
-    dot_bf16<2, 5, 6>();
-    dot_bf16<3, 5, 7>();
+    if (T > 1) {
+      dot_bf16<2, 5, 6>();
+      dot_bf16<3, 5, 7>();
+    }
   }
   store<0>(sums, NR * 4);
   store<1>(sums + W, NR * 4);
-  store<2>(sums + kRows * NR, NR * 4);
-  store<3>(sums + kRows * NR + W, NR * 4);
+  if (T > 1) {
+    store<2>(sums + kRows * NR, NR * 4);
+    store<3>(sums + kRows * NR + W, NR * 4);
+  }
 }
 #endif
 
@@ -71,64 +95,40 @@ SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, const float* b,
 template <Unit U>
 void tile(int64_t words, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
-  const Epilogue& e = t.last;
-  const bool whole = t.y->dtype == DType::f32 && columns == NR;
-  const bool residual = whole && e.residual && e.residual->stride(-1) == 1;
-  // The lines of y and of the residual are on their way while the tile is summed.
-  if (whole) {
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
-      for (int j = 0; j < NR; j += 16) __builtin_prefetch(y + j, 1);
-      if (!residual) continue;
-      const float* x = e.residual->ptr<float>() + t.residual_row(r + i) + c;
-      for (int j = 0; j < NR; j += 16) __builtin_prefetch(x + j);
-    }
-  }
+  fetch_rows<NR>(t, r, c, rows, columns);
+  alignas(64) float sums[kTileRows<U>][NR];
 #if defined(__AVX512F__)
   if (U == Unit::amx) {
-    alignas(64) float sums[kTileRows<U>][NR];
-    multiply_tiles(words, a, b, sums[0]);
-    for (int64_t i = 0; i < rows; ++i) put(t, r + i, c, sums[i], columns);
-    return;
+    multiply_tiles<2>(words, a, words, b, sums[0]);
+    return put_rows<NR>(t, r, c, sums[0], rows, columns);
   }
 #endif
   vf acc[MR][NV];
   multiply<U>(words, a, b, acc);
+  const Epilogue& e = t.last;
+  if (!lies_side_by_side<NR>(t, columns) || t.y->dtype != DType::f32 || e.activation != Activation::none) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) store(sums[i] + j * W, acc[i][j]);
+    }
+    return put_rows<NR>(t, r, c, sums[0], rows, columns);
+  }
   // Straight from the registers, where the way is short.
-  const bool direct = whole && (!e.residual || residual);
-  const bool active = e.activation != Activation::none;
-  alignas(64) float held[MR][NR];  // sums that wait for their activation
   alignas(64) float bias[NR] = {};
-  if (direct && e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], columns);
+  if (e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], NR);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
     if (i >= rows) break;
-    if (direct) {
-      float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
+    float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
 #pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) {
-        vf v = acc[i][j];
-        if (t.add) v += load(y + j * W);
-        if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
-        if (e.bias) v += load(bias + j * W);
-        if (residual && !active) v += load(e.residual->ptr<float>() + t.residual_row(r + i) + c + j * W);
-        store(active ? held[i] + j * W : y + j * W, v);
-      }
-    } else {
-      alignas(64) float row[NR];
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) store(row + j * W, acc[i][j]);
-      put(t, r + i, c, row, columns);
-    }
-  }
-  if (!direct || !active) return;
-  activate(e.activation, held[0], rows * NR);
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = residual ? t.residual_row(r + i) + c : 0;
-    for (int j = 0; j < NR; j += W) {
-      vf v = load(held[i] + j);
-      if (residual) v += load(e.residual->ptr<float>() + at + j);
-      store(t.y->ptr<float>() + t.at + (r + i) * t.ld + c + j, v);
+    for (int j = 0; j < NV; ++j) {
+      vf v = acc[i][j];
+      if (t.add) v += load(y + j * W);
+      if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
+      if (e.bias) v += load(bias + j * W);
+      if (e.residual) v += load(e.residual->ptr<float>() + t.residual_row(r + i) + c + j * W);
+      store(y + j * W, v);
     }
   }
 }

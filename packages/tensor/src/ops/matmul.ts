@@ -204,6 +204,24 @@ export function checkEpilogue(
   }
 }
 
+/** What the kernels are told of a layer's options: the result's dtype and the residual in it, the activation's code. */
+export function outputOf(
+  name: string,
+  x: Tensor,
+  { activation, residual, scale = 1, dtype: wanted }: LinearOptions,
+): { dtype: DType; scale: number; activation: number; residual: Tensor | undefined } {
+  wantNumber(name, 'scale', scale)
+  const dtype = wanted ?? (residual ? promote(x.dtype, residual.dtype) : x.dtype)
+  if (dtype !== x.dtype && !(dtype === 'f32' && dtypeSize(x.dtype) === 2)) {
+    throw new DTypeError(
+      name,
+      `the result of ${x.describe()} can be ${dtypeSize(x.dtype) === 2 ? `f32 or ${x.dtype}` : x.dtype}, not ${dtype}.`,
+    )
+  }
+  const code = activation === undefined ? 0 : activations[activation]
+  return { dtype, scale, activation: code, residual: residual?.to(dtype) }
+}
+
 function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
   wantTensors('linear', { weight }, { bias })
   checkFloats('linear', x, weight)
@@ -219,27 +237,18 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions
   wantBias('linear', bias, out, x)
   const shape = [...x.shape.slice(0, -1), out]
   checkEpilogue('linear', shape, options)
-  const { activation, residual, scale = 1 } = options
-  wantNumber('linear', 'scale', scale)
-  const dtype = options.dtype ?? (residual ? promote(x.dtype, residual.dtype) : x.dtype)
-  if (dtype !== x.dtype && !(dtype === 'f32' && dtypeSize(x.dtype) === 2)) {
-    throw new DTypeError(
-      'linear',
-      `the result of ${x.describe()} can be ${x.dtype === 'f64' ? 'f64' : `f32 or ${x.dtype}`}, not ${dtype}.`,
-    )
-  }
-  if (activation !== undefined && tracks([x, weight, bias])) {
+  const { dtype, scale, activation, residual } = outputOf('linear', x, options)
+  if (activation !== 0 && tracks([x, weight, bias])) {
     const y = linear(x, weight, bias, { scale, dtype })
-    return applyEpilogue(y, { activation, residual: residual?.to(dtype) })
+    return applyEpilogue(y, { activation: options.activation, residual })
   }
   const given = {
     a: x.ndim === 2 ? x : asRows(x),
     b: weight.mT(),
     bias,
-    residual: residual && asRows(residual.to(dtype)),
+    residual: residual && asRows(residual),
   }
-  const code = activation === undefined ? 0 : activations[activation]
-  const y = product(given, { dtype, scale, activation: code }).out
+  const y = product(given, { dtype, scale, activation }).out
   return x.ndim === 2 ? y : y.reshape(shape)
 }
 

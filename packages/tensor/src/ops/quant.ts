@@ -1,11 +1,10 @@
 // Weights of linear layers in 8 or 4 bits, for inference: quantised once, kept packed, multiplied as they lie.
-import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
+import { DTypeError, ShaktiError } from '../errors.js'
 import type { DType } from '../dtype.js'
-import { formatShape, sameShape, type Shape } from '../shape.js'
-import type { DeviceName } from '../storage.js'
 import type { Tensor } from '../tensor.js'
-import { wantBias, wantTensors } from './checks.js'
-import { applyEpilogue, asRows, checkEpilogue, type Epilogue } from './matmul.js'
+import { wantTensors } from './checks.js'
+import { applyEpilogue, type Epilogue } from './matmul.js'
+import { matrixShape, packedShape, PanelWeight, rowsFor, wantOneOf } from './panel-weight.js'
 import { op } from './table.js'
 
 export type QuantBits = 8 | 4
@@ -23,11 +22,11 @@ interface Format {
   readonly group: QuantGroup
 }
 
+const floats: readonly DType[] = ['f32', 'bf16', 'f16']
+
 // As kernels/src/ops/quant/layout.h has it: panels of 32 rows, a bf16 scale a row and group, then the weights.
-function packedShape([n, k]: readonly [number, number], { bits, group }: Format): Shape {
-  const groups = Math.ceil(k / group)
-  return [Math.ceil(n / 32), 32 * groups * (2 + (group * bits) / 8)]
-}
+const panelBytes = (k: number, { bits, group }: Format): number =>
+  32 * Math.ceil(k / group) * (2 + (group * bits) / 8)
 
 function checkFormat(
   name: string,
@@ -40,11 +39,6 @@ function checkFormat(
   return { bits, group }
 }
 
-function wantFloat(name: string, what: string, dtype: DType): void {
-  if (dtype !== 'f32' && dtype !== 'bf16' && dtype !== 'f16')
-    throw new DTypeError(name, `${what} must be f32, bf16 or f16, got ${dtype}.`)
-}
-
 const encode = ({ bits, group }: Format): number[] => [bits, group]
 
 const quantize = op({
@@ -52,7 +46,10 @@ const quantize = op({
   inputs: ['w'],
   outputs: ['packed'],
   check: ({ w }, format: Format) => ({
-    packed: { shape: packedShape([w.shape[0]!, w.shape[1]!], format), dtype: 'u8' },
+    packed: {
+      shape: packedShape([w.shape[0]!, w.shape[1]!], panelBytes(w.shape[1]!, format)),
+      dtype: 'u8',
+    },
   }),
   encode,
   saves: [],
@@ -94,11 +91,7 @@ const product = op({
  * A weight [out, in] in 8 or 4 bits. Its bytes lie in one tensor, scales and weights together, in the order in which a
  * product reads them; what they mean is said by shape, bits and group alone.
  */
-export class QuantizedWeight {
-  /** u8, of the shape that `packedShape` gives. */
-  readonly packed: Tensor
-  /** [out, in] */
-  readonly shape: readonly [number, number]
+export class QuantizedWeight extends PanelWeight {
   readonly bits: QuantBits
   readonly group: QuantGroup
 
@@ -107,41 +100,24 @@ export class QuantizedWeight {
    * @throws ShapeError when it is not u8 of the size that shape, bits and group ask for
    */
   constructor(packed: Tensor, shape: readonly [number, number], options: QuantizeOptions = {}) {
-    wantTensors('QuantizedWeight', { packed })
     const format = checkFormat('QuantizedWeight', options)
-    const want = packedShape(shape, format)
-    if (packed.dtype !== 'u8' || !sameShape(packed.shape, want)) {
-      throw new ShapeError(
-        'QuantizedWeight',
-        `a weight ${formatShape(shape)} in ${format.bits} bits and groups of ${format.group} is packed as u8${formatShape(want)}, got ${packed.describe()}.`,
-        [packed.shape, want],
-      )
-    }
-    this.packed = packed
-    this.shape = shape
-    this.bits = format.bits
-    this.group = format.group
-  }
-
-  get device(): DeviceName {
-    return this.packed.device
-  }
-
-  /** Bytes in memory. */
-  get bytes(): number {
-    return this.packed.numel
+    const { bits, group } = format
+    super(
+      'QuantizedWeight',
+      packed,
+      shape,
+      panelBytes(shape[1], format),
+      `${bits} bits and groups of ${group}`,
+    )
+    this.bits = bits
+    this.group = group
   }
 
   /** The weight that the bytes stand for: [out, in] in f32 (default), bf16 or f16. */
   dequantize(dtype: DType = 'f32'): Tensor {
-    wantFloat('dequantize', 'the dtype', dtype)
+    wantOneOf('dequantize', 'the dtype', dtype, floats)
     const { packed, shape, bits, group } = this
     return dequantize({ packed: packed.contiguous() }, { shape, dtype, bits, group }).w
-  }
-
-  /** Gives the memory back at once. */
-  dispose(): void {
-    this.packed.dispose()
   }
 }
 
@@ -153,16 +129,11 @@ export class QuantizedWeight {
  * @throws when the result is read, if a weight is not finite
  */
 export function quantizeWeight(w: Tensor, options: QuantizeOptions = {}): QuantizedWeight {
-  wantTensors('quantizeWeight', { w })
+  const shape = matrixShape('quantizeWeight', w, floats)
   const format = checkFormat('quantizeWeight', options)
-  if (w.ndim !== 2)
-    throw new ShapeError('quantizeWeight', `needs a matrix [out, in], got ${w.describe()}.`, [
-      w.shape,
-    ])
-  wantFloat('quantizeWeight', 'a weight', w.dtype)
   const packed = quantize({ w }, format).packed
   packed.kept = true
-  return new QuantizedWeight(packed, [w.shape[0]!, w.shape[1]!], format)
+  return new QuantizedWeight(packed, shape, format)
 }
 
 /**
@@ -187,19 +158,8 @@ export function quantizedLinear(
   if (!(weight instanceof QuantizedWeight))
     throw new DTypeError('quantizedLinear', 'weight must come from quantizeWeight.')
   const { packed, shape, bits, group } = weight
-  const [out, width] = shape
-  wantFloat('quantizedLinear', 'x', x.dtype)
-  if (x.ndim === 0 || x.shape[x.ndim - 1] !== width) {
-    throw new ShapeError(
-      'quantizedLinear',
-      `x must end in ${width} for a weight ${formatShape(shape)}, got ${x.describe()}.`,
-      [x.shape, shape],
-    )
-  }
-  wantBias('quantizedLinear', bias, out, x)
-  const whole = [...x.shape.slice(0, -1), out]
-  checkEpilogue('quantizedLinear', whole, epilogue)
-  const rows = x.ndim === 2 ? x : asRows(x)
+  wantOneOf('quantizedLinear', 'x', x.dtype, floats)
+  const { rows, whole } = rowsFor('quantizedLinear', x, weight, bias, epilogue)
   const attrs: Expanded = { shape, dtype: x.dtype, bits, group }
   const y = product({ x: rows, packed: packed.contiguous(), bias }, attrs).out
   return applyEpilogue(x.ndim === 2 ? y : y.reshape(whole), epilogue)
