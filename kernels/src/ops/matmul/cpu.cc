@@ -99,15 +99,10 @@ void small_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64
 }
 
 // 16-bit y from its sums in f32.
-void finish(const float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
+void finish(float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
   c.parallel_for(m, 1 + 16384 / n, [&](int64_t begin, int64_t end, int) {
-    alignas(64) float row[kPut];
     for (int64_t r = begin; r < end; ++r) {
-      for (int64_t j = 0; j < n; j += kPut) {
-        const int64_t w = n - j < kPut ? n - j : kPut;
-        std::memcpy(row, sums + r * n + j, static_cast<size_t>(w) * sizeof(float));
-        put(t, r, j, row, w);
-      }
+      for (int64_t j = 0; j < n; j += kPut) put(t, r, j, sums + r * n + j, n, 1, n - j < kPut ? n - j : kPut);
     }
   });
 }
@@ -151,15 +146,15 @@ void run(const Args& args, Context& c) {
   const auto at = [&](int64_t i, Matrix& ma, Matrix& mb, Target& t) {
     ma = {&a, offset_of(i, y.shape, a.strides, nb), a.stride(-2), a.stride(-1)};
     mb = {&b, offset_of(i, y.shape, b.strides, nb), b.stride(-2), b.stride(-1)};
-    const Operand &bias = args.in[2], &residual = args.in[3];
+    const auto beside = [&](const Operand& o) {
+      return o.present() ? Beside{&o, offset_of(i, y.shape, o.strides, nb)} : Beside{};
+    };
     Epilogue e;
     e.scale = args.attr(3);
-    if (bias.present()) e.bias = &bias;
+    if (args.in[2].present()) e.bias = &args.in[2];
     e.activation = static_cast<Activation>(args.attr_int(2));
-    if (residual.present()) {
-      e.residual = &residual;
-      e.residual_at = offset_of(i, y.shape, residual.strides, nb);
-    }
+    e.residual = beside(args.in[3]);
+    e.gate = beside(args.in[4]);
     t = {&y, i * m * n, n, args.attr_bool(0), e};
   };
   // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.

@@ -15,7 +15,8 @@ int64_t matmul::packed_words() {
 }
 
 Status check_matmul(const Args& args) {
-  const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &residual = args.in[3], &y = args.out[0];
+  const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &residual = args.in[3], &gate = args.in[4],
+                &y = args.out[0];
   SHAKTI_CHECK(a.ndim >= 2 && a.ndim == b.ndim && a.ndim == y.ndim, shape,
                "operands need one number of dimensions, at least 2");
   const int n = a.ndim;
@@ -31,11 +32,12 @@ Status check_matmul(const Args& args) {
   const double activation = args.attr(2);
   SHAKTI_CHECK(activation >= 0 && activation <= static_cast<double>(matmul::Activation::silu), value,
                "activation must be 0 to 3, got %g", activation);
-  SHAKTI_CHECK(!args.attr_bool(0) || (activation == 0 && args.attr(3) == 1), value,
-               "accumulate takes neither activation nor scale");
+  SHAKTI_CHECK(!args.attr_bool(0) || (activation == 0 && args.attr(3) == 1 && !gate.present()), value,
+               "accumulate takes no activation, scale or gate");
   return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_same_dtype(a, "a", bias, "bias"),
              want_contiguous(y, "y"), want_vector(bias, "bias", y.shape[n - 1]),
-             want_same_shape(y, "y", residual, "residual"), want_same_dtype(y, "y", residual, "residual"));
+             want_same_shape(y, "y", residual, "residual"), want_same_dtype(y, "y", residual, "residual"),
+             want_same_shape(y, "y", gate, "gate"), want_same_dtype(y, "y", gate, "gate"));
 }
 
 size_t workspace_matmul(const Args& args) {

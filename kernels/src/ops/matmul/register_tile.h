@@ -67,70 +67,55 @@ SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, const float* b,
 }
 #endif
 
+// A whole tile of sums in registers.
+struct InRegisters {
+  static constexpr bool short_steps = true;
+  vf (&acc)[MR][NV];
+
+  template <class F>
+  SHAKTI_INLINE void operator()(const F& f) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) f(acc[i][j], i, j * W, W, false);
+    }
+  }
+};
+
+// Asks for what a tile of y will meet in memory.
+SHAKTI_INLINE void fetch_row(const Operand& o, int64_t at, int64_t columns, bool write) {
+  const auto size = static_cast<int64_t>(dtype_size(o.dtype));
+  const char* p = o.ptr<char>() + at * size;
+  for (int64_t i = 0; i < columns * size; i += 64) write ? __builtin_prefetch(p + i, 1) : __builtin_prefetch(p + i);
+}
+
 // rows x columns of y, at most a tile.
 template <Unit U>
 void tile(int64_t words, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
-  const Epilogue& e = t.last;
-  const bool whole = t.y->dtype == DType::f32 && columns == NR;
-  const bool residual = whole && e.residual && e.residual->stride(-1) == 1;
-  // The lines of y and of the residual are on their way while the tile is summed.
-  if (whole) {
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
-      for (int j = 0; j < NR; j += 16) __builtin_prefetch(y + j, 1);
-      if (!residual) continue;
-      const float* x = e.residual->ptr<float>() + t.residual_row(r + i) + c;
-      for (int j = 0; j < NR; j += 16) __builtin_prefetch(x + j);
+  // Rows of y and of what is beside it are on their way while the tile is summed.
+  for (int64_t i = 0; i < rows; ++i) {
+    fetch_row(*t.y, t.at + (r + i) * t.ld + c, columns, true);
+    for (const Beside& x : {t.last.gate, t.last.residual}) {
+      if (x && x.dense()) fetch_row(*x.o, x.place(r + i, c), columns, false);
     }
   }
+  alignas(64) float sums[kTileRows<U>][NR];
 #if defined(__AVX512F__)
   if (U == Unit::amx) {
-    alignas(64) float sums[kTileRows<U>][NR];
     multiply_tiles(words, a, b, sums[0]);
-    for (int64_t i = 0; i < rows; ++i) put(t, r + i, c, sums[i], columns);
-    return;
+    return put(t, r, c, sums[0], NR, rows, columns);
   }
 #endif
   vf acc[MR][NV];
   multiply<U>(words, a, b, acc);
-  // Straight from the registers, where the way is short.
-  const bool direct = whole && (!e.residual || residual);
-  const bool active = e.activation != Activation::none;
-  alignas(64) float held[MR][NR];  // sums that wait for their activation
-  alignas(64) float bias[NR] = {};
-  if (direct && e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], columns);
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    if (i >= rows) break;
-    if (direct) {
-      float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) {
-        vf v = acc[i][j];
-        if (t.add) v += load(y + j * W);
-        if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
-        if (e.bias) v += load(bias + j * W);
-        if (residual && !active) v += load(e.residual->ptr<float>() + t.residual_row(r + i) + c + j * W);
-        store(active ? held[i] + j * W : y + j * W, v);
-      }
-    } else {
-      alignas(64) float row[NR];
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) store(row + j * W, acc[i][j]);
-      put(t, r + i, c, row, columns);
-    }
-  }
-  if (!direct || !active) return;
-  activate(e.activation, held[0], rows * NR);
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t at = residual ? t.residual_row(r + i) + c : 0;
-    for (int j = 0; j < NR; j += W) {
-      vf v = load(held[i] + j);
-      if (residual) v += load(e.residual->ptr<float>() + at + j);
-      store(t.y->ptr<float>() + t.at + (r + i) * t.ld + c + j, v);
-    }
-  }
+  const InRegisters whole{acc};
+  if (rows == MR && columns == NR && t.last.activation == Activation::none && !t.last.gate)
+    return by_float_type(t.y->dtype, [&](auto type) __attribute__((always_inline)) {
+      put_as<type.value>(t, r, c, rows, columns, whole);
+    });
+  whole([&](vf v, int i, int j, int, bool) __attribute__((always_inline)) { store(sums[i] + j, v); });
+  put(t, r, c, sums[0], NR, rows, columns);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '324c899899955b30'
+export const abi = 'a55f77fab939b431'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -59,7 +59,7 @@ export const commands = {
   max_index: { code: 52, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   min_index: { code: 53, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   cumsum: { code: 54, inputs: ['x'], outputs: ['y'], attrs: [['reverse', 'bool']] },
-  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float']] },
+  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float']] },
   copy: { code: 56, inputs: ['x'], outputs: ['y'], attrs: [] },
   fill: { code: 57, inputs: [], outputs: ['y'], attrs: [['value', 'float']] },
   arange: { code: 58, inputs: [], outputs: ['y'], attrs: [['start', 'float'], ['step', 'float']] },

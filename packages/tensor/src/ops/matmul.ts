@@ -6,6 +6,7 @@ import { issueOne } from '../native/encode.js'
 import { broadcastShapes, formatShape, numel, sameShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { wantBias, wantNumber, wantTensors } from './checks.js'
+import { swiglu } from './nn.js'
 import { op } from './table.js'
 
 export interface MatmulOps {
@@ -15,8 +16,9 @@ export interface MatmulOps {
    */
   matmul(b: Tensor): Tensor
   /**
-   * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) + residual in one pass.
-   * An activation whose gradient will be wanted is an op of its own, since that gradient reads what went into it.
+   * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) · silu(swiglu) + residual in
+   * one pass. Where a gradient will be wanted, activation and SwiGLU are ops of their own, since their gradients read what
+   * went into them.
    * @param weight [out, in]
    * @param bias [out]
    * @throws ShapeError, DTypeError when the operands do not fit each other
@@ -24,18 +26,20 @@ export interface MatmulOps {
   linear(weight: Tensor, bias?: Tensor, options?: LinearOptions): Tensor
 }
 
-/** What becomes of a product before it is written: activation(product) + residual. */
+/** What becomes of a product before it is written: activation(product) · silu(swiglu) + residual. */
 export interface Epilogue {
   /** 'geluTanh': by the tanh formula. Default: none. */
   readonly activation?: 'gelu' | 'geluTanh' | 'silu' | undefined
-  /** Of the result's shape. The result has the dtype to which it and the residual promote, as after `add`. */
+  /** The gate of a SwiGLU whose other half is the product, as in `swiglu(gate, product)`. Of the result's shape. */
+  readonly swiglu?: Tensor | undefined
+  /** Of the result's shape. The result has the dtype to which it, the gate and the residual promote, as after `add`. */
   readonly residual?: Tensor | undefined
 }
 
 export interface LinearOptions extends Epilogue {
   /** Factor of the product, before the bias. Default 1. */
   readonly scale?: number
-  /** The result's: x's, or f32 where x has 16 bits. Default: x's, or what it and the residual promote to. */
+  /** The result's: x's, or f32 where x has 16 bits. Default: x's, or what it, the gate and the residual promote to. */
   readonly dtype?: DType
 }
 
@@ -99,7 +103,7 @@ export function getFloat32MatmulPrecision(): MatmulPrecision {
 interface Product {
   readonly dtype: DType
   readonly scale: number
-  /** A code of kernels/src/ops/matmul/ops.inc; 0, none, where a gradient will be wanted. */
+  /** A code of kernels/src/ops/matmul/ops.inc; 0, none, where a gradient will be wanted. Then there is no gate either. */
   readonly activation: number
 }
 const activations = { gelu: 1, geluTanh: 2, silu: 3 } as const
@@ -113,12 +117,17 @@ const attributes = (accumulate: boolean, activation: number, scale: number): num
 
 /** y = a b, or y += a b, without a gradient. The operands fit. */
 export function productInto(y: Tensor, a: Tensor, b: Tensor, { accumulate = false } = {}): Tensor {
-  return issueOne('matmul', [a, b, undefined, undefined], y, attributes(accumulate, 0, 1))
+  return issueOne(
+    'matmul',
+    [a, b, undefined, undefined, undefined],
+    y,
+    attributes(accumulate, 0, 1),
+  )
 }
 
 const product = op({
   command: 'matmul',
-  inputs: ['a', 'b', 'bias?', 'residual?'],
+  inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'],
   outputs: ['out'],
   check: ({ a, b }, { dtype }: Product) => ({ out: { shape: productShape(a, b), dtype } }),
   encode: ({ activation, scale }) => attributes(false, activation, scale),
@@ -172,36 +181,42 @@ function matmul(a: Tensor, b: Tensor): Tensor {
 }
 
 /** The epilogue in ops of its own: for products that do not have it built in, and for gradients. */
-export function applyEpilogue(y: Tensor, { activation, residual }: Epilogue): Tensor {
-  const activated =
-    activation === undefined
-      ? y
-      : activation === 'silu'
+export function applyEpilogue(y: Tensor, { activation, swiglu: gate, residual }: Epilogue): Tensor {
+  if (activation !== undefined)
+    y =
+      activation === 'silu'
         ? y.silu()
         : y.gelu({ approximate: activation === 'gelu' ? 'none' : 'tanh' })
-  return residual ? activated.add(residual) : activated
+  if (gate) {
+    const dtype = promote(gate.dtype, y.dtype)
+    y = swiglu(gate.to(dtype), y.to(dtype))
+  }
+  return residual ? y.add(residual) : y
 }
 
 /** Refuses what is no epilogue of a result of this shape. */
 export function checkEpilogue(
   name: string,
   shape: Shape,
-  { activation, residual }: Epilogue,
+  { activation, swiglu, residual }: Epilogue,
 ): void {
-  wantTensors(name, {}, { residual })
+  wantTensors(name, {}, { swiglu, residual })
   if (activation !== undefined && !Object.hasOwn(activations, activation)) {
     throw new ShaktiError(
       name,
       `activation must be one of ${Object.keys(activations).join(', ')}, got ${String(activation)}.`,
     )
   }
-  if (residual && !sameShape(residual.shape, shape)) {
+  const wantShape = (what: string, t: Tensor | undefined): void => {
+    if (!t || sameShape(t.shape, shape)) return
     throw new ShapeError(
       name,
-      `residual must be ${formatShape(shape)}, as the result, got ${residual.describe()}.`,
-      [residual.shape, shape],
+      `${what} must be ${formatShape(shape)}, as the result, got ${t.describe()}.`,
+      [t.shape, shape],
     )
   }
+  wantShape('swiglu', swiglu)
+  wantShape('residual', residual)
 }
 
 function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
@@ -219,24 +234,27 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions
   wantBias('linear', bias, out, x)
   const shape = [...x.shape.slice(0, -1), out]
   checkEpilogue('linear', shape, options)
-  const { activation, residual, scale = 1 } = options
+  const { activation, swiglu: gate, residual, scale = 1 } = options
   wantNumber('linear', 'scale', scale)
-  const dtype = options.dtype ?? (residual ? promote(x.dtype, residual.dtype) : x.dtype)
+  let dtype = options.dtype ?? x.dtype
+  if (!options.dtype && gate) dtype = promote(dtype, gate.dtype)
+  if (!options.dtype && residual) dtype = promote(dtype, residual.dtype)
   if (dtype !== x.dtype && !(dtype === 'f32' && dtypeSize(x.dtype) === 2)) {
     throw new DTypeError(
       'linear',
       `the result of ${x.describe()} can be ${x.dtype === 'f64' ? 'f64' : `f32 or ${x.dtype}`}, not ${dtype}.`,
     )
   }
-  if (activation !== undefined && tracks([x, weight, bias])) {
+  if ((activation !== undefined || gate) && tracks([x, weight, bias, gate])) {
     const y = linear(x, weight, bias, { scale, dtype })
-    return applyEpilogue(y, { activation, residual: residual?.to(dtype) })
+    return applyEpilogue(y, { activation, swiglu: gate?.to(dtype), residual: residual?.to(dtype) })
   }
   const given = {
     a: x.ndim === 2 ? x : asRows(x),
     b: weight.mT(),
     bias,
     residual: residual && asRows(residual.to(dtype)),
+    gate: gate && asRows(gate.to(dtype)),
   }
   const code = activation === undefined ? 0 : activations[activation]
   const y = product(given, { dtype, scale, activation: code }).out
