@@ -82,24 +82,11 @@ struct InRegisters {
   }
 };
 
-// Asks for what a tile of y will meet in memory.
-SHAKTI_INLINE void fetch_row(const Operand& o, int64_t at, int64_t columns, bool write) {
-  const auto size = static_cast<int64_t>(dtype_size(o.dtype));
-  const char* p = o.ptr<char>() + at * size;
-  for (int64_t i = 0; i < columns * size; i += 64) write ? __builtin_prefetch(p + i, 1) : __builtin_prefetch(p + i);
-}
-
 // rows x columns of y, at most a tile.
 template <Unit U>
 void tile(int64_t words, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
-  // Rows of y and of what is beside it are on their way while the tile is summed.
-  for (int64_t i = 0; i < rows; ++i) {
-    fetch_row(*t.y, t.at + (r + i) * t.ld + c, columns, true);
-    for (const Beside& x : {t.last.gate, t.last.residual}) {
-      if (x && x.dense()) fetch_row(*x.o, x.place(r + i, c), columns, false);
-    }
-  }
+  fetch_rows(t, r, c, rows, columns);
   alignas(64) float sums[kTileRows<U>][NR];
 #if defined(__AVX512F__)
   if (U == Unit::amx) {

@@ -137,7 +137,12 @@ const product = op({
     const scaled = scale === 1 ? whole : whole.mul(scale)
     return {
       a: need.a ? matmul(scaled, b.mT()) : undefined,
-      b: need.b ? matmul(a.mT(), scaled) : undefined,
+      // Laid out as b is: that of a linear layer's weight, which is b transposed, need not be copied to become its gradient.
+      b: !need.b
+        ? undefined
+        : b.strides[b.ndim - 2] === 1
+          ? matmul(scaled.mT(), a).mT()
+          : matmul(a.mT(), scaled),
       bias: need.bias ? whole.sum(Array.from({ length: g.ndim - 1 }, (_, d) => d)) : undefined,
       residual: need.residual ? g : undefined,
     }
