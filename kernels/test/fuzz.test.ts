@@ -269,7 +269,13 @@ const calls: Record<string, () => Call> = {
     ]
     const [shape, out] = [[...batch, m, n], d === f64 ? f64 : pick([d, f32])]
     return {
-      in: [s([...batch, m, k], d), s([...batch, k, n], d), maybe(t([n], d)), maybe(s(shape, out))],
+      in: [
+        s([...batch, m, k], d),
+        s([...batch, k, n], d),
+        maybe(t([n], d)),
+        maybe(s(shape, out)),
+        maybe(s(shape, out)),
+      ],
       out: [t(shape, out)],
       attrs: [0, int(2), int(4), pick([1, 0.5])],
     }

@@ -197,13 +197,33 @@ SHAKTI_INLINE float hmax(vf v) {
 
 // ---- 16-bit floats, as f32 lanes.
 
-SHAKTI_INLINE vf from_bf16(vh v) { return (vf)(__builtin_convertvector(v, vu) << 16); }
+// One instruction each: GCC 12 makes two halves of the first by itself, and reads an index for the second.
+SHAKTI_INLINE vu widen_bits(vh v) {
+#if defined(__AVX512F__)
+  return (vu)_mm512_cvtepu16_epi32((__m256i)v);
+#elif defined(__AVX2__)
+  return (vu)_mm256_cvtepu16_epi32((__m128i)v);
+#else
+  return __builtin_convertvector(v, vu);
+#endif
+}
+// Of lanes below 2^16.
+SHAKTI_INLINE vh narrow_bits(vu v) {
+#if defined(__AVX512F__)
+  return (vh)_mm512_cvtepi32_epi16((__m512i)v);
+#elif defined(__AVX2__)
+  return (vh)_mm_packus_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+#else
+  return __builtin_convertvector(v, vh);
+#endif
+}
+SHAKTI_INLINE vf from_bf16(vh v) { return (vf)(widen_bits(v) << 16); }
 // Nearest, halves to even; NaN stays NaN. Not by the CPU's own instruction, which takes subnormals for 0.
 SHAKTI_INLINE vh to_bf16(vf v) {
   const vu u = (vu)v;
   const vu rounded = u + 0x7fff + ((u >> 16) & 1);
   const vu kept = (vu)((vi)(v != v) ? (vi)(u | 0x400000) : (vi)rounded);
-  return __builtin_convertvector(kept >> 16, vh);
+  return narrow_bits(kept >> 16);
 }
 SHAKTI_INLINE vf from_f16(vh v) {
 #if defined(__AVX512F__)

@@ -48,11 +48,14 @@ void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, 
   const int activation = add ? 0 : static_cast<int>(pick(0, 3));
   const double scale = add || pick(0, 1) == 0 ? 1 : 0.375;
   const DType out = t != DType::f64 && pick(0, 2) == 0 ? DType::f32 : t;
-  const Tensor residual = pick(0, 1) == 0 ? absent() : filled(with(m, n), out, static_cast<int>(pick(0, 3)), -1, 1);
+  const auto beside = [&](bool there) {
+    return there ? filled(with(m, n), out, static_cast<int>(pick(0, 3)), -1, 1) : absent();
+  };
+  const Tensor residual = beside(pick(0, 1)), gate = beside(!add && pick(0, 2) == 0);
   const Tensor y = filled(with(m, n), out, 0, -1, 1);
   std::vector<double> before;
   for (int64_t i = 0; i < y.numel(); ++i) before.push_back(y[i]);
-  if (!OP_OF(matmul)({a, b, v, residual}, {y},
+  if (!OP_OF(matmul)({a, b, v, residual, gate}, {y},
                      {add ? 1.0 : 0.0, as_bf16 ? 1.0 : 0.0, static_cast<double>(activation), scale}))
     return;
   const double atol = (t == DType::f64 ? 1e-14 : 2e-6) * (4 + std::sqrt(static_cast<double>(k)));
@@ -60,21 +63,24 @@ void one(DType t, Shape batch, int64_t m, int64_t n, int64_t k, int la, int lb, 
     const int64_t q = i / (m * n), r = i / n % m, c = i % n;
     double sum = add ? before[static_cast<size_t>(i)] : 0;
     for (int64_t x = 0; x < k; ++x) sum += a[q * m * k + r * k + x] * b[q * k * n + x * n + c];
-    const double want = activated(activation, scale * sum + (bias ? v[c] : 0)) + (residual.here() ? residual[i] : 0);
+    double want = activated(activation, scale * sum + (bias ? v[c] : 0));
+    if (gate.here()) want *= activated(3, gate[i]);
+    if (residual.here()) want += residual[i];
     if (!close(y[i], want, eps(out), atol)) {
       EXPECT(false,
-             "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d activation %d scale %g residual %d: "
+             "%s [%lld x %lld x %lld] layouts %d %d bias %d add %d activation %d scale %g gate %d residual %d: "
              "y[%lld] is %.9g, should be %.9g",
              dtype_name(t), static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), la, lb,
-             bias, add, activation, scale, residual.here(), static_cast<long long>(i), y[i], want);
+             bias, add, activation, scale, gate.here(), residual.here(), static_cast<long long>(i), y[i], want);
       return;
     }
   }
 }
 
 void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, const Tensor& y,
-            const Tensor& residual = absent(), const std::vector<double>& attrs = {0, 0, 0, 1}) {
-  EXPECT(!OP_OF(matmul).refused({a, b, v, residual}, {y}, attrs), "accepted %s", why);
+            const Tensor& residual = absent(), const std::vector<double>& attrs = {0, 0, 0, 1},
+            const Tensor& gate = absent()) {
+  EXPECT(!OP_OF(matmul).refused({a, b, v, residual, gate}, {y}, attrs), "accepted %s", why);
 }
 
 Tensor packed_for(DType t, int64_t n, int64_t k) {
@@ -253,6 +259,9 @@ int main() {
   refuse("an unknown activation", a, b, absent(), y, absent(), {0, 0, 4, 1});
   refuse("an activation of an accumulating product", a, b, absent(), y, absent(), {1, 0, 1, 1});
   refuse("a scale of an accumulating product", a, b, absent(), y, absent(), {1, 0, 0, 2});
+  refuse("a wide gate", a, b, absent(), y, absent(), {0, 0, 0, 1}, tensor({3, 6}, DType::f32));
+  refuse("a gate of another dtype", a, b, absent(), y, absent(), {0, 0, 0, 1}, tensor({3, 5}, DType::bf16));
+  refuse("a gate of an accumulating product", a, b, absent(), y, absent(), {1, 0, 0, 1}, y);
   refuse("y in 16 bits of f32", a, b, absent(), tensor({3, 5}, DType::bf16));
   return finish("matmul");
 }

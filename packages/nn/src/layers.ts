@@ -8,7 +8,6 @@ import {
   rmsNorm,
   ShaktiError,
   ShapeError,
-  swiglu,
   type Conv2dOptions,
   type DType,
   type Epilogue,
@@ -33,7 +32,7 @@ export interface LinearOptions {
   compute?: DType
 }
 
-/** y = activation(x Wᵀ + b) + residual: [..., in] to [..., out]. Without an epilogue the product alone. */
+/** y = activation(x Wᵀ + b) · silu(gate) + residual: [..., in] to [..., out]. Without an epilogue the product alone. */
 export class Linear extends Module {
   readonly weight: Parameter
   readonly bias: Parameter | undefined
@@ -208,7 +207,7 @@ export class SwiGLU extends Module {
 
   /** @param residual added to the result */
   forward(x: Tensor, residual?: Tensor): Tensor {
-    const hidden = swiglu(this.gateProj.forward(x), this.upProj.forward(x))
+    const hidden = this.upProj.forward(x, { swiglu: this.gateProj.forward(x) })
     return this.downProj.forward(hidden, { residual })
   }
 }

@@ -4,6 +4,7 @@ import {
   noGrad,
   ones,
   ShaktiError,
+  swiglu,
   tensor,
   tidy,
   type Tensor,
@@ -26,6 +27,7 @@ import {
   Sequential,
   snakeCase,
   StateDictError,
+  SwiGLU,
   UninitialisedError,
 } from '../src/index.js'
 import { assert, assertClose, assertThrows, fill, test } from './assert.js'
@@ -264,7 +266,11 @@ test('a LoRA layer changes nothing at first, trains its two matrices alone, and 
     1e-5,
   )
   const within = (layer: Linear | LoRALinear): Tensor =>
-    layer.forward(x, { activation: 'silu', residual: tensor(fill(5, 8), { shape: [2, 4] }) })
+    layer.forward(x, {
+      activation: 'silu',
+      swiglu: tensor(fill(6, 8), { shape: [2, 4] }),
+      residual: tensor(fill(5, 8), { shape: [2, 4] }),
+    })
   const epilogue = within(lora).dataSync()
   lora.merge()
   assertClose(within(lora).dataSync(), epilogue, 1e-5)
@@ -275,6 +281,15 @@ test('a LoRA layer changes nothing at first, trains its two matrices alone, and 
   lora.unmerge()
   assertClose(base.weight.dataSync(), before, 1e-6)
   assertThrows(() => new LoRALinear(base, 5), ShaktiError, '1 to 4', '5')
+})
+
+test('SwiGLU gives the same in one pass as in ops of its own, which it takes where there is a gradient', () => {
+  manualSeed(2)
+  const [mlp, x] = [new SwiGLU(6, 20), tensor(fill(7, 18), { shape: [3, 6] })]
+  const [gate, up] = [mlp.gateProj, mlp.upProj].map((l) => x.matmul(l.weight.mT()))
+  const want = mlp.downProj.forward(swiglu(gate!, up!)).dataSync()
+  assert.equal(mlp.forward(x).dataSync(), want)
+  assert.equal(noGrad(() => mlp.forward(x)).dataSync(), want)
 })
 
 test('addLora replaces the Linears that fit, so that a frozen model trains a few matrices', () => {

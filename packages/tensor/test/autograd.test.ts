@@ -256,6 +256,37 @@ test('views share gradients with their base', () => {
   ])
 })
 
+test('the gradient of a weight that is used transposed is not copied, unless somebody else holds its memory', async () => {
+  manualSeed(4)
+  const [x, w] = [randn([5, 3]), randn([4, 3]).requiresGrad_()]
+  const want = x.sum(0).dataSync()
+  const profiled = await profile(() => tidy(() => x.linear(w).sum().backward()))
+  assert.ok(profiled.some((p) => p.op === 'matmul'))
+  assert.not(profiled.some((p) => p.op === 'copy'))
+  const taken = w.grad!
+  for (const row of [0, 3]) assertClose(taken.select(0, row).dataSync(), want, { rtol: 1e-6, atol: 1e-6 })
+
+  const [a, b] = [leaf(1, 2), leaf(3, 4)]
+  const given = ones([2])
+  const both = a
+    .reshape([2, 1])
+    .reshape([2])
+    .add(b.reshape([2, 1]).reshape([2]))
+  both.registerHook(() => given)
+  both.backward(ones([2]))
+  noGrad(() => {
+    given.mul_(5)
+    a.grad!.mul_(7)
+  })
+  assert.equal(
+    [values(a.grad), values(b.grad)],
+    [
+      [7, 7],
+      [1, 1],
+    ],
+  )
+})
+
 test('broadcast operands get gradients of their own shapes', () => {
   const a = ones([3, 1, 2], { requiresGrad: true })
   const b = ones([4, 1], { requiresGrad: true })

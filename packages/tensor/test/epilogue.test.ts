@@ -12,6 +12,7 @@ import {
   randn,
   ShapeError,
   ShaktiError,
+  swiglu,
   tidy,
   zeros,
   type DType,
@@ -23,8 +24,10 @@ import { assert, assertClose, assertThrows, test } from './assert.js'
 const native = createRequire(import.meta.url)('@shakti/kernels') as NativeModule
 const { isa: best, isas } = deviceInfo()
 
-const options = (residual: Tensor): Record<string, LinearOptions> => ({
+const options = (residual: Tensor, gate: Tensor): Record<string, LinearOptions> => ({
   residual: { residual },
+  swiglu: { swiglu: gate },
+  swigluAll: { swiglu: gate, activation: 'gelu', residual, scale: 0.5 },
   scale: { scale: 0.25 },
   gelu: { activation: 'gelu' },
   geluTanh: { activation: 'geluTanh', residual },
@@ -55,15 +58,16 @@ for (const isa of isas as NonNullable<NativeConfiguration['isa']>[]) {
             randn(s).mul(0.3).to(dtype),
           ) as [Tensor, Tensor, Tensor, Tensor]
           const eps = { f32: 1e-5, bf16: 2 ** -7, f16: 2 ** -10, f64: 1e-12 }[dtype]
-          // A view, whose rows lie apart.
-          for (const [what, given] of Object.entries(options(wide.narrow(1, 3, n)))) {
+          // Views: rows that lie apart, and columns.
+          const apart = options(wide.narrow(1, 3, n), randn([n, m]).to(dtype).mT())
+          for (const [what, given] of Object.entries(apart)) {
             tidy(() => {
               const got = x.linear(w, bias, given)
               assert.is(got.dtype, dtype)
-              const residual = given.residual?.to('f64')
               const want = composed(x.to('f64'), w.to('f64'), bias.to('f64'), {
                 ...given,
-                residual,
+                residual: given.residual?.to('f64'),
+                swiglu: given.swiglu?.to('f64'),
               })
               const close = { rtol: eps, atol: 4 * eps }
               assertClose(got.dataSync(), want.dataSync(), close, `${what} ${dtype} k ${k}`)
@@ -102,7 +106,7 @@ test('a residual of f32 makes the result of 16-bit operands f32, its sum never r
 test('gradients reach all operands, in their dtypes, and are those of the ops one by one', () => {
   manualSeed(5)
   for (const dtype of ['f32', 'bf16'] as DType[]) {
-    for (const [what, given] of Object.entries(options(randn([2, 6, 5])))) {
+    for (const [what, given] of Object.entries(options(randn([2, 6, 5]), randn([2, 6, 5])))) {
       const gradients = (f: typeof composed): Tensor[] => {
         manualSeed(6)
         const leaves = [[2, 6, 7], [5, 7], [5]].map((s) => randn(s).to(dtype).requiresGrad_()) as [
@@ -110,13 +114,17 @@ test('gradients reach all operands, in their dtypes, and are those of the ops on
           Tensor,
           Tensor,
         ]
-        const residual = given.residual?.detach().requiresGrad_()
-        const y = f(...leaves, { ...given, residual })
+        const [residual, swiglu] = [given.residual, given.swiglu].map((t) =>
+          t?.detach().requiresGrad_(),
+        )
+        const y = f(...leaves, { ...given, residual, swiglu })
         y.backward(randn([2, 6, 5]).to(y.dtype))
-        return [...leaves, ...(residual ? [residual] : [])].map((t) => {
-          assert.is(t.grad!.dtype, t.dtype)
-          return t.grad!
-        })
+        return [...leaves, residual, swiglu]
+          .filter((t) => t !== undefined)
+          .map((t) => {
+            assert.is(t.grad!.dtype, t.dtype)
+            return t.grad!
+          })
       }
       const want = gradients(composed)
       const eps = dtype === 'f32' ? 1e-5 : 0.04
@@ -132,19 +140,59 @@ test('gradients reach all operands, in their dtypes, and are those of the ops on
   }
 })
 
-test('an activation is the same with and without a gradient to come', () => {
+test('an activation and a gate are the same with and without a gradient to come', () => {
   manualSeed(7)
   const [x, w] = [randn([40, 64]), randn([48, 64]).mul(0.1).requiresGrad_()]
-  const f = (): Tensor => x.linear(w, undefined, { activation: 'gelu' })
-  assert.equal(noGrad(f).dataSync(), f().dataSync())
+  const gate = randn([40, 48])
+  for (const given of [{ activation: 'gelu' }, { swiglu: gate }] as const) {
+    const f = (): Tensor => x.linear(w, undefined, given)
+    assert.equal(noGrad(f).dataSync(), f().dataSync())
+  }
+  // A gate alone may want one.
+  const of = gate.requiresGrad_()
+  x.linear(w.detach(), undefined, { swiglu: of }).sum().backward()
+  assertClose(
+    of.grad!.dataSync(),
+    noGrad(() => {
+      const s = gate.sigmoid()
+      return x.linear(w).mul(s.mul(gate.mul(s.neg().add(1)).add(1)))
+    }).dataSync(),
+    { rtol: 1e-4, atol: 1e-5 },
+  )
+})
+
+test('a gate of f32 makes the result of 16-bit operands f32, as the product with it', () => {
+  manualSeed(9)
+  const [x, w, gate] = [randn([20, 60]).to('bf16'), randn([33, 60]).to('bf16'), randn([20, 33])]
+  const got = x.linear(w, undefined, { swiglu: gate })
+  assert.is(got.dtype, 'f32')
+  const want = gate.silu().mul(x.to('f32').linear(w.to('f32')))
+  assertClose(got.dataSync(), want.dataSync(), { rtol: 1e-5, atol: 1e-5 })
+  // A 16-bit gate and a residual of f32.
+  const half = gate.to('bf16')
+  const both = x.linear(w, undefined, { swiglu: half, residual: gate })
+  assertClose(
+    both.dataSync(),
+    half
+      .to('f32')
+      .silu()
+      .mul(x.to('f32').linear(w.to('f32')))
+      .add(gate)
+      .dataSync(),
+    { rtol: 1e-5, atol: 1e-5 },
+  )
 })
 
 test('quantised products take the same epilogue', () => {
   manualSeed(8)
-  const [x, residual] = [randn([2, 3, 64]), randn([2, 3, 40])]
+  const [x, residual, gate] = [randn([2, 3, 64]), randn([2, 3, 40]), randn([2, 3, 40])]
   const weight = quantizeWeight(randn([40, 64]))
   const got = quantizedLinear(x, weight, undefined, { activation: 'silu', residual })
   assert.equal(got.dataSync(), quantizedLinear(x, weight).silu().add(residual).dataSync())
+  assert.equal(
+    quantizedLinear(x, weight, undefined, { swiglu: gate }).dataSync(),
+    swiglu(gate, quantizedLinear(x, weight)).dataSync(),
+  )
   assertThrows(
     () => quantizedLinear(x, weight, undefined, { residual: x }),
     ShapeError,
@@ -164,6 +212,8 @@ test('what is no epilogue is refused by name', () => {
   refuse({ activation: 'toString' }, ShaktiError, 'toString')
   refuse({ residual: zeros([4]) }, ShapeError, '[2, 4]', '[4]')
   refuse({ residual: 1 }, DTypeError, 'residual', 'a number')
+  refuse({ swiglu: zeros([2, 1]) }, ShapeError, 'swiglu', '[2, 4]', '[2, 1]')
+  refuse({ swiglu: 'gate' }, DTypeError, 'swiglu', 'a string')
   refuse({ scale: '2' }, DTypeError, 'scale', 'a string')
   refuse({ dtype: 'bf16' }, DTypeError, 'f32[2, 3]', 'bf16')
   refuse({ residual: zeros([2, 4], { dtype: 'f64' }) }, DTypeError, 'f64')

@@ -154,6 +154,7 @@ export const table: Record<string, Run> = {
   linearScaled: ([x, w, bias, residual]) => x.linear(w, bias, { scale: 0.5, residual }),
   linearGelu: ([x, w, bias, residual]) => x.linear(w, bias, { activation: 'gelu', residual }),
   linearSilu: ([x, w, bias, residual]) => x.linear(w, bias, { activation: 'silu', residual }),
+  linearSwiglu: ([x, w, bias, gate, residual]) => x.linear(w, bias, { swiglu: gate, residual }),
 
   softmax: ([x], { dim }) => x.softmax(dim),
   logSoftmax: ([x], { dim }) => x.logSoftmax(dim),

@@ -99,15 +99,10 @@ void small_product(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64
 }
 
 // 16-bit y from its sums in f32.
-void finish(const float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
+void finish(float* sums, int64_t m, int64_t n, const Target& t, Context& c) {
   c.parallel_for(m, 1 + 16384 / n, [&](int64_t begin, int64_t end, int) {
-    alignas(64) float row[kPut];
     for (int64_t r = begin; r < end; ++r) {
-      for (int64_t j = 0; j < n; j += kPut) {
-        const int64_t w = n - j < kPut ? n - j : kPut;
-        std::memcpy(row, sums + r * n + j, static_cast<size_t>(w) * sizeof(float));
-        put(t, r, j, row, w);
-      }
+      for (int64_t j = 0; j < n; j += kPut) put(t, r, j, sums + r * n + j, n, 1, n - j < kPut ? n - j : kPut);
     }
   });
 }
@@ -128,14 +123,19 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   });
 }
 
-// The way into y, whose first matrix it is.
-Target target_of(const Operand& bias, const Operand& residual, const Operand& y, double activation, double scale) {
+// The way into matrix i of y, counted over the nb dimensions of the batch; operands 2, 3 and 4 are bias, residual and gate.
+Target target_of(const Args& args, int64_t i, int nb, double activation, double scale, bool add) {
+  const Operand& y = args.out[0];
+  const auto beside = [&](const Operand& o) {
+    return o.present() ? Beside{&o, offset_of(i, y.shape, o.strides, nb)} : Beside{};
+  };
   Epilogue e;
   e.scale = scale;
-  if (bias.present()) e.bias = &bias;
+  if (args.in[2].present()) e.bias = &args.in[2];
   e.activation = static_cast<Activation>(static_cast<int>(activation));
-  if (residual.present()) e.residual = &residual;
-  return {&y, 0, y.size(-1), false, e};
+  e.residual = beside(args.in[3]);
+  e.gate = beside(args.in[4]);
+  return {&y, i * y.size(-2) * y.size(-1), y.size(-1), add, e};
 }
 
 template <Unit U>
@@ -146,14 +146,10 @@ void run(const Args& args, Context& c) {
   int64_t batch = 1;
   for (int d = 0; d < nb; ++d) batch *= y.shape[d];
   if (batch * m * n == 0) return;
-  Target first = target_of(args.in[2], args.in[3], y, args.attr(2), args.attr(3));
-  first.add = args.attr_bool(0);
   const auto at = [&](int64_t i, Matrix& ma, Matrix& mb, Target& t) {
     ma = {&a, offset_of(i, y.shape, a.strides, nb), a.stride(-2), a.stride(-1)};
     mb = {&b, offset_of(i, y.shape, b.strides, nb), b.stride(-2), b.stride(-1)};
-    t = first;
-    t.at = i * m * n;
-    if (t.last.residual) t.last.residual_at = offset_of(i, y.shape, args.in[3].strides, nb);
+    t = target_of(args, i, nb, args.attr(2), args.attr(3), args.attr_bool(0));
   };
   // Sizes of expanded operands have no bound but 2^53: products of three are formed as doubles.
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -197,7 +193,7 @@ void run_packed(const Args& args, Context& c) {
   const Operand &x = args.in[0], &y = args.out[0];
   const Matrix a = {&x, 0, x.strides[0], x.strides[1]};
   packed_product<U>(a, args.in[1].ptr<float>(), y.shape[0], y.shape[1], x.shape[1],
-                    target_of(args.in[2], args.in[3], y, args.attr(0), args.attr(1)),
+                    target_of(args, 0, 0, args.attr(0), args.attr(1), false),
                     static_cast<float*>(args.workspace), c);
 }
 

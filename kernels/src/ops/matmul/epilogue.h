@@ -1,6 +1,8 @@
-// What is done with a sum once it is whole, on its way into y: y = activation(scale * sum + bias) + residual. Saves the
-// passes over memory that ops of their own would take.
+// What is done with a sum once it is whole, on its way into y: y = activation(scale * sum + bias) * silu(gate) +
+// residual. Saves the passes over memory that ops of their own would take.
 #pragma once
+#include <type_traits>
+
 #include "../../simd/activation.h"
 #include "activation.h"
 
@@ -9,13 +11,44 @@ namespace {
 
 using matmul::Activation;
 
+// An operand of y's shape and dtype, of any strides.
+struct Beside {
+  const Operand* o = nullptr;
+  int64_t at = 0;  // first element of this matrix
+
+  SHAKTI_INLINE explicit operator bool() const { return o != nullptr; }
+  SHAKTI_INLINE bool dense() const { return o->stride(-1) == 1; }
+  SHAKTI_INLINE int64_t place(int64_t r, int64_t c) const { return at + r * o->stride(-2) + c * o->stride(-1); }
+};
+
 struct Epilogue {
   double scale = 1;
   const Operand* bias = nullptr;
   Activation activation = Activation::none;
-  const Operand* residual = nullptr;
-  int64_t residual_at = 0;  // first element of this matrix
+  Beside gate, residual;
 };
+
+// Where a product goes: sums, partial ones too.
+struct Target {
+  const Operand* y;
+  int64_t at, ld;  // y's first element, its row length
+  bool add;        // to what y holds
+  Epilogue last;   // nothing while the sums are partial
+};
+
+// Sends for what rows of y and of what is beside it will meet in memory.
+SHAKTI_INLINE void fetch_rows(const Target& t, int64_t r, int64_t c, int64_t rows, int64_t columns) {
+  const int64_t size = static_cast<int64_t>(dtype_size(t.y->dtype)), bytes = columns * size;
+  for (int64_t i = r; i < r + rows; ++i) {
+    const char* y = t.y->ptr<char>() + (t.at + i * t.ld + c) * size;
+    for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(y + k, 1);
+    for (const Beside& x : {t.last.gate, t.last.residual}) {
+      if (!x || !x.dense()) continue;
+      const char* p = x.o->ptr<char>() + x.place(i, c) * size;
+      for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(p + k);
+    }
+  }
+}
 
 // f(F) with the activation's functor.
 template <class Do>
@@ -28,98 +61,78 @@ SHAKTI_INLINE void with_activation(Activation a, const Do& f) {
   }
 }
 
-void activate(Activation a, float* x, int64_t n) {
-  with_activation(a, [&](auto f) {
-    lanes(n, [&](int64_t i, int64_t m, bool part) { store_n(x + i, f.run(load_n(x + i, m, part)), m, part); });
-  });
-}
+constexpr int64_t kPut = 1024;  // sums at a time
 
-// Where a product goes: sums, partial ones too.
-struct Target {
-  const Operand* y;
-  int64_t at, ld;  // y's first element, its row length
-  bool add;        // to what y holds
-  Epilogue last;   // nothing while the sums are partial
+// A block of sums in memory, vector by vector: f(v, row, column, how many, part) may change v.
+struct Held {
+  static constexpr bool short_steps = false;
+  float* sums;
+  int64_t ld, rows, n;
 
-  SHAKTI_INLINE int64_t residual_row(int64_t r) const { return last.residual_at + r * last.residual->stride(-2); }
+  template <class F>
+  SHAKTI_INLINE void operator()(const F& f) const {
+    for (int64_t i = 0; i < rows; ++i) {
+      float* row = sums + i * ld;
+      lanes(n, [&](int64_t j, int64_t m, bool part) __attribute__((always_inline)) {
+        vf v = load_n(row + j, m, part);
+        f(v, i, j, m, part);
+        store_n(row + j, v, m, part);
+      });
+    }
+  }
 };
 
-// Writes n sums of row r from column c on, kPut at most. `row` is changed.
-constexpr int64_t kPut = 256;
+// Elements beside a block of sums, E from row to row.
+template <class E>
+struct Block {
+  const E* p = nullptr;
+  int64_t ld = 0;
 
-void put(const Target& t, int64_t r, int64_t c, float* row, int64_t n) {
-  alignas(64) float other[kPut];
-  const auto plus = [&](const Operand& o, int64_t at, int64_t stride) {
-    const float* p = row_f32(o, at, stride, n, other);
-    for (int64_t i = 0; i < n; ++i) row[i] += p[i];
-  };
-  const int64_t at = t.at + r * t.ld + c;
+  // As they lie, or without gaps in `buffer`.
+  Block(const Beside& b, int64_t r, int64_t c, int64_t rows, int64_t n, E* buffer) {
+    if (!b) return;
+    p = b.o->ptr<E>() + b.place(r, c);
+    ld = b.o->stride(-2);
+    if (b.dense()) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < n; ++j) buffer[i * n + j] = p[i * ld + j * b.o->stride(-1)];
+    }
+    p = buffer;
+    ld = n;
+  }
+};
+
+// rows x n of y, which is of type T, from (r, c) on. Step by step over all of the block, which is small: a step that
+// there is none of costs one branch. `sums` has an operator like Held's, and no activation or gate if it has short
+// steps.
+template <DType T, class Sums>
+SHAKTI_INLINE void put_as(const Target& t, int64_t r, int64_t c, int64_t rows, int64_t n, const Sums& each) {
+  using E = typename std::conditional<T == DType::f32, float, uint16_t>::type;
   const Epilogue& e = t.last;
-  if (t.add) plus(*t.y, at, 1);
-  if (e.scale != 1) {
-    for (int64_t i = 0; i < n; ++i) row[i] *= static_cast<float>(e.scale);
+  E* y = t.y->ptr<E>() + t.at + r * t.ld + c;
+  alignas(64) E buffer[kPut];
+#define STEP [&](vf & v, int64_t i, int64_t j, int64_t m, bool part) __attribute__((always_inline))
+  if (t.add) each(STEP { v += load_float<T>(y, i * t.ld + j, m, part); });
+  if (e.scale != 1) each(STEP { v *= splat(static_cast<float>(e.scale)); });
+  if (e.bias) {
+    alignas(64) float bias_buffer[kPut];
+    const float* bias = row_f32(*e.bias, c * e.bias->strides[0], e.bias->strides[0], n, bias_buffer);
+    each(STEP { v += load_n(bias + j, m, part); });
   }
-  if (e.bias) plus(*e.bias, c * e.bias->strides[0], e.bias->strides[0]);
-  activate(e.activation, row, n);
-  if (e.residual) plus(*e.residual, t.residual_row(r) + c * e.residual->stride(-1), e.residual->stride(-1));
-  scatter_f32(*t.y, at, row, n);
+  if (!Sums::short_steps) {
+    with_activation(e.activation, [&](auto f) { each(STEP { v = f.run(v); }); });
+    const Block<E> gate(e.gate, r, c, rows, n, buffer);
+    if (gate.p) each(STEP { v *= Silu::run(load_float<T>(gate.p, i * gate.ld + j, m, part)); });
+  }
+  const Block<E> residual(e.residual, r, c, rows, n, buffer);
+  if (residual.p) each(STEP { v += load_float<T>(residual.p, i * residual.ld + j, m, part); });
+  each(STEP { store_float<T>(y, i * t.ld + j, v, m, part); });
+#undef STEP
 }
 
-// Whether a row of the tile is P columns of y without gaps, and of the residual if there is one.
-template <int P>
-SHAKTI_INLINE bool lies_side_by_side(const Target& t, int64_t columns) {
-  return columns == P && (!t.last.residual || t.last.residual->stride(-1) == 1);
-}
-
-// The lines of y and of the residual that rows of P columns will meet are sent for.
-template <int P>
-SHAKTI_INLINE void fetch_rows(const Target& t, int64_t r, int64_t c, int64_t rows, int64_t columns) {
-  if (t.y->dtype != DType::f32 || !lies_side_by_side<P>(t, columns)) return;
-  for (int64_t i = r; i < r + rows; ++i) {
-    const float* y = t.y->ptr<float>() + t.at + i * t.ld + c;
-    for (int j = 0; j < P; j += 16) __builtin_prefetch(y + j, 1);
-    if (!t.last.residual) continue;
-    const float* x = t.last.residual->ptr<float>() + t.residual_row(i) + c;
-    for (int j = 0; j < P; j += 16) __builtin_prefetch(x + j);
-  }
-}
-
-// Writes sums [rows][P] to the columns of rows from r on. `sums` is changed.
-template <int P>
-void put_rows(const Target& t, int64_t r, int64_t c, float* sums, int64_t rows, int64_t columns) {
-  if (!lies_side_by_side<P>(t, columns)) {
-    for (int64_t i = 0; i < rows; ++i) put(t, r + i, c, sums + i * P, columns);
-    return;
-  }
-  const Epilogue& e = t.last;
-  const bool active = e.activation != Activation::none;
-  alignas(64) float bias[P] = {};
-  if (e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], P);
-  by_float_type(t.y->dtype, [&](auto type) {
-    constexpr DType T = type.value;
-    const auto each = [&](const auto& f) {
-      for (int64_t i = 0; i < rows; ++i) {
-        for (int j = 0; j < P; j += W) f(i, j, t.at + (r + i) * t.ld + c + j, sums + i * P + j);
-      }
-    };
-    const auto finish = [&](int64_t i, int j, int64_t at, vf v) {
-      if (e.residual) v += load_float<T>(e.residual->data, t.residual_row(r + i) + c + j, W, false);
-      store_float<T>(t.y->data, at, v, W, false);
-    };
-    each([&](int64_t i, int j, int64_t at, float* sum) {
-      vf v = load(sum);
-      if (t.add) v += load_float<T>(t.y->data, at, W, false);
-      if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
-      if (e.bias) v += load(bias + j);
-      if (active)
-        store(sum, v);
-      else
-        finish(i, j, at, v);
-    });
-    if (!active) return;
-    activate(e.activation, sums, rows * P);
-    each([&](int64_t i, int j, int64_t at, float* sum) { finish(i, j, at, load(sum)); });
-  });
+// The same for sums in memory, kPut at most, `ld` from row to row. They are changed.
+void put(const Target& t, int64_t r, int64_t c, float* sums, int64_t ld, int64_t rows, int64_t n) {
+  by_float_type(t.y->dtype, [&](auto type) { put_as<type.value>(t, r, c, rows, n, Held{sums, ld, rows, n}); });
 }
 
 // The same for f64: all n columns of row r.
@@ -129,9 +142,8 @@ void put(const Target& t, int64_t r, double* y, int64_t n) {
   with_activation(e.activation, [&](auto f) {
     for (int64_t j = 0; j < n; ++j) y[j] = f.run(y[j]);
   });
-  if (!e.residual) return;
-  const double* x = e.residual->ptr<double>() + t.residual_row(r);
-  for (int64_t j = 0; j < n; ++j) y[j] += x[j * e.residual->stride(-1)];
+  for (int64_t j = 0; e.gate && j < n; ++j) y[j] *= Silu::run(e.gate.o->ptr<double>()[e.gate.place(r, j)]);
+  for (int64_t j = 0; e.residual && j < n; ++j) y[j] += e.residual.o->ptr<double>()[e.residual.place(r, j)];
 }
 
 }  // namespace

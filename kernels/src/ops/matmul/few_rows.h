@@ -11,7 +11,7 @@ namespace {
 constexpr int R4 = 4, C4 = 4;     // rows and columns (or vectors of them) that share registers
 constexpr int kDots = C4 * 8;     // columns of a task, where columns of b lie along
 constexpr int64_t kPiece = 1024;  // of the depth: a's part of it stays in L1 while the columns pass
-static_assert(kDots <= kPut && C4 * W <= kPut, "put takes a row of either");
+static_assert(matmul::kFew * kDots <= kPut && R4 * C4 * W <= kPut, "put takes either");
 
 struct FewRows {
   const void* a;  // [m, k] in what the products are made of
@@ -133,12 +133,12 @@ void dot_columns(const FewRows& f, int64_t begin, int64_t end) {
   }
   // Four columns share the places of theirs, row by row; what is left over has one column each.
   const int64_t columns = end - begin, together = columns / C4 * C4;
+  float out[matmul::kFew][kDots];
   for (int64_t r = 0; r < f.m; ++r) {
-    float row[kDots];
-    for (int64_t c = 0; c < together; ++c) row[c] = hsum(sums[c / C4 * C4 * matmul::kFew + r * C4 + c % C4]);
-    for (int64_t c = together; c < columns; ++c) row[c] = hsum(sums[c * matmul::kFew + r]);
-    put(*f.t, r, begin, row, columns);
+    for (int64_t c = 0; c < together; ++c) out[r][c] = hsum(sums[c / C4 * C4 * matmul::kFew + r * C4 + c % C4]);
+    for (int64_t c = together; c < columns; ++c) out[r][c] = hsum(sums[c * matmul::kFew + r]);
   }
+  put(*f.t, 0, begin, out[0], kDots, f.m, columns);
 }
 
 // R rows times up to C4 vectors of columns of b, whose rows lie without gaps.
@@ -161,11 +161,11 @@ void strip(const FewRows& f, int64_t r0, int64_t c0, int64_t columns) {
       for (int i = 0; i * W < columns; ++i) vector(i, columns - i * W < W ? columns - i * W : W, columns - i * W < W);
     }
   }
-  alignas(64) float out[C4 * W];
+  alignas(64) float out[R][C4 * W];
   for (int r = 0; r < R; ++r) {
-    for (int i = 0; i < C4; ++i) store(out + i * W, sum[r][i]);
-    put(*f.t, r0 + r, c0, out, columns);
+    for (int i = 0; i < C4; ++i) store(out[r] + i * W, sum[r][i]);
   }
+  put(*f.t, r0, c0, out[0], C4 * W, R, columns);
 }
 
 // f(first column, column behind the last) over n columns, `width` a task.

@@ -16,16 +16,17 @@ int64_t matmul::packed_words() {
 
 namespace {
 
-// y of a product whose left factor is `a`, and what is done on the way into it.
-Status want_output(const Operand& y, const Operand& a, const char* name, const Operand& bias, const Operand& residual,
-                   double activation) {
+// y of a product whose left factor is `a`, and what is done on the way into it: operands 2, 3 and 4.
+Status want_output(const Args& args, const Operand& a, const char* name, double activation) {
+  const Operand &bias = args.in[2], &residual = args.in[3], &gate = args.in[4], &y = args.out[0];
   SHAKTI_CHECK(y.dtype == a.dtype || (y.dtype == DType::f32 && dtype_size(a.dtype) == 2), dtype,
                "y must be %s, or f32 where %s has 16 bits, got %s", dtype_name(a.dtype), name, dtype_name(y.dtype));
   SHAKTI_CHECK(activation >= 0 && activation <= static_cast<double>(matmul::Activation::silu), value,
                "activation must be 0 to 3, got %g", activation);
   return all(want_contiguous(y, "y"), want_same_dtype(a, name, bias, "bias"),
              want_vector(bias, "bias", y.shape[y.ndim - 1]), want_same_shape(y, "y", residual, "residual"),
-             want_same_dtype(y, "y", residual, "residual"));
+             want_same_dtype(y, "y", residual, "residual"), want_same_shape(y, "y", gate, "gate"),
+             want_same_dtype(y, "y", gate, "gate"));
 }
 
 Status want_packed(const Operand& packed, int64_t n, int64_t k, const Operand& w, const char* name) {
@@ -43,7 +44,7 @@ Status want_packed(const Operand& packed, int64_t n, int64_t k, const Operand& w
 }  // namespace
 
 Status check_matmul(const Args& args) {
-  const Operand &a = args.in[0], &b = args.in[1], &bias = args.in[2], &residual = args.in[3], &y = args.out[0];
+  const Operand &a = args.in[0], &b = args.in[1], &y = args.out[0];
   SHAKTI_CHECK(a.ndim >= 2 && a.ndim == b.ndim && a.ndim == y.ndim, shape,
                "operands need one number of dimensions, at least 2");
   const int n = a.ndim;
@@ -54,9 +55,9 @@ Status check_matmul(const Args& args) {
                static_cast<long long>(a.shape[n - 1]), static_cast<long long>(b.shape[n - 2]));
   SHAKTI_CHECK(y.shape[n - 2] == a.shape[n - 2] && y.shape[n - 1] == b.shape[n - 1], shape,
                "y must be [..., rows of a, columns of b]");
-  SHAKTI_CHECK(!args.attr_bool(0) || (args.attr(2) == 0 && args.attr(3) == 1), value,
-               "accumulate takes neither activation nor scale");
-  return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_output(y, a, "a", bias, residual, args.attr(2)));
+  SHAKTI_CHECK(!args.attr_bool(0) || (args.attr(2) == 0 && args.attr(3) == 1 && !args.in[4].present()), value,
+               "accumulate takes no activation, scale or gate");
+  return all(want_float(a, "a"), want_same_dtype(a, "a", b, "b"), want_output(args, a, "a", args.attr(2)));
 }
 
 size_t workspace_matmul(const Args& args) {
@@ -89,7 +90,7 @@ Status check_packed_linear(const Args& args) {
   SHAKTI_CHECK(x.shape[0] == y.shape[0], shape, "y must have as many rows as x, %lld, has %lld",
                static_cast<long long>(x.shape[0]), static_cast<long long>(y.shape[0]));
   return all(want_packed(args.in[1], y.shape[1], x.shape[1], x, "x"),
-             want_output(y, x, "x", args.in[2], args.in[3], args.attr(0)));
+             want_output(args, x, "x", args.attr(0)));
 }
 
 size_t workspace_packed_linear(const Args& args) {

@@ -184,11 +184,11 @@ void packed_product(const Matrix& x, const float* packed, int64_t m, int64_t n, 
           const bool done = w + words == deep;
           for (int64_t g = 0; g < groups; ++g) {
             const int64_t q = g * each, of = g + 1 < groups ? each : count - q;
-            if (done) fetch_rows<kPanel>(t, r0 + q0 + q, c0, of, columns);
+            if (done) fetch_rows(t, r0 + q0 + q, c0, of, columns);
             const Lines from = {lines + (q0 + q) * row + w * kPerPair<U>, row};
             (g + 1 < groups ? whole : last)(words, from, packed + p * panel + w * kPanel, ahead, sums + q * kPanel,
                                             w == 0);
-            if (done) put_rows<kPanel>(t, r0 + q0 + q, c0, sums + q * kPanel, of, columns);
+            if (done) put(t, r0 + q0 + q, c0, sums + q * kPanel, kPanel, of, columns);
           }
         }
       }

@@ -91,46 +91,42 @@ SHAKTI_INLINE void multiply_tiles(int64_t words, const float* a, int64_t row, co
 }
 #endif
 
+// A whole tile of sums in registers.
+struct InRegisters {
+  static constexpr bool short_steps = true;
+  vf (&acc)[MR][NV];
+
+  template <class F>
+  SHAKTI_INLINE void operator()(const F& f) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) f(acc[i][j], i, j * W, W, false);
+    }
+  }
+};
+
 // rows x columns of y, at most a tile.
 template <Unit U>
 void tile(int64_t words, const float* a, const float* b, const Target& t, int64_t r, int64_t c, int64_t rows,
           int64_t columns) {
-  fetch_rows<NR>(t, r, c, rows, columns);
+  fetch_rows(t, r, c, rows, columns);
   alignas(64) float sums[kTileRows<U>][NR];
 #if defined(__AVX512F__)
   if (U == Unit::amx) {
     multiply_tiles<2>(words, a, words, b, sums[0]);
-    return put_rows<NR>(t, r, c, sums[0], rows, columns);
+    return put(t, r, c, sums[0], NR, rows, columns);
   }
 #endif
   vf acc[MR][NV];
   multiply<U>(words, a, b, acc);
-  const Epilogue& e = t.last;
-  if (!lies_side_by_side<NR>(t, columns) || t.y->dtype != DType::f32 || e.activation != Activation::none) {
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; ++j) store(sums[i] + j * W, acc[i][j]);
-    }
-    return put_rows<NR>(t, r, c, sums[0], rows, columns);
-  }
-  // Straight from the registers, where the way is short.
-  alignas(64) float bias[NR] = {};
-  if (e.bias) gather_f32(bias, *e.bias, c * e.bias->strides[0], e.bias->strides[0], NR);
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    if (i >= rows) break;
-    float* y = t.y->ptr<float>() + t.at + (r + i) * t.ld + c;
-#pragma GCC unroll 2
-    for (int j = 0; j < NV; ++j) {
-      vf v = acc[i][j];
-      if (t.add) v += load(y + j * W);
-      if (e.scale != 1) v *= splat(static_cast<float>(e.scale));
-      if (e.bias) v += load(bias + j * W);
-      if (e.residual) v += load(e.residual->ptr<float>() + t.residual_row(r + i) + c + j * W);
-      store(y + j * W, v);
-    }
-  }
+  const InRegisters whole{acc};
+  if (rows == MR && columns == NR && t.last.activation == Activation::none && !t.last.gate)
+    return by_float_type(t.y->dtype, [&](auto type) __attribute__((always_inline)) {
+      put_as<type.value>(t, r, c, rows, columns, whole);
+    });
+  whole([&](vf v, int i, int j, int, bool) __attribute__((always_inline)) { store(sums[i] + j, v); });
+  put(t, r, c, sums[0], NR, rows, columns);
 }
 
 }  // namespace

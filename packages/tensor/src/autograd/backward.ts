@@ -91,7 +91,8 @@ function accumulate(
   }
 }
 
-function accumulateLeaf(leaf: Tensor, g: Tensor, createGraph: boolean): void {
+/** @param passing what the engine holds of the gradient's memory and is about to release */
+function accumulateLeaf(leaf: Tensor, g: Tensor, createGraph: boolean, passing?: Tensor): void {
   const before = leaf.grad
   if (createGraph) {
     leaf.grad = before ? before.add(g) : g.alias()
@@ -104,7 +105,8 @@ function accumulateLeaf(leaf: Tensor, g: Tensor, createGraph: boolean): void {
     return
   }
   // Taken over when nobody else can see the memory, else copied: a gradient must not change with something else.
-  const own = g.storage.refs === 1 && g.isContiguous()
+  const view = passing !== undefined && passing !== g && passing.storage === g.storage
+  const own = g.storage.refs === (view ? 2 : 1) && g.isContiguous()
   leaf.grad = own
     ? g.alias()
     : unowned(() => issueOne('copy', [g], { shape: g.shape, dtype: g.dtype }))
@@ -135,7 +137,8 @@ function seed(root: Tensor, gradient: Tensor | undefined): Tensor {
   return gradient
 }
 
-function runNode(node: Node, g: Tensor, pending: Pending, createGraph: boolean): void {
+function runNode(node: Node, passing: Tensor, pending: Pending, createGraph: boolean): void {
+  let g = passing
   if (node.hooks) for (const hook of node.hooks) g = hook(g) ?? g
   const { part } = node
   if (part && !createGraph) {
@@ -155,7 +158,7 @@ function runNode(node: Node, g: Tensor, pending: Pending, createGraph: boolean):
     }
     const fitted = fit(given, node.metas[i]!)
     if (edge instanceof Node) accumulate(pending, edge, fitted, createGraph, part)
-    else accumulateLeaf(edge, fitted, createGraph)
+    else accumulateLeaf(edge, fitted, createGraph, passing)
   }
 }
 

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '0763f6302020c2e5'
+export const abi = '40c03dbab45cac5e'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -59,10 +59,10 @@ export const commands = {
   max_index: { code: 52, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   min_index: { code: 53, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   cumsum: { code: 54, inputs: ['x'], outputs: ['y'], attrs: [['reverse', 'bool']] },
-  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float']] },
+  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float']] },
   pack_weight: { code: 56, inputs: ['w'], outputs: ['packed'], attrs: [] },
   unpack_weight: { code: 57, inputs: ['packed'], outputs: ['w'], attrs: [] },
-  packed_linear: { code: 58, inputs: ['x', 'packed', 'bias?', 'residual?'], outputs: ['y'], attrs: [['activation', 'int'], ['scale', 'float']] },
+  packed_linear: { code: 58, inputs: ['x', 'packed', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['activation', 'int'], ['scale', 'float']] },
   copy: { code: 59, inputs: ['x'], outputs: ['y'], attrs: [] },
   fill: { code: 60, inputs: [], outputs: ['y'], attrs: [['value', 'float']] },
   arange: { code: 61, inputs: [], outputs: ['y'], attrs: [['start', 'float'], ['step', 'float']] },

@@ -6,6 +6,7 @@ import { issueOne } from '../native/encode.js'
 import { broadcastShapes, formatShape, numel, sameShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { wantBias, wantNumber, wantTensors } from './checks.js'
+import { swiglu } from './nn.js'
 import { op } from './table.js'
 
 export interface MatmulOps {
@@ -15,8 +16,9 @@ export interface MatmulOps {
    */
   matmul(b: Tensor): Tensor
   /**
-   * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) + residual in one pass.
-   * An activation whose gradient will be wanted is an op of its own, since that gradient reads what went into it.
+   * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) · silu(swiglu) + residual in
+   * one pass. Where a gradient will be wanted, activation and SwiGLU are ops of their own, since their gradients read what
+   * went into them.
    * @param weight [out, in]
    * @param bias [out]
    * @throws ShapeError, DTypeError when the operands do not fit each other
@@ -24,18 +26,20 @@ export interface MatmulOps {
   linear(weight: Tensor, bias?: Tensor, options?: LinearOptions): Tensor
 }
 
-/** What becomes of a product before it is written: activation(product) + residual. */
+/** What becomes of a product before it is written: activation(product) · silu(swiglu) + residual. */
 export interface Epilogue {
   /** 'geluTanh': by the tanh formula. Default: none. */
   readonly activation?: 'gelu' | 'geluTanh' | 'silu' | undefined
-  /** Of the result's shape. The result has the dtype to which it and the residual promote, as after `add`. */
+  /** The gate of a SwiGLU whose other half is the product, as in `swiglu(gate, product)`. Of the result's shape. */
+  readonly swiglu?: Tensor | undefined
+  /** Of the result's shape. The result has the dtype to which it, the gate and the residual promote, as after `add`. */
   readonly residual?: Tensor | undefined
 }
 
 export interface LinearOptions extends Epilogue {
   /** Factor of the product, before the bias. Default 1. */
   readonly scale?: number
-  /** The result's: x's, or f32 where x has 16 bits. Default: x's, or what it and the residual promote to. */
+  /** The result's: x's, or f32 where x has 16 bits. Default: x's, or what it, the gate and the residual promote to. */
   readonly dtype?: DType
 }
 
@@ -99,7 +103,7 @@ export function getFloat32MatmulPrecision(): MatmulPrecision {
 interface Product {
   readonly dtype: DType
   readonly scale: number
-  /** A code of kernels/src/ops/matmul/ops.inc; 0, none, where a gradient will be wanted. */
+  /** A code of kernels/src/ops/matmul/ops.inc; 0, none, where a gradient will be wanted. Then there is no gate either. */
   readonly activation: number
 }
 const activations = { gelu: 1, geluTanh: 2, silu: 3 } as const
@@ -113,12 +117,17 @@ const attributes = (accumulate: boolean, activation: number, scale: number): num
 
 /** y = a b, or y += a b, without a gradient. The operands fit. */
 export function productInto(y: Tensor, a: Tensor, b: Tensor, { accumulate = false } = {}): Tensor {
-  return issueOne('matmul', [a, b, undefined, undefined], y, attributes(accumulate, 0, 1))
+  return issueOne(
+    'matmul',
+    [a, b, undefined, undefined, undefined],
+    y,
+    attributes(accumulate, 0, 1),
+  )
 }
 
 const product = op({
   command: 'matmul',
-  inputs: ['a', 'b', 'bias?', 'residual?'],
+  inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'],
   outputs: ['out'],
   check: ({ a, b }, { dtype }: Product) => ({ out: { shape: productShape(a, b), dtype } }),
   encode: ({ activation, scale }) => attributes(false, activation, scale),
@@ -128,7 +137,12 @@ const product = op({
     const scaled = scale === 1 ? whole : whole.mul(scale)
     return {
       a: need.a ? matmul(scaled, b.mT()) : undefined,
-      b: need.b ? matmul(a.mT(), scaled) : undefined,
+      // Laid out as b is: that of a linear layer's weight, which is b transposed, need not be copied to become its gradient.
+      b: !need.b
+        ? undefined
+        : b.strides[b.ndim - 2] === 1
+          ? matmul(scaled.mT(), a).mT()
+          : matmul(a.mT(), scaled),
       bias: need.bias ? whole.sum(Array.from({ length: g.ndim - 1 }, (_, d) => d)) : undefined,
       residual: need.residual ? g : undefined,
     }
@@ -172,46 +186,60 @@ function matmul(a: Tensor, b: Tensor): Tensor {
 }
 
 /** The epilogue in ops of its own: for products that do not have it built in, and for gradients. */
-export function applyEpilogue(y: Tensor, { activation, residual }: Epilogue): Tensor {
-  const activated =
-    activation === undefined
-      ? y
-      : activation === 'silu'
+export function applyEpilogue(y: Tensor, { activation, swiglu: gate, residual }: Epilogue): Tensor {
+  if (activation !== undefined)
+    y =
+      activation === 'silu'
         ? y.silu()
         : y.gelu({ approximate: activation === 'gelu' ? 'none' : 'tanh' })
-  return residual ? activated.add(residual) : activated
+  if (gate) {
+    const dtype = promote(gate.dtype, y.dtype)
+    y = swiglu(gate.to(dtype), y.to(dtype))
+  }
+  return residual ? y.add(residual) : y
 }
 
 /** Refuses what is no epilogue of a result of this shape. */
 export function checkEpilogue(
   name: string,
   shape: Shape,
-  { activation, residual }: Epilogue,
+  { activation, swiglu, residual }: Epilogue,
 ): void {
-  wantTensors(name, {}, { residual })
+  wantTensors(name, {}, { swiglu, residual })
   if (activation !== undefined && !Object.hasOwn(activations, activation)) {
     throw new ShaktiError(
       name,
       `activation must be one of ${Object.keys(activations).join(', ')}, got ${String(activation)}.`,
     )
   }
-  if (residual && !sameShape(residual.shape, shape)) {
+  const wantShape = (what: string, t: Tensor | undefined): void => {
+    if (!t || sameShape(t.shape, shape)) return
     throw new ShapeError(
       name,
-      `residual must be ${formatShape(shape)}, as the result, got ${residual.describe()}.`,
-      [residual.shape, shape],
+      `${what} must be ${formatShape(shape)}, as the result, got ${t.describe()}.`,
+      [t.shape, shape],
     )
   }
+  wantShape('swiglu', swiglu)
+  wantShape('residual', residual)
 }
 
-/** What the kernels are told of a layer's options: the result's dtype and the residual in it, the activation's code. */
+/** What the kernels are told of a layer's options: the result's dtype, what is added and the gate in it, the activation's code. */
 export function outputOf(
   name: string,
   x: Tensor,
-  { activation, residual, scale = 1, dtype: wanted }: LinearOptions,
-): { dtype: DType; scale: number; activation: number; residual: Tensor | undefined } {
+  { activation, swiglu: gate, residual, scale = 1, dtype: wanted }: LinearOptions,
+): {
+  dtype: DType
+  scale: number
+  activation: number
+  residual: Tensor | undefined
+  gate: Tensor | undefined
+} {
   wantNumber(name, 'scale', scale)
-  const dtype = wanted ?? (residual ? promote(x.dtype, residual.dtype) : x.dtype)
+  let dtype = wanted ?? x.dtype
+  if (!wanted && gate) dtype = promote(dtype, gate.dtype)
+  if (!wanted && residual) dtype = promote(dtype, residual.dtype)
   if (dtype !== x.dtype && !(dtype === 'f32' && dtypeSize(x.dtype) === 2)) {
     throw new DTypeError(
       name,
@@ -219,7 +247,13 @@ export function outputOf(
     )
   }
   const code = activation === undefined ? 0 : activations[activation]
-  return { dtype, scale, activation: code, residual: residual?.to(dtype) }
+  return {
+    dtype,
+    scale,
+    activation: code,
+    residual: residual?.to(dtype),
+    gate: gate?.to(dtype),
+  }
 }
 
 function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
@@ -237,16 +271,17 @@ function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions
   wantBias('linear', bias, out, x)
   const shape = [...x.shape.slice(0, -1), out]
   checkEpilogue('linear', shape, options)
-  const { dtype, scale, activation, residual } = outputOf('linear', x, options)
-  if (activation !== 0 && tracks([x, weight, bias])) {
+  const { dtype, scale, activation, residual, gate } = outputOf('linear', x, options)
+  if ((activation !== 0 || gate) && tracks([x, weight, bias, gate])) {
     const y = linear(x, weight, bias, { scale, dtype })
-    return applyEpilogue(y, { activation: options.activation, residual })
+    return applyEpilogue(y, { activation: options.activation, swiglu: gate, residual })
   }
   const given = {
     a: x.ndim === 2 ? x : asRows(x),
     b: weight.mT(),
     bias,
     residual: residual && asRows(residual),
+    gate: gate && asRows(gate),
   }
   const y = product(given, { dtype, scale, activation }).out
   return x.ndim === 2 ? y : y.reshape(shape)

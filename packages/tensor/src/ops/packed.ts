@@ -45,7 +45,7 @@ interface Product {
 
 const product = op({
   command: 'packed_linear',
-  inputs: ['x', 'packed', 'bias?', 'residual?'],
+  inputs: ['x', 'packed', 'bias?', 'residual?', 'gate?'],
   outputs: ['y'],
   check: ({ x }, { out, dtype }: Product) => ({ y: { shape: [x.shape[0]!, out], dtype } }),
   encode: ({ activation, scale }) => [activation, scale],
@@ -119,12 +119,13 @@ export function packedLinear(
     )
   }
   const { rows, whole } = rowsFor('packedLinear', x, weight, bias, options)
-  const { dtype, scale, activation, residual } = outputOf('packedLinear', x, options)
+  const { dtype, scale, activation, residual, gate } = outputOf('packedLinear', x, options)
   const given = {
     x: rows,
     packed: weight.packed.contiguous(),
     bias,
     residual: residual && asRows(residual),
+    gate: gate && asRows(gate),
   }
   const { y } = product(given, { out: weight.shape[0], dtype, scale, activation })
   return x.ndim === 2 ? y : y.reshape(whole)
