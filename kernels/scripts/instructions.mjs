@@ -15,7 +15,7 @@ const kernels = {
   matmul: '96x256 by 256x96',
   attention: '64 queries and keys, 2 heads of 32, causal',
   softmax: '64x512',
-  rms_norm: '64x512',
+  rms_norm: '64x512, within and past the caches',
 }
 // Another version of the C library's memcpy and memset, or of a minor of the compiler, stays below.
 const tolerance = 0.03

@@ -80,11 +80,24 @@ uint64_t system_memory() {
 }
 
 uint64_t last_cache_bytes() {
-  long bytes = 0;
+  // As the kernel lists them, that of the highest level. glibc's sysconf counts all caches of a socket for one (AMD
+  // EPYC, Zen 5: 384 MiB where a CPU has 32), so it is asked last.
+  uint64_t bytes = 0;
+  int highest = 0;
+  for (int i = 0;; ++i) {
+    const std::string cache = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+    const int level = std::atoi(first_line(cache + "level").c_str());
+    if (level == 0) break;
+    unsigned long long size = 0;
+    char unit = 0;
+    if (level < highest || std::sscanf(first_line(cache + "size").c_str(), "%llu%c", &size, &unit) != 2) continue;
+    highest = level;
+    bytes = size << (unit == 'M' ? 20 : 10);
+  }
 #ifdef _SC_LEVEL3_CACHE_SIZE
-  bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (bytes == 0) bytes = static_cast<uint64_t>(std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE)));
 #endif
-  return bytes > 0 ? static_cast<uint64_t>(bytes) : uint64_t{32} << 20;
+  return bytes > 0 ? bytes : uint64_t{32} << 20;
 }
 
 }  // namespace shakti

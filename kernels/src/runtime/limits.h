@@ -8,7 +8,7 @@ namespace shakti {
 int default_threads();
 // Physical memory, bounded by the limits of the process's cgroups.
 uint64_t system_memory();
-// Of the last cache that a CPU has; 32 MiB where the system does not say.
+// Of the last cache of one CPU, which it may share with others; 32 MiB where the system does not say.
 uint64_t last_cache_bytes();
 
 }  // namespace shakti

@@ -29,6 +29,19 @@ SHAKTI_INLINE void stream_bytes(void* to, const void* from, size_t n) {
 #endif
 }
 
+// A vector to a place of its own size's multiple, past the caches where the CPU can.
+SHAKTI_INLINE void stream(float* p, vf v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(p, (__m128)v);
+#else
+  store(p, v);
+#endif
+}
+
 // At the end of a chunk: what was written past the caches is there for whoever is told so.
 SHAKTI_INLINE void finish_streams() {
 #if defined(__SSE2__)
@@ -53,6 +66,20 @@ class Output {
     if (o_.dtype == DType::f32 && !past_) return;
     write(at, from, n);
   }
+  // Calls f(write) for the row of n places from `at`, each of which it writes once, in their order, by
+  // write(i, v, count, part). An f32 row of whole cache lines goes from registers to where it belongs; others that are
+  // not written as they are pass through the buffer.
+  template <class F>
+  SHAKTI_INLINE void row(int64_t at, int64_t n, float* buffer, const F& f) const {
+    float* own = o_.ptr<float>() + at;
+    if (past_ && o_.dtype == DType::f32 && (reinterpret_cast<uintptr_t>(own) | static_cast<uintptr_t>(n * 4)) % 64 == 0)
+      return f([own](int64_t i, vf v, int64_t, bool) __attribute__((always_inline)) { stream(own + i, v); });
+    float* to = place(at, buffer);
+    f([to](int64_t i, vf v, int64_t m, bool part) __attribute__((always_inline)) { store_n(to + i, v, m, part); });
+    put(at, to, n);
+  }
+  // Whether results are written past the caches.
+  bool past() const { return past_; }
   // Bytes as they are.
   SHAKTI_INLINE void copy(void* to, const void* from, size_t n) const {
     if (past_)

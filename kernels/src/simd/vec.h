@@ -288,6 +288,8 @@ class Ahead {
   SHAKTI_INLINE Ahead(const Operand& o, int64_t at)
       : size_(static_cast<int64_t>(dtype_size(o.dtype))), row_(o.ptr<char>() + at * size_) {}
   SHAKTI_INLINE void fetch(int64_t i) const { __builtin_prefetch(row_ + i * size_, 0, 2); }
+  // For writing: else the first store to a line waits for it.
+  SHAKTI_INLINE void claim(int64_t i) const { __builtin_prefetch(row_ + i * size_, 1, 3); }
   SHAKTI_INLINE void fetch_all(int64_t n) const {
     for (int64_t i = 0; i < n; i += 64 / size_) fetch(i);
   }

@@ -30,6 +30,8 @@ inline std::string late;  // what a kernel reported
 
 namespace shakti {
 inline int pretend_threads = 1;
+// Small, so that results are written both ways.
+inline size_t pretend_cache_bytes = 4096;
 inline void* scratch_of() {
   static void* p = std::aligned_alloc(64, Context::kScratchBytes);
   return p;
@@ -48,8 +50,7 @@ void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closu
   for (int64_t i = n > 0 ? (n - 1) / grain : -1; i >= 0; --i) fn(closure, i * grain, std::min(n, (i + 1) * grain), 0);
 }
 int Context::threads() const { return pretend_threads; }
-// Small, so that results are written both ways.
-size_t Context::cache_bytes() const { return 4096; }
+size_t Context::cache_bytes() const { return pretend_cache_bytes; }
 void* Context::scratch(int) { return scratch_of(); }
 void Context::fail(const char* format, ...) {
   char text[400];
@@ -149,6 +150,9 @@ struct Tensor {
   int64_t numel() const { return o.numel(); }
 };
 
+// Where blocks begin: on a whole cache line, or every other one an element later, as a view may.
+inline bool on_whole_lines = false;
+
 // layout 0: contiguous; 1: dimensions in another order; 2: gaps as well; 3: some dimensions expanded (inputs only).
 inline Tensor tensor(const Shape& shape, DType t, int layout = 0) {
   Tensor x;
@@ -174,9 +178,13 @@ inline Tensor tensor(const Shape& shape, DType t, int layout = 0) {
   int64_t last = 0;
   for (int d = 0; d < x.o.ndim; ++d) last += (x.o.shape[d] - 1) * x.o.strides[d];
   const size_t bytes = x.numel() > 0 ? static_cast<size_t>(last + 1) * dtype_size(t) : 1;
-  x.block = std::shared_ptr<char>(static_cast<char*>(std::malloc(bytes)), std::free);
-  std::memset(x.block.get(), t == DType::boolean ? 0 : 0x3c, bytes);
-  x.o.data = x.block.get();
+  static int blocks = 0;
+  const size_t skipped = !on_whole_lines && ++blocks % 2 == 0 ? dtype_size(t) : 0;
+  void* block = nullptr;
+  if (posix_memalign(&block, 64, skipped + bytes) != 0) std::abort();
+  x.block = std::shared_ptr<char>(static_cast<char*>(block), std::free);
+  x.o.data = x.block.get() + skipped;
+  std::memset(x.o.data, t == DType::boolean ? 0 : 0x3c, bytes);
   return x;
 }
 inline Tensor filled(const Shape& shape, DType t, int layout, double low, double high) {

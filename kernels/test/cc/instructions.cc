@@ -18,6 +18,8 @@ DECLARE_OP(softmax)
 DECLARE_OP(rms_norm)
 
 int main() {
+  on_whole_lines = true;
+  pretend_cache_bytes = last_cache_bytes();
   const auto random = [](const Shape& shape) { return filled(shape, DType::f32, 0, -1, 1); };
   const auto room = [](const Shape& shape) { return tensor(shape, DType::f32); };
 
@@ -31,6 +33,8 @@ int main() {
 
   const Tensor x = random({64, 512}), weight = random({512});
   OP_OF(softmax)({x}, {room({64, 512})});
+  OP_OF(rms_norm)({x, weight}, {room({64, 512}), room({64})}, {1e-6});
+  pretend_cache_bytes = 0;
   OP_OF(rms_norm)({x, weight}, {room({64, 512}), room({64})}, {1e-6});
   return finish("instructions");
 }

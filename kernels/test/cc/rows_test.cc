@@ -15,7 +15,7 @@ EACH(DECLARE_OP)
 namespace {
 
 const DType kFloats[] = {DType::f32, DType::bf16, DType::f16, DType::f64};
-const int64_t kWidths[] = {1, 2, 15, 16, 17, 63, 65, 131, 1023, 1025, 3000};
+const int64_t kWidths[] = {1, 2, 15, 16, 17, 63, 65, 131, 1023, 1024, 1025, 3000};
 
 DType statistics_of(DType t) { return t == DType::f64 ? t : DType::f32; }
 
@@ -215,6 +215,27 @@ void specials() {
   EXPECT(close(loss[2], std::log(6.0), 1e-6, 0), "the loss behind a masked piece is %g", loss[2]);
 }
 
+// Rows whose beginning says nothing of their mean, or whose mean is far larger than their spread.
+void unlike_their_beginning() {
+  const int64_t n = 1000;
+  const Tensor x = tensor({3, n}, DType::f32), y = tensor({3, n}, DType::f32), mean = tensor({3}, DType::f32),
+               rstd = tensor({3}, DType::f32);
+  for (int64_t i = 0; i < n; ++i) {
+    x.set(i, real(-1, 1) + (i < 70 ? 1e4 : 0));
+    x.set(n + i, real(-1, 1) + (i < 70 ? 0 : 1e4));
+    x.set(2 * n + i, real(-1, 1) + 1e4);
+  }
+  OP_OF(layer_norm)({x, absent(), absent()}, {y, mean, rstd}, {0});
+  for (int64_t r = 0; r < 3; ++r) {
+    double m = 0, var = 0;
+    for (double v : row_of(x, r, n)) m += v / static_cast<double>(n);
+    for (double v : row_of(x, r, n)) var += (v - m) * (v - m) / static_cast<double>(n);
+    EXPECT(close(mean[r], m, 2e-7, 0), "row %d has mean %.9g, should be %.9g", static_cast<int>(r), mean[r], m);
+    EXPECT(close(rstd[r], 1 / std::sqrt(var), 1e-6, 0), "row %d has rstd %.9g, should be %.9g", static_cast<int>(r),
+           rstd[r], 1 / std::sqrt(var));
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -236,5 +257,6 @@ int main() {
     for (const int64_t half : {1, 7, 8, 16, 24, 33}) ropes(t, 3, half, half % 2 == 0);
   }
   specials();
+  unlike_their_beginning();
   return finish("rows");
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../../src/runtime/allocator.h"
+#include "../../src/runtime/limits.h"
 #include "../../src/runtime/pages.h"
 #include "../../src/runtime/pool.h"
 #include "../../src/runtime/stream.h"
@@ -427,6 +428,20 @@ static void freeing_is_ordered_by_the_stream() {
   for (int i = 0; i < kRounds; ++i) EXPECT(sums[static_cast<size_t>(i)] == 400 * i, "round %d", i);
 }
 
+// Linux lists a CPU's caches, nearest first; what the C library says is the sum of a socket's on some.
+static void the_last_cache_is_that_of_one_cpu() {
+  unsigned long long last = 0;
+  for (int i = 0;; ++i) {
+    FILE* f = std::fopen(("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size").c_str(), "r");
+    if (f == nullptr) break;
+    EXPECT(std::fscanf(f, "%lluK", &last) == 1, "cache %d has no size in KiB", i);
+    std::fclose(f);
+  }
+  const uint64_t bytes = last_cache_bytes();
+  EXPECT(last == 0 ? bytes > 0 : bytes == last << 10, "%llu bytes for %llu KiB", static_cast<unsigned long long>(bytes),
+         last);
+}
+
 int main() {
   Pool::instance().set_threads(3);
   every_chunk_runs_once();
@@ -446,5 +461,6 @@ int main() {
   large_blocks_and_slabs_ask_for_huge_pages();
   what_the_system_lacks_is_null_and_allocation_goes_on();
   freeing_is_ordered_by_the_stream();
+  the_last_cache_is_that_of_one_cpu();
   return finish("runtime");
 }

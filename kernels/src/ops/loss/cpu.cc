@@ -3,6 +3,7 @@
 
 #include "../../simd/math.h"
 #include "../../simd/output.h"
+#include "../../simd/scratch.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
@@ -45,7 +46,7 @@ void run_cross_entropy(const Args& a, Context& c) {
   const Operand &x = a.in[0], &target = a.in[1];
   const int64_t n = x.shape[0], v = x.shape[1], ignore = a.attr_int(0);
   const double smooth = a.attr(1);
-  c.parallel_for(n, 1 + 8192 / v, [&](int64_t b, int64_t e, int) {
+  c.parallel_for(n, rows_of_task(c, n, v), [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; ++i) {
       int64_t t;
       const bool counts = usable(target, i, v, ignore, &t, c);
@@ -98,7 +99,7 @@ void run_cross_entropy_backward(const Args& a, Context& c) {
   const int64_t n = x.shape[0], v = x.shape[1], ignore = a.attr_int(0);
   const double smooth = a.attr(1);
   const Output result(a, 0, c);
-  c.parallel_for(n, 1 + 8192 / v, [&](int64_t b, int64_t e, int) {
+  c.parallel_for(n, rows_of_task(c, n, v), [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; ++i) {
       int64_t t;
       if (!usable(target, i, v, ignore, &t, c)) {

@@ -68,17 +68,34 @@ SHAKTI_INLINE void projections(int64_t n, const double* a, const double* w, cons
   }
 }
 
-// Calls f(load, store): load(p) is the next values of an array, store(p, v) writes them. Fetches rows meanwhile.
+// A place in a row, for a step of each(): W values, fewer at the end, or one double.
+struct Lanes {
+  int64_t i, n;
+  bool part;
+  SHAKTI_INLINE vf load(const float* p) const { return load_n(p + i, n, part); }
+  SHAKTI_INLINE void add(float* p, vf v) const { store_n(p + i, load(p) + v, n, part); }
+};
+struct One {
+  int64_t i;
+  SHAKTI_INLINE double load(const double* p) const { return p[i]; }
+  SHAKTI_INLINE void add(double* p, double v) const { p[i] += v; }
+};
+
+// Writes f(place) to each of n places from `at` of y, and fetches rows meanwhile.
 template <int K, class F>
-SHAKTI_INLINE void each(int64_t n, const float*, const Ahead (&rows)[K], const F& f) {
-  lanes(n, [&](int64_t i, int64_t m, bool part) {
-    for (const Ahead& row : rows) row.fetch(i);
-    f([&](const float* p) { return load_n(p + i, m, part); }, [&](float* p, vf v) { store_n(p + i, v, m, part); });
+SHAKTI_INLINE void write_row(const Output& y, const Operand&, int64_t at, int64_t n, float* buffer,
+                             const Ahead (&rows)[K], const F& f) {
+  y.row(at, n, buffer, [&](const auto& write) {
+    lanes(n, [&](int64_t i, int64_t m, bool part) {
+      for (const Ahead& row : rows) row.fetch(i);
+      write(i, f(Lanes{i, m, part}), m, part);
+    });
   });
 }
 template <int K, class F>
-SHAKTI_INLINE void each(int64_t n, const double*, const Ahead (&)[K], const F& f) {
-  for (int64_t i = 0; i < n; ++i) f([&](const double* p) { return p[i]; }, [&](double* p, double v) { p[i] = v; });
+SHAKTI_INLINE void write_row(const Output&, const Operand& y, int64_t at, int64_t n, double*, const Ahead (&)[K],
+                             const F& f) {
+  for (int64_t i = 0; i < n; ++i) y.ptr<double>()[at + i] = f(One{i});
 }
 
 template <class T>
@@ -92,11 +109,36 @@ SHAKTI_INLINE Ahead row_ahead(const Operand& x, int64_t r) {
   return Ahead(x, offset_of(r, x.shape, x.strides, x.ndim - 1));
 }
 
-// Results go to their place in y or through a buffer; f64 always to their place.
-SHAKTI_INLINE float* place(const Output& y, const Operand&, int64_t at, float* buffer) { return y.place(at, buffer); }
-SHAKTI_INLINE double* place(const Output&, const Operand& y, int64_t at, double*) { return y.ptr<double>() + at; }
-SHAKTI_INLINE void put(const Output& y, int64_t at, const float* from, int64_t n) { y.put(at, from, n); }
-SHAKTI_INLINE void put(const Output&, int64_t, const double*, int64_t) {}
+// Mean of n values, and their mean squared distance from it.
+template <class T>
+struct Moments {
+  T mean, variance;
+};
+// In one pass, around what the first values have for a mean: distances from it are small, so their squares cancel by
+// half at most. Where they would by more, since the row begins unlike the rest, a second pass starts from the mean.
+SHAKTI_INLINE Moments<float> moments_of(int64_t n, const float* x) {
+  const float count = static_cast<float>(n);
+  const int64_t some = n < 4 * W ? n : 4 * W;
+  float near = total(some, x, [](vf v) { return v; }) / static_cast<float>(some);
+  for (bool last = false;; last = true) {
+    float sums[2];
+    lane_sums(
+        n,
+        [&](int64_t i, int64_t m, bool part, vf(&terms)[2]) {
+          terms[0] = load_n(x + i, m, part) - near;
+          terms[1] = terms[0] * terms[0];
+        },
+        sums);
+    const float off = sums[0] / count, apart = sums[0] * off;
+    // Of equal values no more than rounding is left, which may be negative.
+    if (last || apart < sums[1] * 0.5f) return {near + off, (sums[1] < apart ? 0 : sums[1] - apart) / count};
+    near += off;
+  }
+}
+SHAKTI_INLINE Moments<double> moments_of(int64_t n, const double* x) {
+  const double count = static_cast<double>(n), mean = total(n, x, [](double v) { return v; }) / count;
+  return {mean, total(n, x, [&](double v) { return (v - mean) * (v - mean); }) / count};
+}
 
 template <class T, bool centred>
 void forward(const Args& a, Context& c) {
@@ -108,28 +150,26 @@ void forward(const Args& a, Context& c) {
   T* mean = centred ? a.out[1].ptr<T>() : nullptr;
   T* rstd = a.out[centred ? 2 : 1].ptr<T>();
   const Output result(a, 0, c);
-  c.parallel_for(count, 1 + 16384 / n, [&](int64_t begin, int64_t end, int thread) {
+  c.parallel_for(count, rows_of_task(c, count, n), [&](int64_t begin, int64_t end, int thread) {
     const T* w = parameter(a.in[1], n, buffer_of<T>(c, thread, n, 0), T{1});
     const T* b = centred ? parameter(a.in[2], n, buffer_of<T>(c, thread, n, 1), T{0}) : w;
     T *in = buffer_of<T>(c, thread, n, 2), *out = buffer_of<T>(c, thread, n, 3);
     for (int64_t r = begin; r < end; ++r) {
       const T* p = Rows<T>::get(x, offset_of(r, x.shape, x.strides, x.ndim - 1), x.stride(-1), n, in);
-      T m = 0;
+      Moments<T> moments{};
       if (centred) {
-        m = total(n, p, [](auto v) { return v; }) / static_cast<T>(n);
-        mean[r] = m;
+        moments = moments_of(n, p);
+        mean[r] = moments.mean;
+      } else {
+        moments.variance = total(n, p, [](auto v) { return v * v; }) / static_cast<T>(n);
       }
-      const T var = total(n, p, [&](auto v) { return (v - m) * (v - m); }) / static_cast<T>(n);
-      const T s = 1 / std::sqrt(var + eps);
+      const T m = moments.mean, s = 1 / std::sqrt(moments.variance + eps);
       rstd[r] = s;
-      T* to = place(result, y, r * n, out);
-      const int64_t following = r + 1 < count ? r + 1 : r;
-      const Ahead next[] = {row_ahead(x, following)};
-      each(n, p, next, [&](const auto& load, const auto& store) {
-        const auto scaled = (load(p) - m) * s * load(w);
-        store(to, centred ? scaled + load(b) : scaled);
+      const Ahead next[] = {row_ahead(x, r + 1 < count ? r + 1 : r)};
+      write_row(result, y, r * n, n, out, next, [&](const auto& at) __attribute__((always_inline)) {
+        const auto scaled = (at.load(p) - m) * s * at.load(w);
+        return centred ? scaled + at.load(b) : scaled;
       });
-      put(result, r * n, to, n);
     }
     result.finish();
   });
@@ -169,16 +209,14 @@ void backward(const Args& a, Context& c) {
         T k[2];
         projections(n, gp, w, xp, m, s, k);
         const T k1 = centred ? k[0] / static_cast<T>(n) : T{0}, k2 = k[1] / static_cast<T>(n);
-        T* to = place(result, dx, r * n, out);
         const int64_t following = r + 1 < count ? r + 1 : r;
         const Ahead next[] = {row_ahead(g, following), row_ahead(x, following)};
-        each(n, xp, next, [&](const auto& load, const auto& store) {
-          const auto gv = load(gp), hat = (load(xp) - m) * s;
-          store(to, (gv * load(w) - k1 - hat * k2) * s);
-          store(dw, load(dw) + gv * hat);
-          if (centred) store(db, load(db) + gv);
+        write_row(result, dx, r * n, n, out, next, [&](const auto& at) __attribute__((always_inline)) {
+          const auto gv = at.load(gp), hat = (at.load(xp) - m) * s;
+          at.add(dw, gv * hat);
+          if (centred) at.add(db, gv);
+          return (gv * at.load(w) - k1 - hat * k2) * s;
         });
-        put(result, r * n, to, n);
       }
     }
     result.finish();

@@ -3,34 +3,36 @@
 
 #include "../../simd/math.h"
 #include "../../simd/output.h"
+#include "../../simd/scratch.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// Runs f(count, pointers to each operand's row as f32, output row, the next rows of the first and the last operand)
-// over all rows.
+// A row of each operand as f32, and what comes after them.
+struct Row {
+  int64_t n;
+  const float* in[2];
+  float* buffer;
+  Ahead next[2];  // of the first and the last operand
+  Ahead result;   // where this row goes
+  bool past;      // the caches
+};
+
+// Runs f(row, put) over all rows; put(g) is Output::row.
 template <class F>
 void rows_f32(const Args& a, Context& c, const F& f) {
   const Operand& y = a.out[0];
   const int64_t n = y.size(-1);
   const int64_t count = n > 0 ? y.numel() / n : 0;
-  const int64_t padded = (n + 15) / 16 * 16;
   const Output result(a, 0, c);
-  c.parallel_for(count, 1 + 8192 / n, [&](int64_t b, int64_t e, int thread) {
-    auto* buffer = static_cast<float*>(c.scratch(thread));
+  c.parallel_for(count, rows_of_task(c, count, n), [&](int64_t b, int64_t e, int thread) {
+    const auto buffer = [&](int i) { return buffer_of<float>(c, thread, n, i); };
     for (int64_t r = b; r < e; ++r) {
-      const float* in[2] = {};
-      for (int i = 0; i < a.n_in; ++i) {
-        const Operand& x = a.in[i];
-        in[i] = row_f32(x, offset_of(r, x.shape, x.strides, x.ndim - 1), x.stride(-1), n, buffer + i * padded);
-      }
-      float* out = result.place(r * n, buffer + 2 * padded);
-      const Operand& x = a.in[0];
-      const int64_t next = r + 1 < count ? r + 1 : r;
-      const Operand& z = a.in[a.n_in - 1];
-      f(n, in, out, Ahead(x, offset_of(next, x.shape, x.strides, x.ndim - 1)),
-        Ahead(z, offset_of(next, z.shape, z.strides, z.ndim - 1)));
-      result.put(r * n, out, n);
+      const auto at = [&](const Operand& x, int64_t row) { return offset_of(row, x.shape, x.strides, x.ndim - 1); };
+      const auto next = [&](const Operand& x) { return Ahead(x, at(x, r + 1 < count ? r + 1 : r)); };
+      Row row{n, {}, buffer(2), {next(a.in[0]), next(a.in[a.n_in - 1])}, Ahead(y, r * n), result.past()};
+      for (int i = 0; i < a.n_in; ++i) row.in[i] = row_f32(a.in[i], at(a.in[i], r), a.in[i].stride(-1), n, buffer(i));
+      f(row, [&](const auto& g) { result.row(r * n, n, buffer(2), g); });
     }
     result.finish();
   });
@@ -65,26 +67,25 @@ void forward(const Args& a, Context& c) {
     });
     return;
   }
-  rows_f32(a, c, [](int64_t n, const float* const* in, float* y, const Ahead& ahead, const Ahead&) {
-    const float* x = in[0];
-    const float m = lane_max(x, n);
+  rows_f32(a, c, [](const Row& row, const auto& put) {
+    const float* x = row.in[0];
+    float* exps = row.buffer;
+    const float m = lane_max(x, row.n);
     const float shift = m == -__builtin_inff() ? 0 : m;
-    const float s = lane_sum(n, [&](int64_t i, int64_t k, bool part) {
-      ahead.fetch(i);
+    const float s = lane_sum(row.n, [&](int64_t i, int64_t k, bool part) {
+      row.next[0].fetch(i);
+      if (!row.past) row.result.claim(i);
       const vf v = exp_capped(load_n(x + i, k, part) - shift);
-      if (!logarithm) store_n(y + i, v, k, part);
+      if (!logarithm) store_n(exps + i, v, k, part);
       return v;
     });
-    if (logarithm) {
-      // Not x - (shift + log(s)): for large logits the sum in brackets would lose the digits that count.
-      const float log_sum = std::log(s);
-      lanes(n, [&](int64_t i, int64_t k, bool part) {
-        store_n(y + i, load_n(x + i, k, part) - shift - log_sum, k, part);
+    // Not x - (shift + log(s)): for large logits the sum in brackets would lose the digits that count.
+    const float log_sum = std::log(s), scale = s == 0 ? 0 : 1 / s;
+    put([&](const auto& write) {
+      lanes(row.n, [&](int64_t i, int64_t k, bool part) {
+        write(i, logarithm ? load_n(x + i, k, part) - shift - log_sum : load_n(exps + i, k, part) * scale, k, part);
       });
-    } else {
-      const float scale = s == 0 ? 0 : 1 / s;
-      lanes(n, [&](int64_t i, int64_t k, bool part) { store_n(y + i, load_n(y + i, k, part) * scale, k, part); });
-    }
+    });
   });
 }
 
@@ -100,16 +101,17 @@ void backward(const Args& a, Context& c) {
     });
     return;
   }
-  rows_f32(a, c, [](int64_t n, const float* const* in, float* dx, const Ahead& next_g, const Ahead& next_y) {
-    const float s = lane_sum(n, [&](int64_t i, int64_t k, bool part) {
-      const vf g = load_n(in[0] + i, k, part);
-      return logarithm ? g : g * load_n(in[1] + i, k, part);
+  rows_f32(a, c, [](const Row& row, const auto& put) {
+    const float s = lane_sum(row.n, [&](int64_t i, int64_t k, bool part) {
+      const vf g = load_n(row.in[0] + i, k, part);
+      return logarithm ? g : g * load_n(row.in[1] + i, k, part);
     });
-    lanes(n, [&](int64_t i, int64_t k, bool part) {
-      next_g.fetch(i);
-      next_y.fetch(i);
-      const vf g = load_n(in[0] + i, k, part), y = load_n(in[1] + i, k, part);
-      store_n(dx + i, logarithm ? g - vexp(y) * s : y * (g - s), k, part);
+    put([&](const auto& write) {
+      lanes(row.n, [&](int64_t i, int64_t k, bool part) {
+        for (const Ahead& next : row.next) next.fetch(i);
+        const vf g = load_n(row.in[0] + i, k, part), y = load_n(row.in[1] + i, k, part);
+        write(i, logarithm ? g - vexp(y) * s : y * (g - s), k, part);
+      });
     });
   });
 }
