@@ -549,7 +549,13 @@ const calls: Record<string, () => Call> = {
     const [{ n, k, d, packed }, m] = [kept(), size()]
     const y = t([m, n], pick([d, f32]))
     return {
-      in: [s([m, k], d), packed, maybe(s([n], d)), maybe(s([m, n], y.dtype))],
+      in: [
+        s([m, k], d),
+        packed,
+        maybe(s([n], d)),
+        maybe(s([m, n], y.dtype)),
+        maybe(s([m, n], y.dtype)),
+      ],
       out: [y],
       attrs: [int(4), pick([1, 0.5])],
     }

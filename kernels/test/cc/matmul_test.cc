@@ -2,8 +2,8 @@
 // accumulation. Where f32 may be multiplied as bf16, the factors are such that nothing is lost. Then weights that are
 // packed once: they come out as they went in, and their products are those of the matrix product.
 #define HARNESS_MAIN
-#include "cpu.h"
 #include "../../src/ops/matmul/packed_weight.h"
+#include "cpu.h"
 #include "harness.h"
 
 DECLARE_OP(matmul)
@@ -84,7 +84,10 @@ void refuse(const char* why, const Tensor& a, const Tensor& b, const Tensor& v, 
 }
 
 Tensor packed_for(DType t, int64_t n, int64_t k) {
-  return tensor({matmul::panels_of(n), matmul::PackedLayout(t, k).panel_bytes()}, DType::u8);
+  on_whole_lines = true;  // it begins on a word
+  const Tensor packed = tensor({matmul::panels_of(n), matmul::PackedLayout(t, k).panel_bytes()}, DType::u8);
+  on_whole_lines = false;
+  return packed;
 }
 
 bool same_bits(const Tensor& a, const Tensor& b) {
@@ -124,10 +127,11 @@ void packed(DType t, int64_t m, int64_t n, int64_t k, int layout, bool special =
   const DType out = pick(0, 2) == 0 ? DType::f32 : t;
   const Tensor bias = pick(0, 1) ? filled({n}, t, static_cast<int>(pick(0, 1)) * 2, -1, 1) : absent();
   const Tensor residual = pick(0, 1) ? filled({m, n}, out, static_cast<int>(pick(0, 3)), -1, 1) : absent();
+  const Tensor gate = pick(0, 2) == 0 ? filled({m, n}, out, static_cast<int>(pick(0, 3)), -1, 1) : absent();
   const double activation = static_cast<double>(pick(0, 3)), scale = pick(0, 1) ? 1 : 0.375;
   const Tensor y = tensor({m, n}, out), plain = tensor({m, n}, out);
-  if (!OP_OF(packed_linear)({x, kept, bias, residual}, {y}, {activation, scale})) return;
-  OP_OF(matmul)({x, across, bias, residual}, {plain}, {0, 0, activation, scale});
+  if (!OP_OF(packed_linear)({x, kept, bias, residual, gate}, {y}, {activation, scale})) return;
+  OP_OF(matmul)({x, across, bias, residual, gate}, {plain}, {0, 0, activation, scale});
   const double atol = 2e-6 * (4 + std::sqrt(static_cast<double>(k)));
   for (int64_t i = 0; i < m * n; ++i) {
     if (m > matmul::kFew ? y[i] == plain[i] || (std::isnan(y[i]) && std::isnan(plain[i]))
@@ -142,13 +146,14 @@ void packed(DType t, int64_t m, int64_t n, int64_t k, int layout, bool special =
   const Tensor again = tensor({m, n}, out);
   for (const int threads : {2, 64}) {
     pretend_threads = threads;
-    OP_OF(packed_linear)({x, kept, bias, residual}, {again}, {activation, scale});
+    OP_OF(packed_linear)({x, kept, bias, residual, gate}, {again}, {activation, scale});
     EXPECT(same_bits(again, y), "on %d threads", threads);
   }
   pretend_threads = 1;
   const int64_t r = pick(0, m - 1);
   const Tensor alone = tensor({1, n}, out), of = residual.here() ? rows_of(residual, r, 1) : absent();
-  OP_OF(packed_linear)({rows_of(x, r, 1), kept, bias, of}, {alone}, {activation, scale});
+  OP_OF(packed_linear)({rows_of(x, r, 1), kept, bias, of, gate.here() ? rows_of(gate, r, 1) : absent()}, {alone},
+                       {activation, scale});
   EXPECT(same_bits(alone, rows_of(y, r, 1)), "row %lld of %lld is another one by itself", static_cast<long long>(r),
          static_cast<long long>(m));
 }
@@ -170,22 +175,23 @@ void packed_weights() {
       const Tensor kept = packed_for(t, empty[1], empty[2]), y = filled({empty[0], empty[1]}, t, 0, -1, 1);
       const Tensor bias = filled({empty[1]}, t, 0, -1, 1);
       OP_OF(pack_weight)({w}, {kept});
-      OP_OF(packed_linear)({x, kept, bias, absent()}, {y}, {0, 1});
+      OP_OF(packed_linear)({x, kept, bias, absent(), absent()}, {y}, {0, 1});
       for (int64_t i = 0; i < y.numel(); ++i) EXPECT(y[i] == bias[i % empty[1]], "a product of no depth is the bias");
     }
     // Any bytes are a weight.
     const Tensor bytes = packed_for(t, 40, 50);
     for (int64_t i = 0; i < bytes.numel(); ++i) bytes.set(i, static_cast<double>(pick(0, 255)));
-    OP_OF(packed_linear)({filled({3, 50}, t, 0, -1, 1), bytes, absent(), absent()}, {tensor({3, 40}, t)}, {0, 1});
+    OP_OF(packed_linear)({filled({3, 50}, t, 0, -1, 1), bytes, absent(), absent(), absent()}, {tensor({3, 40}, t)},
+                         {0, 1});
   }
 
   const auto f32 = [](int64_t r, int64_t c) { return tensor({r, c}, DType::f32); };
   const Tensor x = f32(3, 70), kept = packed_for(DType::f32, 40, 70), y = f32(3, 40);
   const auto no = [&](const char* why, const Tensor& a, const Tensor& p, const Tensor& v, const Tensor& out,
                       const Tensor& residual = absent(), const std::vector<double>& attrs = {0, 1}) {
-    EXPECT(!OP_OF(packed_linear).refused({a, p, v, residual}, {out}, attrs), "accepted %s", why);
+    EXPECT(!OP_OF(packed_linear).refused({a, p, v, residual, absent()}, {out}, attrs), "accepted %s", why);
   };
-  EXPECT(OP_OF(packed_linear).refused({x, kept, absent(), absent()}, {y}, {0, 1}), "a good call was refused");
+  EXPECT(OP_OF(packed_linear).refused({x, kept, absent(), absent(), absent()}, {y}, {0, 1}), "a good call was refused");
   no("a weight of another dtype", x, packed_for(DType::bf16, 40, 70), absent(), y);
   no("a panel too few", x, packed_for(DType::f32, 32, 70), absent(), y);
   no("another depth", f32(3, 71), kept, absent(), y);

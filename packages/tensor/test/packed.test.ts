@@ -39,6 +39,7 @@ test('a product equals that of the weight as it was, with every option', () => {
       { activation: 'gelu' },
       { activation: 'geluTanh', residual: residual.to(dtype) },
       { activation: 'silu', residual, scale: 2, dtype: 'f32' },
+      { swiglu: residual.to(dtype), residual: residual.to(dtype) },
     ] satisfies LinearOptions[]) {
       const [y, want] = [packedLinear(x!, weight, bias, options), x!.linear(w!, bias, options)]
       assert.equal([y.dtype, ...y.shape], [want.dtype, ...want.shape])

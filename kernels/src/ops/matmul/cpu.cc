@@ -123,7 +123,8 @@ void product_f64(const Matrix& a, const Matrix& b, int64_t m, int64_t n, int64_t
   });
 }
 
-// The way into matrix i of y, counted over the nb dimensions of the batch; operands 2, 3 and 4 are bias, residual and gate.
+// The way into matrix i of y, counted over the nb dimensions of the batch; operands 2, 3 and 4 are bias, residual and
+// gate.
 Target target_of(const Args& args, int64_t i, int nb, double activation, double scale, bool add) {
   const Operand& y = args.out[0];
   const auto beside = [&](const Operand& o) {
@@ -193,8 +194,7 @@ void run_packed(const Args& args, Context& c) {
   const Operand &x = args.in[0], &y = args.out[0];
   const Matrix a = {&x, 0, x.strides[0], x.strides[1]};
   packed_product<U>(a, args.in[1].ptr<float>(), y.shape[0], y.shape[1], x.shape[1],
-                    target_of(args, 0, 0, args.attr(0), args.attr(1), false),
-                    static_cast<float*>(args.workspace), c);
+                    target_of(args, 0, 0, args.attr(0), args.attr(1), false), static_cast<float*>(args.workspace), c);
 }
 
 }  // namespace

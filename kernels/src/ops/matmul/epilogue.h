@@ -39,12 +39,13 @@ struct Target {
 // Sends for what rows of y and of what is beside it will meet in memory.
 SHAKTI_INLINE void fetch_rows(const Target& t, int64_t r, int64_t c, int64_t rows, int64_t columns) {
   const int64_t size = static_cast<int64_t>(dtype_size(t.y->dtype)), bytes = columns * size;
+  const Beside* beside[] = {&t.last.gate, &t.last.residual};
   for (int64_t i = r; i < r + rows; ++i) {
     const char* y = t.y->ptr<char>() + (t.at + i * t.ld + c) * size;
     for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(y + k, 1);
-    for (const Beside& x : {t.last.gate, t.last.residual}) {
-      if (!x || !x.dense()) continue;
-      const char* p = x.o->ptr<char>() + x.place(i, c) * size;
+    for (const Beside* x : beside) {
+      if (!*x || !x->dense()) continue;
+      const char* p = x->o->ptr<char>() + x->place(i, c) * size;
       for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(p + k);
     }
   }

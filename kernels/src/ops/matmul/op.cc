@@ -89,8 +89,7 @@ Status check_packed_linear(const Args& args) {
   if (Status s = all(want_ndim(x, "x", 2), want_ndim(y, "y", 2)); !s) return s;
   SHAKTI_CHECK(x.shape[0] == y.shape[0], shape, "y must have as many rows as x, %lld, has %lld",
                static_cast<long long>(x.shape[0]), static_cast<long long>(y.shape[0]));
-  return all(want_packed(args.in[1], y.shape[1], x.shape[1], x, "x"),
-             want_output(args, x, "x", args.attr(0)));
+  return all(want_packed(args.in[1], y.shape[1], x.shape[1], x, "x"), want_output(args, x, "x", args.attr(0)));
 }
 
 size_t workspace_packed_linear(const Args& args) {
