@@ -58,7 +58,7 @@ export class InputFile {
       const part = chunk.subarray(0, Math.min(chunk.length, bytes - done))
       this.read(part, offset + done)
       if (dtype === 'bool') this.#checkBools(part, offset + done)
-      if (native().upload(storage.handle, done, part) < 0) throw takeNativeError(op)
+      if (native().upload(storage.handle, done, part, 0) < 0) throw takeNativeError(op)
     }
     return storage
   }
