@@ -5,6 +5,7 @@
 
 #include "../runtime/op.h"
 #include "launch.h"
+#include "random.h"
 #include "view.h"
 
 namespace shakti::cuda {
@@ -15,6 +16,15 @@ struct KernelName {
   KernelName(const char* op, DType t) { std::snprintf(text, sizeof text, "%s_%s", op, dtype_name(t)); }
   KernelName(const char* op, DType t, DType u) {
     std::snprintf(text, sizeof text, "%s_%s_%s", op, dtype_name(t), dtype_name(u));
+  }
+  operator const char*() const { return text; }
+};
+
+// "move_16": kernels that only move elements carry their bits.
+struct SizeName {
+  char text[48];
+  SizeName(const char* op, DType t) {
+    std::snprintf(text, sizeof text, "%s_%d", op, static_cast<int>(8 * dtype_size(t)));
   }
   operator const char*() const { return text; }
 };
@@ -55,6 +65,12 @@ Walk<N> walk(const Operand* const (&operands)[N]) {
 template <int N>
 bool dense(const Walk<N>& w, int n) {
   return w.ndim == 0 || (w.ndim == 1 && w.strides[n][0] == 1);
+}
+
+// The attributes seed_lo, seed_hi, offset from `first` on.
+inline RandomStart random_start(const Args& a, int first) {
+  return {static_cast<uint64_t>(a.attr(first)) | static_cast<uint64_t>(a.attr(first + 1)) << 32,
+          static_cast<uint64_t>(a.attr(first + 2))};
 }
 
 inline bool aligned16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

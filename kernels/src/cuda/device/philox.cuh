@@ -1,6 +1,6 @@
 // Philox 4x32-10 (Salmon et al., SC 2011), number for number what simd/philox.h gives on the CPU.
 #pragma once
-#include <cstdint>
+#include "../random.h"
 
 namespace shakti::cuda {
 
@@ -25,12 +25,11 @@ __device__ __forceinline__ Words philox(uint64_t counter, uint64_t key) {
   return {{c0, c1, c2, c3}};
 }
 
-// Where a command's numbers begin.
-struct RandomStream {
-  uint64_t key, offset;
-  __device__ __forceinline__ Words block(int64_t i) const { return philox(offset + static_cast<uint64_t>(i), key); }
-  __device__ __forceinline__ uint32_t word(int64_t i) const { return block(i / 4).w[i % 4]; }
-};
+// The four words of block i of a command, and word i.
+__device__ __forceinline__ Words block_of(const RandomStart& s, int64_t i) {
+  return philox(s.offset + static_cast<uint64_t>(i), s.key);
+}
+__device__ __forceinline__ uint32_t word_of(const RandomStart& s, int64_t i) { return block_of(s, i / 4).w[i % 4]; }
 
 // [0, 1), 24 bits: exact in f32.
 __device__ __forceinline__ double unit(uint32_t w) { return (w >> 8) * (1.0 / 16777216.0); }

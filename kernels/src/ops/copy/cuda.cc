@@ -7,12 +7,6 @@ namespace {
 
 constexpr const char* kFamily = "copy";
 
-struct OfSize {
-  char text[32];
-  OfSize(const char* kernel, DType t) { std::snprintf(text, sizeof text, "%s_%d", kernel, static_cast<int>(8 * dtype_size(t))); }
-  operator const char*() const { return text; }
-};
-
 // Whether the innermost dimension of y is not that of x: then a square at a time goes through shared memory.
 bool turned(const Walk<2>& w, int* other) {
   if (w.ndim < 2 || w.ndim > 3 || w.strides[1][0] != 1 || w.shape[0] < 16) return false;
@@ -42,9 +36,9 @@ void move(Launch& launch, const Move& p, DType t) {
       q.y_plane = w.strides[1][plane];
     }
     const Dim grid(blocks_of(q.rows, 32), blocks_of(q.cols, 32), planes);
-    if (grid.y <= 65535) return launch.kernel(kFamily, OfSize("transpose", t), grid, Dim(32, 8), q);
+    if (grid.y <= 65535) return launch.kernel(kFamily, SizeName("transpose", t), grid, Dim(32, 8), q);
   }
-  launch.kernel(kFamily, OfSize("move", t), grid_for(launch, w.numel), kThreads, p);
+  launch.kernel(kFamily, SizeName("move", t), grid_for(launch, w.numel), kThreads, p);
 }
 
 void fill(Launch& launch, const Operand& y, double value) {
@@ -55,7 +49,7 @@ void fill(Launch& launch, const Operand& y, double value) {
 void triangle(const Args& a, Launch& launch, bool lower) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Triangle p{x.data, y.data, y.size(-2), y.size(-1), a.attr_int(0), lower, walk({&x})};
-  launch.kernel(kFamily, OfSize("triangle", y.dtype), grid_for(launch, p.walk.numel), kThreads, p);
+  launch.kernel(kFamily, SizeName("triangle", y.dtype), grid_for(launch, p.walk.numel), kThreads, p);
 }
 
 // x into the part of y that begins `at` elements behind y's first.
@@ -123,7 +117,7 @@ void run_flip(const Args& a, Launch& launch) {
   }
   const auto bytes = static_cast<int64_t>(dtype_size(x.dtype));
   const Move p{static_cast<char*>(x.data) + start * bytes, y.data, walk({&x, &y})};
-  launch.kernel(kFamily, OfSize("move", y.dtype), grid_for(launch, p.walk.numel), kThreads, p);
+  launch.kernel(kFamily, SizeName("move", y.dtype), grid_for(launch, p.walk.numel), kThreads, p);
 }
 
 }  // namespace shakti::cuda
