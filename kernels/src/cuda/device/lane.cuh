@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#undef SHAKTI_INLINE
 #define SHAKTI_INLINE __device__ __forceinline__
 #define SHAKTI_ISA_NS shakti::cuda
 
