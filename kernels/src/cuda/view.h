@@ -19,6 +19,7 @@ struct Walk {
   // Where element i of the walk lies in each operand.
   __device__ void at(int64_t i, int64_t (&offsets)[N]) const {
     for (int n = 0; n < N; ++n) offsets[n] = 0;
+#pragma unroll 1
     for (int d = 0; d < ndim; ++d) {
       int64_t here;
       if (d + 1 == ndim) {

@@ -164,7 +164,7 @@ __device__ __forceinline__ void backward_q(const Attention& p) {
     t.template fetch<T>(k, p.k, b, hk, j0, p.lk, p.d);
     t.template fetch<T>(v, p.v, b, hk, j0, p.lk, p.d);
     __syncthreads();
-#pragma unroll
+#pragma unroll 1
     for (int s = 0; s < S::scores; ++s) {
       const int j = s * S::threads_of_row + t.part;
       if (j >= B) break;
@@ -212,7 +212,7 @@ __device__ __forceinline__ void backward_kv(const Attention& p) {
       t.template fetch<T>(q, p.q, b, h, i0, p.lq, p.d);
       t.template fetch<T>(g, p.g, b, h, i0, p.lq, p.d);
       __syncthreads();
-#pragma unroll
+#pragma unroll 1
       for (int s = 0; s < S::scores; ++s) {
         const int r = s * S::threads_of_row + t.part;
         if (r >= B) break;

@@ -48,12 +48,18 @@ __device__ __forceinline__ void tiled_product(const Product& p) {
     }
     __syncthreads();
   }
+  // One of the four rows of each thread at a time, so that the way out is not written out sixteen times.
+  C(*out)[B + 4] = ta;  // [16][64]
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
+    __syncthreads();
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t row = i0 + ti + i, column = j0 + tj + j;
-      if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, sums[i][j]);
+    for (int j = 0; j < 4; ++j) out[ti / 4][tj + j] = sums[i][j];
+    __syncthreads();
+#pragma unroll 1
+    for (int e = threadIdx.x; e < 16 * B; e += 256) {
+      const int64_t row = i0 + e / B * 4 + i, column = j0 + e % B;
+      if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, out[e / B][e % B]);
     }
   }
 }
@@ -83,12 +89,15 @@ __device__ __forceinline__ void few_rows(const Product& p) {
       for (int e = 0; e < N; ++e) sums[i] += load(x.v[e]) * load(w.v[e]);
     }
   }
+  // Lane i takes row i's.
+  const int lane = threadIdx.x % 32;
+  C mine = 0;
 #pragma unroll
   for (int i = 0; i < kFewRows; ++i) {
-    if (i >= p.m) break;
     const C all = warp_reduce(sums[i], Sum());
-    if (threadIdx.x % 32 == 0) put_sum<T, Y>(p, place, piece, i, j, all);
+    if (lane == i) mine = all;
   }
+  if (lane < p.m) put_sum<T, Y>(p, place, piece, lane, j, mine);
 }
 
 // Pieces of the depth in their order.

@@ -148,15 +148,31 @@ __device__ __forceinline__ void tensor_product(const Product& p) {
     }
   }
   wait_copies<0>();
+  // The rows of one row of warps at a time through shared memory: written to y along its lines.
+  constexpr int pitch = BN + 4;
+  static_assert(WM * pitch * 4 <= kStages * (TileA::bytes + TileB::bytes), "the sums of WM rows fit where the tiles were");
+  float* out = reinterpret_cast<float*>(memory);
+#pragma unroll 1
+  for (int first = 0; first < BM; first += WM) {
+    __syncthreads();
+    if (wm == first) {
 #pragma unroll
-  for (int i = 0; i < TM; ++i) {
+      for (int i = 0; i < TM; ++i) {
 #pragma unroll
-    for (int j = 0; j < TN; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int64_t row = i0 + wm + i * 16 + lane / 4 + e / 2 * 8, column = j0 + wn + j * 8 + lane % 4 * 2 + e % 2;
-        if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, sums[i][j][e]);
+        for (int j = 0; j < TN; ++j) {
+          float* to = out + (i * 16 + lane / 4) * pitch + wn + j * 8 + lane % 4 * 2;
+          to[0] = sums[i][j][0];
+          to[1] = sums[i][j][1];
+          to[8 * pitch] = sums[i][j][2];
+          to[8 * pitch + 1] = sums[i][j][3];
+        }
       }
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int e = threadIdx.x; e < WM * BN; e += Threads) {
+      const int64_t row = i0 + first + e / BN, column = j0 + e % BN;
+      if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, out[e / BN * pitch + e % BN]);
     }
   }
 }

@@ -65,6 +65,24 @@ __device__ __forceinline__ compute_t<T> element(const void* x, int64_t at) {
   return load(static_cast<const T*>(x)[at]);
 }
 
+// Folded places first, first + step, ... below end, into four sums by turns, so that loads need not wait for one another.
+template <class T, class F, class C>
+__device__ __forceinline__ void fold_places(const Fold& p, int64_t base, int64_t first, int64_t end, int64_t step, C (&acc)[4]) {
+  int64_t i = first;
+  if (p.folded_dims.ndim <= 1) {
+    const int64_t stride = p.folded_dims.strides[0][0];
+    for (; i + 3 * step < end; i += 4 * step) {
+#pragma unroll
+      for (int u = 0; u < 4; ++u) acc[u] = F()(acc[u], element<T>(p.x, base + (i + u * step) * stride));
+    }
+  }
+  for (; i < end; i += step) {
+    int64_t at[1];
+    p.folded_dims.at(i, at);
+    acc[0] = F()(acc[0], element<T>(p.x, base + at[0]));
+  }
+}
+
 // A block for a piece of an output.
 template <class T, class F>
 __device__ __forceinline__ void fold_blocks(const Fold& p) {
@@ -76,23 +94,8 @@ __device__ __forceinline__ void fold_blocks(const Fold& p) {
     int64_t base[1];
     p.kept_dims.at(output, base);
     const int64_t end = (piece + 1) * p.piece < p.folded ? (piece + 1) * p.piece : p.folded;
-    // Four sums of each thread, so that loads need not wait for one another.
     C acc[4] = {Start<F, C>::value(), Start<F, C>::value(), Start<F, C>::value(), Start<F, C>::value()};
-    const int64_t step = blockDim.x;
-    int64_t i = piece * p.piece + threadIdx.x;
-    for (; i + 3 * step < end; i += 4 * step) {
-#pragma unroll
-      for (int u = 0; u < 4; ++u) {
-        int64_t at[1];
-        p.folded_dims.at(i + u * step, at);
-        acc[u] = F()(acc[u], element<T>(p.x, base[0] + at[0]));
-      }
-    }
-    for (; i < end; i += step) {
-      int64_t at[1];
-      p.folded_dims.at(i, at);
-      acc[0] = F()(acc[0], element<T>(p.x, base[0] + at[0]));
-    }
+    fold_places<T, F>(p, base[0], piece * p.piece + threadIdx.x, end, blockDim.x, acc);
     const C all = block_reduce(F()(F()(acc[0], acc[1]), F()(acc[2], acc[3])), F(), shared);
     if (threadIdx.x == 0) static_cast<C*>(p.partial)[task] = all;
   }
@@ -109,15 +112,7 @@ __device__ __forceinline__ void fold_threads(const Fold& p) {
     p.kept_dims.at(output, base);
     const int64_t end = (piece + 1) * p.piece < p.folded ? (piece + 1) * p.piece : p.folded;
     C acc[4] = {Start<F, C>::value(), Start<F, C>::value(), Start<F, C>::value(), Start<F, C>::value()};
-    for (int64_t i = piece * p.piece; i < end; i += 4) {
-#pragma unroll
-      for (int u = 0; u < 4; ++u) {
-        if (i + u >= end) break;
-        int64_t at[1];
-        p.folded_dims.at(i + u, at);
-        acc[u] = F()(acc[u], element<T>(p.x, base[0] + at[0]));
-      }
-    }
+    fold_places<T, F>(p, base[0], piece * p.piece, end, 1, acc);
     static_cast<C*>(p.partial)[task] = F()(F()(acc[0], acc[1]), F()(acc[2], acc[3]));
   }
 }
