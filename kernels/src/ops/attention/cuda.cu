@@ -1,10 +1,9 @@
 // Attention by tiles of queries and keys with the online softmax (Dao et al., arXiv 2205.14135), forward and backward; scores are never
-// whole. These kernels multiply in f32 (f64 for f64) and take every form of operands and masks.
-#include "visible.cuh"
-
+// whole. The kernels here multiply in f32 (f64 for f64) and take every form of operands; tensor_core.cuh has those for bf16 and f16.
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/math.cuh"
 #include "../../cuda/device/reduce.cuh"
+#include "tensor_core.cuh"
 
 namespace shakti::cuda {
 namespace {
@@ -269,6 +268,24 @@ ATTENTION_OF(f64, double, 64, 16)
 ATTENTION_OF(f64, double, 128, 16)
 ATTENTION_OF(f64, double, 256, 8)
 __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta<double>(p); }
+
+#define TENSOR_ATTENTION_OF(t, T, D)                                                                                 \
+  __global__ void __launch_bounds__(128) attention_tensor_##D##_##t(const __grid_constant__ Attention p) {           \
+    tensor_forward<T, D>(p);                                                                                         \
+  }                                                                                                                  \
+  __global__ void __launch_bounds__(128) attention_tensor_backward_q_##D##_##t(const __grid_constant__ Attention p) { \
+    tensor_backward_q<T, D>(p);                                                                                      \
+  }                                                                                                                  \
+  __global__ void __launch_bounds__(128) attention_tensor_backward_kv_##D##_##t(const __grid_constant__ Attention p) { \
+    tensor_backward_kv<T, D>(p);                                                                                     \
+  }
+#define TENSOR_ATTENTION(t, T)   \
+  TENSOR_ATTENTION_OF(t, T, 64)  \
+  TENSOR_ATTENTION_OF(t, T, 80)  \
+  TENSOR_ATTENTION_OF(t, T, 96)  \
+  TENSOR_ATTENTION_OF(t, T, 128)
+TENSOR_ATTENTION(bf16, shakti::cuda::bf16)
+TENSOR_ATTENTION(f16, shakti::cuda::f16)
 
 // Borders of packed sequences: from 0, ascending, to the length.
 __global__ void attention_borders(const __grid_constant__ Attention p) {

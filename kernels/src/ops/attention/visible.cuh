@@ -1,8 +1,8 @@
 // Which keys a query may look at: causality, window, packing and the mask.
 #pragma once
-#include "cuda.h"
-
 #include "../../cuda/device/numbers.cuh"
+#include "../../cuda/device/reduce.cuh"
+#include "cuda.h"
 
 namespace shakti::cuda {
 

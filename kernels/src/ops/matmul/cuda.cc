@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kFamily = "matmul";
 constexpr int64_t kFewRows = 8;
-constexpr int64_t kDepthOfTile = 32, kStages = 3;  // tensor_core.cuh
+constexpr int64_t kDepthOfTile = 32, kStages = 3;  // tensor_product.cuh
 constexpr int64_t kEnough = 128;                   // blocks that make cutting the depth needless
 
 Matrix matrix(const Operand& o) { return {o.data, o.stride(-2), o.stride(-1)}; }

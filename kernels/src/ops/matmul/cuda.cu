@@ -1,6 +1,6 @@
-// Matrix products: tensor cores for bf16 and f16 (tensor_core.cuh), tiles of multiply-adds for f32, f64 and whatever lies in an
+// Matrix products: tensor cores for bf16 and f16 (tensor_product.cuh), tiles of multiply-adds for f32, f64 and whatever lies in an
 // order that those cannot take, and few rows of a against all of b for decoding.
-#include "tensor_core.cuh"
+#include "tensor_product.cuh"
 
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/reduce.cuh"
