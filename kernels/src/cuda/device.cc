@@ -74,6 +74,13 @@ bool CudaDevice::start(std::string* why) {
     *why = gpu_.name + " does not start: " + driver_.describe(r);
     return false;
   }
+  CUdeviceptr random_now = 0;
+  r = driver_.allocate(&random_now, sizeof(RandomNow));
+  if (r != kSuccess) {
+    *why = gpu_.name + " has no memory left: " + driver_.describe(r);
+    return false;
+  }
+  random_now_ = reinterpret_cast<RandomNow*>(random_now);
   pinned_ = std::make_shared<Pinned>(driver_, context_);
   try {
     waiter_ = std::thread([this] { wait_for_arrivals(); });
@@ -93,6 +100,7 @@ CudaDevice::~CudaDevice() {
   for (CUevent e : events_) driver_.event_destroy(e);
   for (auto& [name, module] : loaded_) driver_.module_unload(module);
   if (report_) driver_.host_free(report_);
+  if (random_now_) driver_.free(reinterpret_cast<CUdeviceptr>(random_now_));
   if (cuda_stream_) driver_.stream_destroy(cuda_stream_);
   pinned_ = nullptr;
   driver_.context_release(ordinal_);
@@ -213,8 +221,8 @@ void CudaDevice::write(void* to, std::shared_ptr<char> from, uint64_t bytes, Str
   if (refuse_if_lost("upload", stream)) return;
   enter();
   const CUresult r = driver_.copy_in(reinterpret_cast<CUdeviceptr>(to), from.get(), bytes, cuda_stream_);
-  // The pinned bytes are the copy's until it is done.
-  if (succeeded(r, "upload", stream)) arrive({nullptr, std::move(from), nullptr, 0, &stream, {}}, stream);
+  // The pinned bytes are the copy's until it is done; a capture keeps those of its own copies.
+  if (succeeded(r, "upload", stream) && !capturing_) arrive({nullptr, std::move(from), nullptr, 0, &stream, {}}, stream);
 }
 
 void CudaDevice::read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) {
@@ -283,6 +291,59 @@ void CudaDevice::finish(Stream& stream) {
   if (succeeded(driver_.stream_wait(cuda_stream_), "synchronize", stream)) collect_reports(stream);
 }
 
+// ---- Captures
+
+CUgraphExec CudaDevice::graph_of(Capture& capture, Stream& stream) {
+  if (capture.made) return static_cast<CUgraphExec>(capture.made.get());
+  // Kernels are found before the capture begins: loading a module is not allowed in it.
+  CUgraph graph = nullptr;
+  if (!succeeded(driver_.stream_begin_capture(cuda_stream_, kCaptureModeThreadLocal), "replay", stream)) return nullptr;
+  capturing_ = &capture;
+  for (const Command::Ptr& c : capture.commands) {
+    if (c->op == nullptr)
+      c->task();
+    else
+      run(*c->op, c->args, stream);
+  }
+  capturing_ = nullptr;
+  const CUresult ended = driver_.stream_end_capture(cuda_stream_, &graph);
+  if (stream.failed() || !succeeded(ended, "replay", stream)) return nullptr;
+  CUgraphExec made = nullptr;
+  const CUresult r = driver_.graph_instantiate(&made, graph, 0);
+  driver_.graph_destroy(graph);
+  if (!succeeded(r, "replay", stream)) return nullptr;
+  capture.made = std::shared_ptr<void>(made, [driver = &driver_, context = context_](void* p) {
+    driver->context_set(context);
+    driver->graph_exec_destroy(static_cast<CUgraphExec>(p));
+  });
+  return made;
+}
+
+bool CudaDevice::replay(Capture& capture, const RandomState& now, Stream& stream) {
+  if (refuse_if_lost("replay", stream)) return true;
+  enter();
+  // The first run is one by one: it loads the modules, which a capture must not do.
+  if (!capture.seen) {
+    capture.seen = true;
+    return false;
+  }
+  CUgraphExec graph = graph_of(capture, stream);
+  if (graph == nullptr) return true;
+  if (!capture.draws.empty()) {
+    const std::shared_ptr<char> from = staging(sizeof(RandomNow));
+    if (!from) {
+      stream.fail("replay", "no pinned memory for the state of the random numbers");
+      return true;
+    }
+    const RandomNow begin{static_cast<uint64_t>(now.seed_lo) | static_cast<uint64_t>(now.seed_hi) << 32,
+                          static_cast<uint64_t>(now.offset)};
+    std::memcpy(from.get(), &begin, sizeof begin);
+    write(random_now_, from, sizeof begin, stream);
+  }
+  succeeded(driver_.graph_launch(graph, cuda_stream_), "replay", stream);
+  return true;
+}
+
 // ---- Kernels
 
 CUmodule CudaDevice::module(const std::string& family, std::string* why) {
@@ -340,6 +401,14 @@ const DeviceProperties& Launch::gpu() const { return device_.gpu_; }
 
 Reporter Launch::reporter() const {
   return {reinterpret_cast<Report*>(device_.report_address_), static_cast<int>(&op_ - kOps)};
+}
+
+RandomStart Launch::random_start(const Args& a, int first) const {
+  const uint64_t key = static_cast<uint64_t>(a.attr(first)) | static_cast<uint64_t>(a.attr(first + 1)) << 32;
+  const auto offset = static_cast<uint64_t>(a.attr(first + 2));
+  if (!device_.capturing_) return {key, offset, nullptr};
+  // The attributes say where the last replay one by one began.
+  return {key, offset - static_cast<uint64_t>(device_.capturing_->begun), device_.random_now_};
 }
 
 void Launch::fail(const char* format, ...) {

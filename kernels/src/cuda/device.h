@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "../runtime/capture.h"
 #include "../runtime/device.h"
 #include "launch.h"
 
@@ -33,6 +34,7 @@ class CudaDevice : public Device {
   size_t workspace(const Op& op, const Args& args) const override;
   const char* lacks(const Op& op) const override;
   void run(const Op& op, const Args& args, Stream& stream) override;
+  bool replay(Capture& capture, const RandomState& now, Stream& stream) override;
   void fill(void* to, int byte, uint64_t bytes, Stream& stream) override;
   void write(void* to, std::shared_ptr<char> from, uint64_t bytes, Stream& stream) override;
   void read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) override;
@@ -73,6 +75,8 @@ class CudaDevice : public Device {
   CUmodule module(const std::string& family, std::string* why);
   void arrive(Arrival arrival, Stream& stream);
   void wait_for_arrivals();
+  // The commands as a graph, made at the first replay; null: the stream knows why.
+  CUgraphExec graph_of(Capture& capture, Stream& stream);
   // Hands what kernels reported on to the stream. The GPU must have come past them.
   void collect_reports(Stream& stream);
 
@@ -90,6 +94,9 @@ class CudaDevice : public Device {
   std::unordered_map<std::string, CUmodule> loaded_;
   std::unordered_map<std::string, CUfunction> functions_;  // by family/name
   std::unordered_map<CUfunction, size_t> shared_limits_;   // dynamic shared bytes that a function was set to
+
+  RandomNow* random_now_ = nullptr;         // on the GPU
+  const Capture* capturing_ = nullptr;      // while its commands become a graph
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

@@ -5,7 +5,6 @@
 
 #include "../runtime/op.h"
 #include "launch.h"
-#include "random.h"
 #include "view.h"
 
 namespace shakti::cuda {
@@ -65,12 +64,6 @@ Walk<N> walk(const Operand* const (&operands)[N]) {
 template <int N>
 bool dense(const Walk<N>& w, int n) {
   return w.ndim == 0 || (w.ndim == 1 && w.strides[n][0] == 1);
-}
-
-// The attributes seed_lo, seed_hi, offset from `first` on.
-inline RandomStart random_start(const Args& a, int first) {
-  return {static_cast<uint64_t>(a.attr(first)) | static_cast<uint64_t>(a.attr(first + 1)) << 32,
-          static_cast<uint64_t>(a.attr(first + 2))};
 }
 
 inline bool aligned16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

@@ -6,6 +6,7 @@
 
 #include "../runtime/args.h"
 #include "driver.h"
+#include "random.h"
 #include "report.h"
 
 namespace shakti {
@@ -41,6 +42,8 @@ class Launch {
   const DeviceProperties& gpu() const;
   // Where this op's kernels say what is wrong with content.
   Reporter reporter() const;
+  // The attributes seed_lo, seed_hi, offset from `first` on.
+  RandomStart random_start(const Args& args, int first) const;
   // Of the op as a whole; nothing is launched after it. printf-style.
   void fail(const char* format, ...) __attribute__((format(printf, 2, 3)));
 

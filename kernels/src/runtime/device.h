@@ -10,6 +10,8 @@
 namespace shakti {
 
 class Stream;
+struct Capture;
+struct RandomState;
 
 class Device {
  public:
@@ -29,6 +31,8 @@ class Device {
   // ---- In the order of the stream; on the thread that executes it. What goes wrong is told to the stream.
 
   virtual void run(const Op& op, const Args& args, Stream& stream) = 0;
+  // All commands of a capture as one piece of work, if the device has a way to do that. False: run them one by one.
+  virtual bool replay(Capture&, const RandomState& /* now */, Stream&) { return false; }
   virtual void fill(void* to, int byte, uint64_t bytes, Stream& stream) = 0;
   virtual void write(void* to, std::shared_ptr<char> from, uint64_t bytes, Stream& stream) = 0;
   // Calls `done` when the bytes have arrived, maybe later and from another thread.

@@ -39,6 +39,7 @@ void Stream::enqueue(std::function<void()> task) { push(Command::of(std::move(ta
 void Stream::replay(std::shared_ptr<Capture> capture, const RandomState& now) {
   const double nanoseconds = capture->nanoseconds;
   auto run = [this, capture = std::move(capture), now] {
+    if (device_.replay(*capture, now, *this)) return;
     capture->draw_from(now);
     for (const Command::Ptr& c : capture->commands) {
       if (stopping_) return;

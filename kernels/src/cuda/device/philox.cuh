@@ -27,7 +27,8 @@ __device__ __forceinline__ Words philox(uint64_t counter, uint64_t key) {
 
 // The four words of block i of a command, and word i.
 __device__ __forceinline__ Words block_of(const RandomStart& s, int64_t i) {
-  return philox(s.offset + static_cast<uint64_t>(i), s.key);
+  const RandomNow begin = s.begin();
+  return philox(begin.offset + static_cast<uint64_t>(i), begin.key);
 }
 __device__ __forceinline__ uint32_t word_of(const RandomStart& s, int64_t i) { return block_of(s, i / 4).w[i % 4]; }
 
