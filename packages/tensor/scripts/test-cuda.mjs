@@ -10,7 +10,7 @@ const only = process.argv.slice(2).filter((a) => !a.startsWith('--'))
 
 // By package: which of its test files make sense on any device, by parts of their names.
 const suites = {
-  'packages/tensor': ['ops.test', 'table.test', 'norm-rope', 'epilogue', 'linear-cross-entropy', 'random', 'quant', 'autograd', 'cuda/'],
+  'packages/tensor': ['ops.test', 'table.test', 'norm-rope', 'epilogue', 'linear-cross-entropy', 'random', 'quant', 'autograd', 'capture', 'dtypes', 'shape-errors', 'cuda/'],
 }
 
 function skip(why) {
