@@ -30,4 +30,6 @@ if (!addon) {
       `'node node_modules/@shakti/kernels/scripts/build.mjs' (needs g++, make and python3).`,
   )
 }
+addon.cudaModules = process.env.SHAKTI_CUDA_MODULES || join(__dirname, '..', 'build', 'cuda')
+addon.defaultDevice = process.env.SHAKTI_DEVICE || 'cpu'
 module.exports = addon

@@ -49,42 +49,72 @@ export interface NativeConfiguration {
 
 export type NativeProfile = Record<string, { calls: number; milliseconds: number }>
 
-/** All functions that return a number give a negative one on failure; `lastError` then says why. */
+export interface NativeCudaDevice {
+  name: string
+  bytes: number
+  /** Compute capability, as '9.0'. */
+  compute: string
+  multiprocessors: number
+}
+
+/**
+ * All functions that return a number give a negative one on failure; `lastError` then says why. `place` is a device: 0, the default,
+ * is the CPU, and `openCuda` gives those of GPUs.
+ */
 export interface NativeModule {
   init(buffer: ArrayBufferLike): NativeInfo
-  submit(length: number): number
-  alloc(bytes: number): number
-  release(length: number): void
-  guard(owner: object, handle: number, bytes: number): void
+  submit(length: number, place?: number): number
+  alloc(bytes: number, place?: number): number
+  release(length: number, place?: number): void
+  guard(owner: object, handle: number, bytes: number, place?: number): void
   adjustExternal(bytes: number): void
-  upload(handle: number, byteOffset: number, view: ArrayBufferView): number
-  readSync(handle: number, byteOffset: number, into: ArrayBufferLike): number
+  upload(handle: number, byteOffset: number, view: ArrayBufferView, place?: number): number
+  readSync(handle: number, byteOffset: number, into: ArrayBufferLike, place?: number): number
   readAsync(
     handle: number,
     byteOffset: number,
     into: ArrayBufferLike,
     done: (code: number) => void,
+    place?: number,
   ): number
   /** Negative: `done` will not be called. */
-  flush(done: (code: number) => void): number
-  sync(): number
+  flush(done: (code: number) => void, place?: number): number
+  sync(place?: number): number
   /** From here on commands are recorded and not run. The arguments say where the random numbers stand. */
-  beginCapture(seedLo: number, seedHi: number, offset: number): number
+  beginCapture(seedLo: number, seedHi: number, offset: number, place?: number): number
   /** A handle of what was recorded, to be released as any other; 0 when it is not kept. */
-  endCapture(keep: boolean): number
+  endCapture(keep: boolean, place?: number): number
   /** Memory that a capture keeps to itself. */
-  captureBytes(handle: number): number
-  replay(handle: number, seedLo: number, seedHi: number, offset: number): number
+  captureBytes(handle: number, place?: number): number
+  replay(handle: number, seedLo: number, seedHi: number, offset: number, place?: number): number
   mapFile(path: string, offset: number, bytes: number): number
+  /** Bytes of one device's storage to another's, in the order of both. */
+  transfer(
+    fromPlace: number,
+    fromHandle: number,
+    fromOffset: number,
+    toPlace: number,
+    toHandle: number,
+    toOffset: number,
+    bytes: number,
+  ): number
+  /** The GPUs, or why there is none. */
+  cudaDevices(): NativeCudaDevice[] | string
+  /** The place of GPU `ordinal`, with the compiled kernels in the folder `modules`; or why it cannot be used. */
+  openCuda(ordinal: number, modules: string): number | string
+  /** Where the compiled CUDA kernels lie. */
+  cudaModules: string
+  /** SHAKTI_DEVICE, or 'cpu'. */
+  defaultDevice: string
   lastError(): NativeErrorInfo
-  resetError(): void
-  stats(): NativeStats
+  resetError(place?: number): void
+  stats(place?: number): NativeStats
   /** What the kernel has put behind `reservedBytes`; takes milliseconds. Zeros where the system does not say. */
-  pages(): { residentBytes: number; hugePageBytes: number }
-  resetPeak(): void
-  profile(): NativeProfile
-  clearCache(): void
-  setMemoryLimit(bytes: number): void
-  configure(options: NativeConfiguration): number
+  pages(place?: number): { residentBytes: number; hugePageBytes: number }
+  resetPeak(place?: number): void
+  profile(place?: number): NativeProfile
+  clearCache(place?: number): void
+  setMemoryLimit(bytes: number, place?: number): void
+  configure(options: NativeConfiguration, place?: number): number
   opNames(): string[]
 }

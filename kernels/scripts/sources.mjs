@@ -20,8 +20,10 @@ const lists = {
   addon: () => [
     ...folder('src/addon'),
     ...folder('src/runtime'),
+    ...folder('src/cuda'),
     'src/ops/table.cc',
     ...each('op.cc'),
+    ...each('cuda.cc'),
   ],
   nan: () => [dirname(createRequire(import.meta.url).resolve('nan/nan.h'))],
 }

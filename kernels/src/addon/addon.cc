@@ -5,16 +5,19 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "../cuda/device.h"
 #include "../runtime/abi.gen.h"
 #include "../runtime/cpu_features.h"
 #include "../runtime/env.h"
 #include "../runtime/pages.h"
 #include "../runtime/pool.h"
+#include "../runtime/transfer.h"
 
 namespace {
 
@@ -31,10 +34,12 @@ using Info = const Nan::FunctionCallbackInfo<Value>&;
 constexpr int64_t kReportStep = 1 << 20;
 
 struct Binding;
+struct Place;
 
 // A weak handle on the object that owns a storage. Its callback runs inside the collection and calls no JavaScript.
 struct Guard {
   Binding* binding;
+  Place* place;
   v8::Global<Object> owner;
   double handle;
   int64_t bytes;
@@ -42,19 +47,31 @@ struct Guard {
 
 // A read on its way: filled by the executor, answered on the JavaScript thread.
 struct Read {
+  Place* place;
   Nan::Callback done;
   std::shared_ptr<BackingStore> into;
   bool failed;  // what the stream had met when the read's turn came
   shakti::StreamError error;
 };
 
+// A device as this thread sees it.
+struct Place {
+  explicit Place(std::unique_ptr<Env> e) : env(std::move(e)) {}
+
+  std::unique_ptr<Env> env;
+  std::unordered_map<double, Guard*> guards;  // by handle
+};
+
 struct Binding {
-  explicit Binding(v8::Isolate* i) : isolate(i), env(new Env) {}
+  explicit Binding(v8::Isolate* i) : isolate(i) {
+    places.push_back(std::make_unique<Place>(std::make_unique<Env>()));
+    called = places[0].get();
+  }
 
   v8::Isolate* isolate;
-  std::unique_ptr<Env> env;
-  std::shared_ptr<BackingStore> buffer;       // kept here: JavaScript may transfer or drop its own reference
-  std::unordered_map<double, Guard*> guards;  // by handle
+  std::vector<std::unique_ptr<Place>> places;  // 0: the CPU; then GPUs in the driver's order, null until they are used
+  std::shared_ptr<BackingStore> buffer;        // kept here: JavaScript may transfer or drop its own reference
+  Place* called;                               // by the last call
   int64_t unreported = 0;
 
   uv_async_t async;
@@ -82,6 +99,16 @@ Binding* self(Info info) { return static_cast<Binding*>(info.Data().As<v8::Exter
 
 void number(Info info, double v) { info.GetReturnValue().Set(v); }
 
+// The device that argument i names by its place in the list; the CPU when it is left out.
+Place& place_of(Info info, int i) {
+  Binding* b = self(info);
+  const double n = info[i]->IsNumber() ? info[i].As<v8::Number>()->Value() : 0;
+  if (!(n >= 0 && n < static_cast<double>(b->places.size())) || !b->places[static_cast<size_t>(n)])
+    throw std::runtime_error("this device was not opened");
+  return *(b->called = b->places[static_cast<size_t>(n)].get());
+}
+Env& env_of(Info info, int i) { return *place_of(info, i).env; }
+
 double arg(Info info, int i) { return info[i]->IsNumber() ? info[i].As<v8::Number>()->Value() : std::nan(""); }
 
 // The bytes of an ArrayBuffer or of a view on one; false for anything else, and for a detached buffer.
@@ -106,33 +133,29 @@ bool bytes_of(Local<Value> value, std::shared_ptr<BackingStore>* store, char** d
   return offset + *size <= (*store)->ByteLength();
 }
 
-// memcpy, but with nothing to copy the addresses may be null.
-void copy_bytes(void* to, const void* from, size_t size) {
-  if (size > 0) std::memcpy(to, from, size);
-}
 
 bool refuse(Info info, int code, const char* op, const char* message) {
-  self(info)->env->last_error = {code, message, op, false};
+  self(info)->called->env->last_error = {code, message, op, false};
   number(info, -1);
   return false;
 }
 
 // Memory is short: tensors that nobody holds, but that no scope owned, are still there until V8 collects.
-bool collect(Binding* b) {
-  if (b->env->last_error.code != shakti::Status::out_of_memory || b->guards.empty()) return false;
-  const size_t before = b->guards.size();
+bool collect(Binding* b, const Place& place) {
+  if (place.env->last_error.code != shakti::Status::out_of_memory || place.guards.empty()) return false;
+  const size_t before = place.guards.size();
   b->isolate->LowMemoryNotification();
-  return b->guards.size() < before;
+  return place.guards.size() < before;
 }
 
 void on_weak(const v8::WeakCallbackInfo<Guard>& info) {
   Guard* guard = info.GetParameter();
   guard->owner.Reset();
   Binding* b = guard->binding;
-  b->env->release(guard->handle);
+  guard->place->env->release(guard->handle);
   // Reporting to V8 may start a collection, which must not happen here; the next call does it.
   b->unreported -= guard->bytes;
-  b->guards.erase(guard->handle);
+  guard->place->guards.erase(guard->handle);
   delete guard;
 }
 
@@ -148,7 +171,8 @@ void on_finished(uv_async_t* async) {
     std::unique_ptr<Read> owned(read);
     b->reads.erase(read);
     if (b->reads.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(async));
-    if (read->failed) b->env->last_error = {shakti::Status::internal, read->error.message, read->error.op, true};
+    b->called = read->place;
+    if (read->failed) read->place->env->last_error = {shakti::Status::internal, read->error.message, read->error.op, true};
     Local<Value> code = Nan::New<v8::Number>(read->failed ? -1 : 0);
     Nan::AsyncResource resource("shakti:read");
     owned->done.Call(1, &code, &resource);
@@ -156,7 +180,10 @@ void on_finished(uv_async_t* async) {
 }
 
 // The event loop is about to wait for something: commands that wait for company have waited long enough.
-void on_prepare(uv_prepare_t* prepare) { static_cast<Binding*>(prepare->data)->env->stream.wake(); }
+void on_prepare(uv_prepare_t* prepare) {
+  for (const auto& place : static_cast<Binding*>(prepare->data)->places)
+    if (place) place->env->stream.wake();
+}
 
 NAN_METHOD(Init) {
   Binding* b = self(info);
@@ -173,7 +200,7 @@ NAN_METHOD(Init) {
   Local<Object> out = Nan::New<Object>();
   const auto text = [](const std::string& s) { return Nan::New(s).ToLocalChecked(); };
   Nan::Set(out, text("abi"), text(SHAKTI_ABI));
-  Nan::Set(out, text("isa"), text(shakti::isa_name(b->env->stream.isa)));
+  Nan::Set(out, text("isa"), text(shakti::isa_name(b->places[0]->env->stream.isa)));
   Local<v8::Array> isas = Nan::New<v8::Array>();
   for (int i = 0, n = 0; i < shakti::kIsaCount; ++i) {
     const auto isa = static_cast<shakti::Isa>(i);
@@ -196,14 +223,15 @@ NAN_METHOD(Submit) {
     refuse(info, shakti::Status::value, "submit", "bad record length, or init() was not called");
     return;
   }
-  const auto submit = [&] { return b->env->submit(b->words(), static_cast<int64_t>(length), b->words()); };
-  number(info, submit() || (collect(b) && submit()) ? 0 : -1);
+  Place& place = place_of(info, 1);
+  const auto submit = [&] { return place.env->submit(b->words(), static_cast<int64_t>(length), b->words()); };
+  number(info, submit() || (collect(b, place) && submit()) ? 0 : -1);
 }
 
 NAN_METHOD(Alloc) {
-  Binding* b = self(info);
-  double handle = b->env->alloc(arg(info, 0));
-  if (handle < 0 && collect(b)) handle = b->env->alloc(arg(info, 0));
+  Place& place = place_of(info, 1);
+  double handle = place.env->alloc(arg(info, 0));
+  if (handle < 0 && collect(self(info), place)) handle = place.env->alloc(arg(info, 0));
   number(info, handle);
 }
 
@@ -211,16 +239,17 @@ NAN_METHOD(Release) {
   Binding* b = self(info);
   const double length = arg(info, 0);
   if (!b->buffer || !(length >= 0 && length <= static_cast<double>(shakti::kBufferBytes / sizeof(double)))) return;
+  Place& place = place_of(info, 1);
   const double* handles = b->words();
   int64_t unguarded = 0;
   for (int64_t i = 0; i < static_cast<int64_t>(length); ++i) {
-    b->env->release(handles[i]);
-    const auto it = b->guards.find(handles[i]);
-    if (it == b->guards.end()) continue;
+    place.env->release(handles[i]);
+    const auto it = place.guards.find(handles[i]);
+    if (it == place.guards.end()) continue;
     // A guard ends with its memory: V8 would collect for the sake of bytes that are long gone.
     unguarded += it->second->bytes;
     delete it->second;
-    b->guards.erase(it);
+    place.guards.erase(it);
   }
   b->account(-unguarded);
 }
@@ -230,11 +259,12 @@ NAN_METHOD(MakeGuard) {
   const double handle = arg(info, 1), bytes = arg(info, 2);
   if (!info[0]->IsObject() || !std::isfinite(handle) || !(bytes >= 0 && bytes < 1e15))
     return Nan::ThrowTypeError("guard: needs an object, a handle and bytes");
-  if (b->guards.count(handle) != 0) return;
-  auto* guard = new Guard{b, {}, handle, static_cast<int64_t>(bytes)};
+  Place& place = place_of(info, 3);
+  if (place.guards.count(handle) != 0) return;
+  auto* guard = new Guard{b, &place, {}, handle, static_cast<int64_t>(bytes)};
   guard->owner.Reset(b->isolate, info[0].As<Object>());
   guard->owner.SetWeak(guard, on_weak, v8::WeakCallbackType::kParameter);
-  b->guards.emplace(handle, guard);
+  place.guards.emplace(handle, guard);
   // A small object in JavaScript stands for this much memory: without the report V8 collects too late.
   b->account(guard->bytes);
 }
@@ -245,7 +275,7 @@ NAN_METHOD(AdjustExternal) {
 }
 
 NAN_METHOD(Upload) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 3);
   std::shared_ptr<BackingStore> store;
   char* data;
   size_t size;
@@ -257,7 +287,7 @@ NAN_METHOD(Upload) {
 }
 
 NAN_METHOD(ReadSync) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 3);
   std::shared_ptr<BackingStore> store;
   char* data;
   size_t size;
@@ -265,48 +295,42 @@ NAN_METHOD(ReadSync) {
     refuse(info, shakti::Status::value, "read", "needs an ArrayBuffer or a view that is not detached");
     return;
   }
-  if (env.refuse_if_capturing("read")) return number(info, -1);
-  const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
-  if (from == nullptr) return number(info, -1);
-  env.stream.sync();
-  if (env.stream.failed()) {
-    env.set_late_error();
-    return number(info, -1);
-  }
-  copy_bytes(data, from, size);
-  number(info, 0);
+  number(info, env.read(arg(info, 0), arg(info, 1), data, size) ? 0 : -1);
 }
 
-// Queues `work`, and calls the function info[i] when it is done.
-void finish_later(Info info, int i, std::shared_ptr<BackingStore> keep, std::function<void()> work) {
+// Queues `start`, which is to call what it is given when it is done; then the function info[i] is called.
+void finish_later(Info info, int i, Place& place, std::shared_ptr<BackingStore> keep,
+                  std::function<void(std::function<void()>)> start) {
   Binding* b = self(info);
-  shakti::Stream& stream = b->env->stream;
-  if (b->env->refuse_if_capturing("read")) return number(info, -1);
+  shakti::Stream& stream = place.env->stream;
+  if (place.env->refuse_if_capturing("read")) return number(info, -1);
   if (!stream.start()) {
     refuse(info, shakti::Status::internal, "read", "the system gives no thread to run commands on");
     return;
   }
-  auto* read = new Read{Nan::Callback(info[i].As<v8::Function>()), std::move(keep), false, {}};
+  auto* read = new Read{&place, Nan::Callback(info[i].As<v8::Function>()), std::move(keep), false, {}};
   if (b->reads.empty()) uv_ref(reinterpret_cast<uv_handle_t*>(&b->async));
   b->reads.insert(read);
-  stream.enqueue([b, &stream, read, work = std::move(work)] {
-    read->failed = stream.failed();
-    if (read->failed) {
-      read->error = stream.error();
-    } else {
-      work();
-    }
-    {
-      std::lock_guard<std::mutex> lock(b->mutex);
-      b->finished.push_back(read);
-    }
-    uv_async_send(&b->async);
+  stream.enqueue([b, &stream, read, start = std::move(start)] {
+    const auto done = [b, &stream, read] {
+      read->failed = stream.failed();
+      if (read->failed) read->error = stream.error();
+      {
+        std::lock_guard<std::mutex> lock(b->mutex);
+        b->finished.push_back(read);
+      }
+      uv_async_send(&b->async);
+    };
+    if (stream.failed())
+      done();
+    else
+      start(done);
   });
   number(info, 0);
 }
 
 NAN_METHOD(ReadAsync) {
-  Env& env = *self(info)->env;
+  Place& place = place_of(info, 4);
   std::shared_ptr<BackingStore> store;
   char* data;
   size_t size;
@@ -314,18 +338,26 @@ NAN_METHOD(ReadAsync) {
     refuse(info, shakti::Status::value, "read", "needs an ArrayBuffer that is not detached, and a function");
     return;
   }
+  Env& env = *place.env;
   const char* from = env.resolve("read", arg(info, 0), arg(info, 1), size);
   if (from == nullptr) return number(info, -1);
-  finish_later(info, 3, store, [from, data, size] { copy_bytes(data, from, size); });
+  finish_later(info, 3, place, store, [&env, from, data, size](std::function<void()> done) {
+    env.device().read(data, from, size, env.stream, std::move(done));
+  });
 }
 
 NAN_METHOD(Flush) {
   if (!info[0]->IsFunction()) return Nan::ThrowTypeError("flush: needs a function");
-  finish_later(info, 0, nullptr, [] {});
+  Place& place = place_of(info, 1);
+  Env& env = *place.env;
+  // A read of nothing is done when all before it is.
+  finish_later(info, 0, place, nullptr, [&env](std::function<void()> done) {
+    env.device().read(nullptr, nullptr, 0, env.stream, std::move(done));
+  });
 }
 
 NAN_METHOD(Sync) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 0);
   if (env.refuse_if_capturing("sync")) return number(info, -1);
   env.stream.sync();
   if (env.stream.failed()) {
@@ -337,13 +369,71 @@ NAN_METHOD(Sync) {
 
 shakti::RandomState random_state(Info info, int i) { return {arg(info, i), arg(info, i + 1), arg(info, i + 2)}; }
 
-NAN_METHOD(BeginCapture) { number(info, self(info)->env->begin_capture(random_state(info, 0)) ? 0 : -1); }
+NAN_METHOD(BeginCapture) { number(info, env_of(info, 3).begin_capture(random_state(info, 0)) ? 0 : -1); }
 
-NAN_METHOD(EndCapture) { number(info, self(info)->env->end_capture(info[0]->IsTrue())); }
+NAN_METHOD(EndCapture) { number(info, env_of(info, 1).end_capture(info[0]->IsTrue())); }
 
-NAN_METHOD(CaptureBytes) { number(info, self(info)->env->capture_bytes(arg(info, 0))); }
+NAN_METHOD(CaptureBytes) { number(info, env_of(info, 1).capture_bytes(arg(info, 0))); }
 
-NAN_METHOD(Replay) { number(info, self(info)->env->replay(arg(info, 0), random_state(info, 1)) ? 0 : -1); }
+NAN_METHOD(Replay) { number(info, env_of(info, 4).replay(arg(info, 0), random_state(info, 1)) ? 0 : -1); }
+
+void set(Local<Object> o, const char* key, double v) { Nan::Set(o, Nan::New(key).ToLocalChecked(), Nan::New(v)); }
+
+// The GPUs that the driver has: [{ name, bytes, compute, multiprocessors }], or why there is none.
+NAN_METHOD(CudaDevices) {
+  std::string why;
+  const int count = shakti::cuda::device_count(&why);
+  if (count == 0) {
+    info.GetReturnValue().Set(Nan::New(why).ToLocalChecked());
+    return;
+  }
+  Local<v8::Array> all = Nan::New<v8::Array>(count);
+  for (int i = 0; i < count; ++i) {
+    shakti::cuda::DeviceProperties p;
+    if (!shakti::cuda::properties_of(i, &p, &why)) return info.GetReturnValue().Set(Nan::New(why).ToLocalChecked());
+    Local<Object> row = Nan::New<Object>();
+    Nan::Set(row, Nan::New("name").ToLocalChecked(), Nan::New(p.name).ToLocalChecked());
+    const std::string compute = std::to_string(p.major) + "." + std::to_string(p.minor);
+    Nan::Set(row, Nan::New("compute").ToLocalChecked(), Nan::New(compute).ToLocalChecked());
+    set(row, "bytes", static_cast<double>(p.bytes));
+    set(row, "multiprocessors", p.multiprocessors);
+    Nan::Set(all, static_cast<uint32_t>(i), row);
+  }
+  info.GetReturnValue().Set(all);
+}
+
+// Opens GPU info[0], with the modules in the folder info[1]; its place, info[0] + 1, names it in all other calls. A string says why
+// not.
+NAN_METHOD(OpenCuda) {
+  Binding* b = self(info);
+  const double ordinal = arg(info, 0);
+  if (!(ordinal >= 0 && ordinal < 1024) || !info[1]->IsString())
+    return Nan::ThrowTypeError("openCuda: needs a number and a folder");
+  const auto place = static_cast<size_t>(ordinal) + 1;
+  if (place < b->places.size() && b->places[place]) return number(info, static_cast<double>(place));
+  std::string why;
+  auto device = shakti::cuda::CudaDevice::open(static_cast<int>(ordinal), *Nan::Utf8String(info[1]), &why);
+  if (!device) return info.GetReturnValue().Set(Nan::New(why).ToLocalChecked());
+  if (b->places.size() <= place) b->places.resize(place + 1);
+  b->places[place] = std::make_unique<Place>(std::make_unique<Env>(std::move(device)));
+  number(info, static_cast<double>(place));
+}
+
+// transfer(from, handle, offset, to, handle, offset, bytes)
+NAN_METHOD(Transfer) {
+  Env& from = env_of(info, 0);
+  Env& to = env_of(info, 3);
+  const double bytes = arg(info, 6);
+  if (!(bytes >= 0 && bytes < 1e15)) {
+    refuse(info, shakti::Status::value, "to", "not a number of bytes");
+    return;
+  }
+  Env* refused = nullptr;
+  const bool ok = shakti::transfer(from, arg(info, 1), arg(info, 2), to, arg(info, 4), arg(info, 5),
+                                   static_cast<uint64_t>(bytes), &refused);
+  if (!ok && refused == &from) place_of(info, 0);  // whose error it is
+  number(info, ok ? 0 : -1);
+}
 
 NAN_METHOD(MapFile) {
   if (!info[0]->IsString()) {
@@ -355,13 +445,11 @@ NAN_METHOD(MapFile) {
     refuse(info, shakti::Status::value, "mapFile", "a path cannot hold a zero byte");
     return;
   }
-  number(info, self(info)->env->map_file(*path, arg(info, 1), arg(info, 2)));
+  number(info, env_of(info, 3).map_file(*path, arg(info, 1), arg(info, 2)));
 }
 
-void set(Local<Object> o, const char* key, double v) { Nan::Set(o, Nan::New(key).ToLocalChecked(), Nan::New(v)); }
-
 NAN_METHOD(GetLastError) {
-  const auto& e = self(info)->env->last_error;
+  const auto& e = self(info)->called->env->last_error;
   Local<Object> out = Nan::New<Object>();
   set(out, "code", e.code);
   Nan::Set(out, Nan::New("message").ToLocalChecked(), Nan::New(e.message).ToLocalChecked());
@@ -370,10 +458,10 @@ NAN_METHOD(GetLastError) {
   info.GetReturnValue().Set(out);
 }
 
-NAN_METHOD(ResetError) { self(info)->env->stream.reset_error(); }
+NAN_METHOD(ResetError) { env_of(info, 0).stream.reset_error(); }
 
 NAN_METHOD(GetStats) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 0);
   const auto s = env.stats();
   Local<Object> out = Nan::New<Object>();
   set(out, "handles", static_cast<double>(s.handles));
@@ -390,17 +478,17 @@ NAN_METHOD(GetStats) {
 }
 
 NAN_METHOD(GetPages) {
-  const auto pages = shakti::pages_of(self(info)->env->allocator);
+  const auto pages = shakti::pages_of(env_of(info, 0).allocator);
   Local<Object> out = Nan::New<Object>();
   set(out, "residentBytes", static_cast<double>(pages.resident));
   set(out, "hugePageBytes", static_cast<double>(pages.huge));
   info.GetReturnValue().Set(out);
 }
 
-NAN_METHOD(ResetPeak) { self(info)->env->allocator.reset_peak(); }
+NAN_METHOD(ResetPeak) { env_of(info, 0).allocator.reset_peak(); }
 
 NAN_METHOD(GetProfile) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 0);
   env.stream.sync();
   Local<Object> out = Nan::New<Object>();
   for (size_t i = 0; i < env.stream.profile.size(); ++i) {
@@ -414,16 +502,16 @@ NAN_METHOD(GetProfile) {
   info.GetReturnValue().Set(out);
 }
 
-NAN_METHOD(ClearCache) { self(info)->env->clear_cache(); }
+NAN_METHOD(ClearCache) { env_of(info, 0).clear_cache(); }
 
 NAN_METHOD(SetMemoryLimit) {
   const double bytes = arg(info, 0);
   if (!(bytes >= 0 && bytes < 1e15)) return Nan::ThrowTypeError("setMemoryLimit: needs a number of bytes, 0 for none");
-  self(info)->env->allocator.set_limit(static_cast<uint64_t>(bytes));
+  env_of(info, 1).allocator.set_limit(static_cast<uint64_t>(bytes));
 }
 
 NAN_METHOD(Configure) {
-  Env& env = *self(info)->env;
+  Env& env = env_of(info, 1);
   if (!info[0]->IsObject()) {
     refuse(info, shakti::Status::value, "configure", "needs an object");
     return;
@@ -484,8 +572,11 @@ NAN_METHOD(OpNames) {
 // thread's loop may go only when its handles are closed, so the hook is of the asynchronous kind.
 void cleanup(void* data, void (*closed)(void*), void* closed_data) {
   auto* b = static_cast<Binding*>(data);
-  b->env->stream.stop();
-  for (const auto& [handle, guard] : b->guards) delete guard;
+  for (const auto& place : b->places) {
+    if (!place) continue;
+    place->env->stop();
+    for (const auto& [handle, guard] : place->guards) delete guard;
+  }
   for (Read* read : b->reads) delete read;
   b->closed = closed;
   b->closed_data = closed_data;
@@ -544,6 +635,9 @@ NAN_MODULE_INIT(Load) {
   method("endCapture", guarded<EndCapture>);
   method("captureBytes", guarded<CaptureBytes>);
   method("replay", guarded<Replay>);
+  method("cudaDevices", guarded<CudaDevices>);
+  method("openCuda", guarded<OpenCuda>);
+  method("transfer", guarded<Transfer>);
   method("mapFile", guarded<MapFile>);
   method("lastError", guarded<GetLastError>);
   method("resetError", guarded<ResetError>);

@@ -8,7 +8,11 @@ namespace shakti {
   Status check_##name(const Args&); \
   namespace portable { void run_##name(const Args&, Context&); } \
   namespace avx2 { void run_##name(const Args&, Context&); } \
-  namespace avx512 { void run_##name(const Args&, Context&); }
+  namespace avx512 { void run_##name(const Args&, Context&); } \
+  namespace cuda { \
+  __attribute__((weak)) void run_##name(const Args&, Launch&); \
+  __attribute__((weak)) size_t workspace_##name(const Args&); \
+  }
 #define OP(name, in, out, attrs, cost) DECLARE(name)
 #define OP_WS(name, in, out, attrs, cost) \
   DECLARE(name) \
@@ -22,8 +26,8 @@ namespace shakti {
 #else
 #define RUNS(name) {portable::run_##name, nullptr, nullptr}
 #endif
-#define OP(name, in, out, attrs, cost) {#name, in, out, attrs, cost, check_##name, nullptr, RUNS(name)},
-#define OP_WS(name, in, out, attrs, cost) {#name, in, out, attrs, cost, check_##name, workspace_##name, RUNS(name)},
+#define OP(name, in, out, attrs, cost) {#name, in, out, attrs, cost, check_##name, nullptr, RUNS(name), cuda::run_##name, cuda::workspace_##name},
+#define OP_WS(name, in, out, attrs, cost) {#name, in, out, attrs, cost, check_##name, workspace_##name, RUNS(name), cuda::run_##name, cuda::workspace_##name},
 const Op kOps[] = {
 #include "ops.inc"
 };

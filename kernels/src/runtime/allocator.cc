@@ -1,11 +1,7 @@
 #include "allocator.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <iterator>
-
-#include "limits.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -22,38 +18,16 @@ constexpr uint64_t kRedZone = 256;
 #define PERMIT(start, bytes) ASAN_UNPOISON_MEMORY_REGION(start, bytes)
 #else
 constexpr uint64_t kRedZone = 0;
-#define FORBID(start, bytes)
-#define PERMIT(start, bytes)
+#define FORBID(start, bytes) (void)0
+#define PERMIT(start, bytes) (void)0
 #endif
 
 constexpr uint64_t kAlign = 64;
 constexpr uint64_t kSlab = 8u << 20;
 constexpr uint64_t kLarge = 1u << 20;  // from here on a block has a mapping of its own
-constexpr uint64_t kHugePage = 2u << 20;
-constexpr uint64_t kPage = 64u << 10;  // the largest of the usual sizes: mappings are multiples of it
-
-// At least `size` bytes, which becomes what there are; from a huge page on they start on one. Null: none left.
-char* map(uint64_t* size) {
-  const uint64_t bytes = (*size + kPage - 1) / kPage * kPage;
-  const uint64_t slack = bytes >= kHugePage ? kHugePage : 0;
-  void* base = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return nullptr;
-  *size = bytes;
-  char* start = static_cast<char*>(base);
-  if (slack == 0) return start;
-  const uint64_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
-  if (before > 0) munmap(start, before);
-  start += before;
-  munmap(start + bytes, slack - before);
-#ifdef MADV_HUGEPAGE
-  madvise(start, bytes, MADV_HUGEPAGE);
-#endif
-  return start;
-}
-
 }  // namespace
 
-Allocator::Allocator() : limit_(system_memory() / 10 * 9) {}
+Allocator::Allocator(Device& device) : device_(device), limit_(device.total_memory() / 10 * 9) {}
 
 Allocator::~Allocator() {
   for (auto& [block, bytes] : large_) unmap(block, bytes);
@@ -70,15 +44,15 @@ uint64_t Allocator::size_class(uint64_t bytes) {
 }
 
 void Allocator::unmap(void* start, uint64_t bytes) {
-  PERMIT(start, bytes);
-  munmap(start, bytes);
+  if (device_.on_host()) PERMIT(start, bytes);
+  device_.unmap(static_cast<char*>(start), bytes);
   stats_.reserved -= bytes;
 }
 
 void* Allocator::from_slab(uint64_t size) {
   if (filling_ == nullptr || kSlab - slabs_[filling_] < size) {
     uint64_t bytes = kSlab;
-    char* start = map(&bytes);
+    char* start = device_.map(&bytes);
     if (start == nullptr) return nullptr;
     stats_.reserved += bytes;
     slabs_[filling_ = start] = 0;
@@ -90,7 +64,7 @@ void* Allocator::from_slab(uint64_t size) {
 }
 
 void* Allocator::from_system(uint64_t size) {
-  char* block = map(&size);
+  char* block = device_.map(&size);
   if (block == nullptr) return nullptr;
   stats_.reserved += size;
   large_[block] = size;
@@ -130,7 +104,7 @@ void* Allocator::allocate(uint64_t bytes, Arena* arena) {
       stats_.captured += size;
     }
   }
-  FORBID(static_cast<char*>(block) + bytes, size - bytes);
+  if (device_.on_host()) FORBID(static_cast<char*>(block) + bytes, size - bytes);
   return block;
 }
 

@@ -1,4 +1,4 @@
-// A caching allocator for host memory. Blocks come in size classes, so that a step that repeats finds its blocks again.
+// A caching allocator for the memory of a device. Blocks come in size classes, so that a step that repeats finds its blocks again.
 // Not thread-safe: the thread that issues commands owns it. Freeing is ordered by the stream (see stream.h), so a block
 // may be handed out again while a queued command still reads it: the next writer runs after that reader.
 #pragma once
@@ -7,6 +7,8 @@
 #include <functional>
 #include <map>
 #include <vector>
+
+#include "device.h"
 
 namespace shakti {
 
@@ -30,7 +32,7 @@ class Allocator {
     uint64_t reserved = 0;  // bytes taken from the system
   };
 
-  Allocator();
+  explicit Allocator(Device& device = cpu_device());
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
@@ -68,6 +70,7 @@ class Allocator {
   // Slab -> bytes of it that are live. A slab where there are none can go.
   std::map<char*, uint64_t> live_in_slabs() const;
   void clear_slabs();
+  Device& device_;
   FreeBlocks free_;
   std::map<char*, uint64_t> large_;  // block with a mapping of its own -> the mapping's length
   std::map<char*, uint64_t> slabs_;  // slab -> bytes handed out at some time, in blocks one behind the other

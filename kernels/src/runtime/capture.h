@@ -30,13 +30,19 @@ struct Capture {
   RandomState start;
   std::vector<Draw> draws;
   double farthest = 0;  // of the draws
+  double begun = 0;     // the offset that the draws were last set to go on from
 
   std::shared_ptr<Allocator::Arena> arena = std::make_shared<Allocator::Arena>();
+  // What a device made of the commands: a CUDA graph.
+  std::shared_ptr<void> made;
+  bool seen = false;  // replayed once already
+
   // Storages from outside that the commands use, by index: each counts this capture among its pins.
   std::unordered_set<uint32_t> pinned;
 
   // On the thread that runs commands, before they run.
   void draw_from(const RandomState& now) {
+    begun = now.offset;
     for (const Draw& d : draws) {
       d.at[0] = now.seed_lo;
       d.at[1] = now.seed_hi;

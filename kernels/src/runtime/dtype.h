@@ -3,7 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 
+// Headers that kernels for a GPU include too.
+#ifdef __CUDACC__
+#define SHAKTI_INLINE __host__ __device__ __forceinline__
+#else
 #define SHAKTI_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace shakti {
 

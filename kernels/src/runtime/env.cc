@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <future>
 
 #include "cpu_features.h"
 #include "overlap.h"
@@ -127,13 +128,14 @@ const char* dtype_name(DType t) {
   return names[static_cast<int>(t)];
 }
 
-Env::Env() {
+Env::Env(std::unique_ptr<Device> device)
+    : own_device_(std::move(device)), stream(this->device()), allocator(this->device()) {
   record_.resize(kBufferBytes / sizeof(double));
   storages_.emplace_back();  // index 0 with generation 0 would be handle 0, "none"
   choose_isa(&stream.isa);
 }
 
-Env::~Env() { stream.stop(); }
+Env::~Env() { stop(); }
 
 bool Env::fail(int code, const char* op, const std::string& message) {
   last_error = {code, message, op, false};
@@ -275,24 +277,40 @@ bool Env::upload(double handle, double offset, const char* data, uint64_t bytes)
   char* to = resolve("upload", handle, offset, bytes);
   if (to == nullptr) return false;
   if (bytes == 0) return true;
-  if (!recording_ && stream.idle()) {
+  if (!recording_ && device().on_host() && stream.idle()) {
     std::memcpy(to, data, bytes);
     return true;
   }
   // A queued command may still read what lies there: the copy takes its place in the order. In a capture, the bytes are
   // part of it.
-  std::shared_ptr<char> staging(static_cast<char*>(std::malloc(bytes)), std::free);
+  const std::shared_ptr<char> staging = device().staging(bytes);
   if (!staging)
     return fail(Status::out_of_memory, "upload", "asked for " + format_bytes(bytes) + " to queue a copy of the data");
+  if (!stream.start()) return fail(Status::internal, "upload", "the system gives no thread to run commands on");
   std::memcpy(staging.get(), data, bytes);
-  auto task = [staging, to, bytes] { std::memcpy(to, staging.get(), bytes); };
+  auto task = [this, staging, to, bytes] { device().write(to, staging, bytes, stream); };
   if (recording_) {
     recording_->commands.push_back(Command::of(std::move(task)));
     recording_->nanoseconds += kCopyNanoseconds * static_cast<double>(bytes);
-  } else {  // the executor is there
+  } else {
     stream.enqueue(std::move(task));
   }
   return true;
+}
+
+bool Env::read(double handle, double offset, char* data, uint64_t bytes) {
+  if (refuse_if_capturing("read")) return false;
+  const char* from = resolve("read", handle, offset, bytes);
+  if (from == nullptr) return false;
+  stream.sync();
+  if (!stream.failed() && bytes > 0) {
+    std::promise<void> arrived;
+    device().read(data, from, bytes, stream, [&] { arrived.set_value(); });
+    arrived.get_future().wait();
+  }
+  if (!stream.failed()) return true;
+  set_late_error();
+  return false;
 }
 
 bool Env::release(double handle) {
@@ -317,7 +335,7 @@ void Env::remove(uint32_t index) {
     if (poison && !recording_ && stream.start()) {
       char* data = s->data;
       const uint64_t bytes = s->bytes;
-      stream.enqueue([data, bytes] { std::memset(data, 0xdb, bytes); });
+      stream.enqueue([this, data, bytes] { device().fill(data, 0xdb, bytes, stream); });
     }
     allocator.free(s->data, s->bytes, s->arena.get());
   }
@@ -469,6 +487,7 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
   args.n_attrs = static_cast<int32_t>(n_attrs);
   const Status status = op.check(args);
   if (!status) return fail(status.code, op.name, status.message);
+  if (const char* what = device().lacks(op)) return fail(Status::value, op.name, what);
   if (recording_ && signature.draws_at >= 0 && refuse_draw(op, args.attrs + signature.draws_at)) return false;
   const bool pointwise = code < kElementwiseCount || std::strcmp(op.name, "copy") == 0;
   if (in_place && refuse_overlap(op, pointwise, n_in)) return false;
@@ -493,14 +512,11 @@ bool Env::submit(const double* source, int64_t length, double* reply) {
     }
     handles_.push_back(handle);
   }
-  if (op.workspace) {
-    const size_t bytes = op.workspace(args);
-    if (bytes > 0) {
-      args.workspace = allocate(op.name, bytes);
-      if (args.workspace == nullptr) return undo();
-      // Free for the next command: it runs after this one.
-      allocator.free(args.workspace, bytes, arena());
-    }
+  if (const size_t bytes = device().workspace(op, args); bytes > 0) {
+    args.workspace = allocate(op.name, bytes);
+    if (args.workspace == nullptr) return undo();
+    // Free for the next command: it runs after this one.
+    allocator.free(args.workspace, bytes, arena());
   }
   const double nanoseconds = op.cost * static_cast<double>(largest) + 20;
   if (recording_ && writes && !record(op, args, nanoseconds, signature.draws_at)) return undo();

@@ -1,4 +1,4 @@
-// Everything native that belongs to one JavaScript thread: storages, allocator, stream. No V8 type appears here.
+// Everything native that one JavaScript thread has of one device: storages, allocator, stream. No V8 type appears here.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -23,7 +23,9 @@ struct LastError {
 
 class Env {
  public:
-  Env();
+  // The CPU's.
+  Env() : Env(nullptr) {}
+  explicit Env(std::unique_ptr<Device> device);
   ~Env();
 
   // Checks and issues the record in `buffer` (runtime/op.h and packages/tensor/src/native/encode.ts describe it);
@@ -36,6 +38,8 @@ class Env {
   double map_file(const char* path, double offset, double bytes);
   // Copies `bytes` in, in order with the commands.
   bool upload(double handle, double offset, const char* data, uint64_t bytes);
+  // Copies `bytes` out, and waits for them.
+  bool read(double handle, double offset, char* data, uint64_t bytes);
   // Of a storage or of a capture. False when the handle is stale or forged.
   bool release(double handle);
 
@@ -60,6 +64,18 @@ class Env {
   Stats stats() const;
   void clear_cache();
 
+  // Nothing runs any more after this.
+  void stop() {
+    stream.stop();
+    device().stop();
+  }
+
+  Device& device() { return own_device_ ? *own_device_ : cpu_device(); }
+
+ private:
+  std::unique_ptr<Device> own_device_;  // null: the CPU
+
+ public:
   Stream stream;
   Allocator allocator;
   LastError last_error;

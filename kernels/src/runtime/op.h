@@ -12,6 +12,8 @@
 //   attributes namespace shakti        size_t workspace_<name>(const Args&)      ops/<family>/op.cc   OP_WS only
 //   namespace SHAKTI_ISA_NS void run_<name>(const Args&, Context&)    ops/<family>/cpu.cc  compiled once per
 //   instruction set
+//   namespace shakti::cuda  void run_<name>(const Args&, Launch&)     ops/<family>/cuda.cc (cuda/launch.h), with its kernels in cuda.cu
+//   namespace shakti::cuda  size_t workspace_<name>(const Args&)      the same file, when it needs one on a GPU
 // A check must establish everything that its kernel relies on: TypeScript is not trusted. Operands arrive with
 // their bounds already checked against their storage, attrs with the right count and finite.
 #pragma once
@@ -29,6 +31,10 @@ namespace shakti {
 using CheckFn = Status (*)(const Args&);
 using WorkspaceFn = size_t (*)(const Args&);
 using RunFn = void (*)(const Args&, Context&);
+namespace cuda {
+class Launch;
+}
+using CudaFn = void (*)(const Args&, cuda::Launch&);
 
 enum class Isa { portable = 0, avx2 = 1, avx512 = 2 };
 constexpr int kIsaCount = 3;
@@ -42,6 +48,8 @@ struct Op {
   CheckFn check;
   WorkspaceFn workspace;  // null: none
   RunFn run[kIsaCount];   // null above portable where the compiler target has no such level (arm64)
+  CudaFn cuda;                // null: not there
+  WorkspaceFn cuda_workspace;  // null: none
 };
 
 extern const Op kOps[];

@@ -1,14 +1,8 @@
 #include "stream.h"
 
-#include <sys/mman.h>
-
 #include <chrono>
-#include <cstdarg>
-#include <cstdlib>
-#include <cstring>
 #include <system_error>
 
-#include "limits.h"
 #include "pool.h"
 
 namespace shakti {
@@ -17,62 +11,12 @@ namespace {
 constexpr double kInlineNanoseconds = 2000;  // a sleeping executor takes longer to wake than this takes to run
 constexpr double kWakeNanoseconds = 20000;   // from here on the executor is worth waking
 
-struct Scratch {
-  void* memory = nullptr;
-  ~Scratch() {
-    if (memory) munmap(memory, Context::kScratchBytes);
-  }
-};
-
 }  // namespace
-
-// ---- Context. Chunks may run on pool threads, so it carries the stream and the op itself.
-
-namespace {
-struct RunContext : Context {
-  RunContext(Stream* s, const char* name) : stream(s), op(name), pool_threads(Pool::instance().threads()) {}
-  Stream* stream;
-  const char* op;
-  int pool_threads;  // fixed while a command runs: kernels size arrays by it
-};
-}  // namespace
-
-void Context::parallel_for_raw(int64_t n, int64_t grain, ChunkFn fn, void* closure) {
-  Pool::instance().run(n, grain < 1 ? 1 : grain, threads(), fn, closure);
-}
-
-int Context::threads() const { return static_cast<const RunContext*>(this)->pool_threads; }
-
-size_t Context::cache_bytes() const {
-  static const size_t bytes = last_cache_bytes();
-  return bytes;
-}
-
-void* Context::scratch(int) {
-  thread_local Scratch mine;
-  if (mine.memory == nullptr) {
-    void* p = mmap(nullptr, kScratchBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    // A few MiB of address space; if the system has not even that, nothing can go on.
-    if (p == MAP_FAILED) std::abort();
-    mine.memory = p;
-  }
-  return mine.memory;
-}
-
-void Context::fail(const char* format, ...) {
-  char text[400];
-  va_list args;
-  va_start(args, format);
-  std::vsnprintf(text, sizeof text, format, args);
-  va_end(args);
-  auto* self = static_cast<RunContext*>(this);
-  self->stream->fail(self->op, text);
-}
 
 bool Stream::here(double nanoseconds) const {
   const bool small =
       inline_mode == InlineMode::always || (inline_mode == InlineMode::automatic && nanoseconds <= kInlineNanoseconds);
-  return small && idle();
+  return small && device_.runs_inline() && idle();
 }
 
 void Stream::submit(const Op& op, const Args& args, double nanoseconds) {
@@ -95,6 +39,7 @@ void Stream::enqueue(std::function<void()> task) { push(Command::of(std::move(ta
 void Stream::replay(std::shared_ptr<Capture> capture, const RandomState& now) {
   const double nanoseconds = capture->nanoseconds;
   auto run = [this, capture = std::move(capture), now] {
+    if (device_.replay(*capture, now, *this)) return;
     capture->draw_from(now);
     for (const Command::Ptr& c : capture->commands) {
       if (stopping_) return;
@@ -155,13 +100,13 @@ void Stream::execute(Command& c) {
 }
 
 void Stream::call(const Op& op, const Args& args) {
-  RunContext context(this, op.name);
   if (!profiling.load(std::memory_order_relaxed)) {
-    op.run[static_cast<int>(isa)](args, context);
+    device_.run(op, args, *this);
     return;
   }
   const auto start = std::chrono::steady_clock::now();
-  op.run[static_cast<int>(isa)](args, context);
+  device_.run(op, args, *this);
+  device_.finish(*this);
   const auto taken = std::chrono::steady_clock::now() - start;
   Profile& p = profile[static_cast<size_t>(&op - kOps)];
   ++p.calls;
@@ -197,6 +142,11 @@ void Stream::run() {
 }
 
 void Stream::sync() {
+  drain();
+  device_.finish(*this);
+}
+
+void Stream::drain() {
   for (int i = waiting_nanoseconds_ > 0 ? 1 : spin_turns(); i > 0; --i) {
     if (idle()) return;
     spin_pause();

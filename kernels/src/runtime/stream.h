@@ -1,4 +1,4 @@
-// The device as an ordered stream of commands. The thread that issues checks a command, reserves its memory and goes
+// A device as an ordered stream of commands. The thread that issues checks a command, reserves its memory and goes
 // on; one executor thread runs commands in order, each on all threads of the pool. Only reading waits.
 #pragma once
 #include <atomic>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "capture.h"
+#include "device.h"
 #include "op.h"
 
 namespace shakti {
@@ -27,7 +28,7 @@ enum class InlineMode { automatic, never, always };
 
 class Stream {
  public:
-  Stream() = default;
+  explicit Stream(Device& device = cpu_device()) : device_(device) {}
   ~Stream() { stop(); }
 
   // Starts the executor if it is not there yet. False when the system gives no thread.
@@ -46,7 +47,7 @@ class Stream {
     if (waiting_nanoseconds_ > 0) rouse();
   }
   bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
-  // Waits until everything issued has run.
+  // Waits until everything issued is done.
   void sync();
   // Stops the executor after the command it is at; queued ones are dropped.
   void stop();
@@ -72,12 +73,15 @@ class Stream {
   bool here(double nanoseconds) const;
   void push(Command::Ptr command, double nanoseconds);
   void rouse();
+  // Waits until everything issued has run; the device may not be done with it.
+  void drain();
   void run();
   // The executor's part of the work; also done by sync() on its own thread while the executor sleeps.
   void execute_all(std::deque<Command::Ptr>& batch);
   void execute(Command& command);
   void call(const Op& op, const Args& args);
 
+  Device& device_;
   std::deque<Command::Ptr> queue_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;

@@ -1,7 +1,11 @@
-// The activations of a Transformer's hidden layers, over lanes and doubles: ops of their own, and part of a product's
+// The activations of a Transformer's hidden layers, over lanes and doubles (on a GPU a lane is one number): ops of their own, and part of a product's
 // way out.
 #pragma once
+#ifdef __CUDACC__
+#include "../cuda/device/lane.cuh"
+#else
 #include "math.h"
+#endif
 
 namespace SHAKTI_ISA_NS {
 namespace {

@@ -102,6 +102,18 @@ SHAKTI_INLINE bool any(vi mask) {
   return all != 0;
 #endif
 }
+// Lane by lane, for what has no vector form.
+template <class F>
+SHAKTI_INLINE vf each(vf x, F f) {
+  for (int i = 0; i < W; ++i) x[i] = f(x[i]);
+  return x;
+}
+template <class F>
+SHAKTI_INLINE vf each(vf a, vf b, F f) {
+  for (int i = 0; i < W; ++i) a[i] = f(a[i], b[i]);
+  return a;
+}
+
 SHAKTI_INLINE vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 SHAKTI_INLINE vf vsqrt(vf a) {
 #if defined(__AVX512F__)

@@ -38,7 +38,7 @@ export class KVCache {
     if (!cache || cache.k.shape[1]! < end) {
       const room = Math.max(this.capacity, end, 2 * (cache?.k.shape[1] ?? 0))
       const grow = (old: Tensor | undefined): Tensor => {
-        const t = empty([batch, room, heads, dim], { dtype: k.dtype })
+        const t = empty([batch, room, heads, dim], { dtype: k.dtype, device: k.device })
         t.kept = true
         if (old) t.narrow(1, 0, this.#length).copy_(old.narrow(1, 0, this.#length))
         old?.dispose()

@@ -1,10 +1,10 @@
 // Where new parameters are made. On `meta` a model of any size has its shapes and takes no memory.
-import type { DeviceName } from '@shakti/tensor'
+import { getDefaultDevice, type DeviceName } from '@shakti/tensor'
 
-let device: DeviceName = 'cpu'
+let device: DeviceName | undefined
 
 export function creationDevice(): DeviceName {
-  return device
+  return device ?? getDefaultDevice()
 }
 
 /** What `meta` needs of a module to give its parameters their names. */

@@ -1,6 +1,13 @@
 // A module is a class with typed fields. Parameters and modules in its own fields (and in lists of modules) are found by
 // walking them in the order of declaration; nothing is registered.
-import { isFloating, noGrad, ShaktiError, Tensor, type DType } from '@shakti/tensor'
+import {
+  isFloating,
+  noGrad,
+  ShaktiError,
+  Tensor,
+  type DeviceName,
+  type DType,
+} from '@shakti/tensor'
 import { matchesPattern, snakeCase } from './names.js'
 import { Parameter } from './parameter.js'
 
@@ -167,40 +174,54 @@ export abstract class Module {
   }
 
   /**
-   * Changes how the module holds and computes its numbers; takes effect at once, so call it before an optimiser is made.
+   * Changes where and how the module holds and computes its numbers; takes effect at once, so call it before an optimiser is made.
+   * @param options.device of every parameter; a name alone means this. Replaces the Parameter objects.
    * @param options.dtype of every floating parameter. Replaces the Parameter objects.
    * @param options.compute dtype of the matrix products: each matrix gets a working copy of that dtype beside its f32
    * master, and gradients reach the master. 'f32' drops the copies. Norms, embeddings and the residual stream stay f32.
    */
-  to(options: { dtype?: DType; compute?: DType }): this {
+  to(target: DeviceName | { device?: DeviceName; dtype?: DType; compute?: DType }): this {
+    const options = typeof target === 'string' ? { device: target } : target
     const unknown =
       typeof options === 'object' && options !== null
-        ? Object.keys(options).filter((key) => key !== 'dtype' && key !== 'compute')
+        ? Object.keys(options).filter((key) => !['device', 'dtype', 'compute'].includes(key))
         : [String(options)]
     if (unknown.length > 0) {
       throw new ShaktiError(
         'Module.to',
-        `takes { dtype, compute }, got '${unknown.join(', ')}'. Modules live on the cpu device.`,
+        `takes a device or { device, dtype, compute }, got '${unknown.join(', ')}'.`,
       )
     }
-    const { dtype, compute } = options
-    if (dtype !== undefined) {
-      if (!isFloating(dtype))
-        throw new ShaktiError('Module.to', `parameters need a floating dtype, got ${dtype}.`)
-      const fresh = new Map<Parameter, Parameter>()
-      for (const p of this.parameters()) {
-        if (p.dtype !== dtype && isFloating(p.dtype))
-          fresh.set(p, p.with(noGrad(() => p.to(dtype))))
-      }
-      this.#replace(fresh)
-      for (const p of fresh.keys()) p.dispose()
-    }
+    const { device, dtype, compute } = options
+    if (dtype !== undefined && !isFloating(dtype))
+      throw new ShaktiError('Module.to', `parameters need a floating dtype, got ${dtype}.`)
+    if (device !== undefined) this.#convert((p) => p.to({ device }))
+    if (dtype !== undefined) this.#convert((p) => (isFloating(p.dtype) ? p.to(dtype) : p))
     if (compute !== undefined) {
       if (!isFloating(compute))
         throw new ShaktiError('Module.to', `products need a floating dtype, got ${compute}.`)
       for (const [, m] of this.namedModules()) m.setCompute(compute)
     }
     return this
+  }
+
+  /** Puts what `convert` makes of each parameter in its place. */
+  #convert(convert: (p: Parameter) => Tensor): void {
+    const fresh = new Map<Parameter, Parameter>()
+    noGrad(() => {
+      for (const p of this.parameters()) {
+        const made = convert(p)
+        if (made === p) continue
+        const other = p.with(made)
+        if (p.workingCopy) other.setWorkingCopy(p.workingCopy.dtype)
+        fresh.set(p, other)
+      }
+    })
+    this.#replace(fresh)
+    for (const p of fresh.keys()) {
+      p.setWorkingCopy(undefined)
+      p.dispose()
+    }
   }
 
   /** What `to({ compute })` means for this module alone; matrix layers override it. */

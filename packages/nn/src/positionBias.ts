@@ -1,6 +1,6 @@
 // The 2-D absolute position bias (PAPER.md 6.3): a table for rows and one for columns, read at places relative to the image's
 // size, so that it means the same at every patch size, and added once to the patch embeddings.
-import { tensor, type Tensor } from '@shakti/tensor'
+import { tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 import { initNormal } from './init.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
@@ -32,10 +32,10 @@ export class PositionBias2d extends Module {
     this.posCol = parameter([grid, width], initNormal())
   }
 
-  #matrix(n: number): Tensor {
+  #matrix(n: number, device: DeviceName): Tensor {
     let m = this.#matrices.get(n)
-    if (!m) {
-      m = tensor(interpolationMatrix(n, this.grid), { shape: [n, this.grid] })
+    if (m?.device !== device) {
+      m = tensor(interpolationMatrix(n, this.grid), { shape: [n, this.grid], device })
       m.kept = true
       // Images of ever new shapes must not fill the memory: the oldest matrix goes, to the collector.
       if (this.#matrices.size >= 64) this.#matrices.delete(this.#matrices.keys().next().value!)
@@ -46,8 +46,9 @@ export class PositionBias2d extends Module {
 
   /** [rows * columns, width] */
   forward(rows: number, columns: number): Tensor {
-    const r = this.#matrix(rows).matmul(this.posRow.ready('cpu')).unsqueeze(1)
-    const c = this.#matrix(columns).matmul(this.posCol.ready('cpu')).unsqueeze(0)
+    const { device } = this.posRow
+    const r = this.#matrix(rows, device).matmul(this.posRow.ready(device)).unsqueeze(1)
+    const c = this.#matrix(columns, device).matmul(this.posCol.ready(device)).unsqueeze(0)
     return r.add(c).reshape([rows * columns, this.width])
   }
 }

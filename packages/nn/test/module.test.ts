@@ -204,8 +204,8 @@ test('to({ dtype }) converts every parameter and keeps ties and frozenness', () 
 
 test('what a module cannot take is named: a device, a state that is no tensors, sizes that are no sizes', () => {
   const m = new Linear(2, 3)
-  assertThrows(() => m.to('cuda' as never), ShaktiError, "'cuda'", 'cpu')
-  assertThrows(() => m.to({ device: 'cuda' } as never), ShaktiError, "'device'")
+  assertThrows(() => m.to('tpu' as never), ShaktiError, "'tpu'", 'cpu')
+  assertThrows(() => m.to({ place: 'cuda' } as never), ShaktiError, "'place'")
   assertThrows(() => m.loadStateDict(null as never), ShaktiError, '[loadStateDict]')
   assertThrows(() => m.loadStateDict({ weight: [1] } as never), ShaktiError, 'weight')
   assertThrows(() => new Linear(2.5, 3), ShaktiError, '[parameter]', '2.5')

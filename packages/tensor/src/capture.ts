@@ -6,6 +6,7 @@ import { native, takeNativeError } from './native/binding.js'
 import { getRngState, randomNow, restoreRng, skipRandom } from './random.js'
 import { refuseInCapture, setRecording, type Recording } from './recording.js'
 import { inScope, keepIn } from './scope.js'
+import { getDefaultDevice, placeOf, resolveDevice, type DeviceName } from './native/places.js'
 import { flushReleases, releaseHandle, type Storage } from './storage.js'
 
 /** A recorded step; made by `capture`. */
@@ -18,16 +19,24 @@ export class Capture<T> {
   // Tensors that the tape may have saved: a replay changes them under it.
   readonly #written: readonly Storage[]
   readonly #draws: number
+  readonly #place: number
 
   /** Internal: `capture` makes these. */
-  constructor(output: T, handle: number, written: readonly Storage[], draws: number) {
+  constructor(
+    output: T,
+    handle: number,
+    written: readonly Storage[],
+    draws: number,
+    place: number,
+  ) {
     this.output = output
-    this.bytes = native().captureBytes(handle)
+    this.bytes = native().captureBytes(handle, place)
     this.#handle = handle
+    this.#place = place
     this.#written = written
     this.#draws = draws
     // One that nobody disposes goes with the garbage collector.
-    native().guard(this, handle, this.bytes)
+    native().guard(this, handle, this.bytes, place)
   }
 
   /**
@@ -40,7 +49,7 @@ export class Capture<T> {
     if (this.#handle === 0) throw new DisposedError('replay', 'the capture was disposed.')
     refuseInCapture('replay')
     const [low, high, offset] = randomNow()
-    if (native().replay(this.#handle, low, high, offset) < 0) throw takeNativeError('replay')
+    if (native().replay(this.#handle, low, high, offset, this.#place) < 0) throw takeNativeError('replay')
     skipRandom(this.#draws)
     for (const storage of this.#written) storage.version++
     return this.output
@@ -52,7 +61,7 @@ export class Capture<T> {
    */
   dispose(): void {
     if (this.#handle === 0) return
-    releaseHandle(this.#handle, this.bytes)
+    releaseHandle(this.#handle, this.bytes, this.#place)
     flushReleases()
     this.#handle = 0
   }
@@ -75,7 +84,8 @@ export class Capture<T> {
  * - What reads (`data`, `item`), waits or cannot be repeated (`manualSeed`) is refused, naming the call.
  *
  * When `fn` throws, nothing has run, and gradients and random numbers are as before.
- * @throws CaptureError inside another capture, in anomaly mode, or when `fn` returns a promise
+ * @param options.device whose commands are recorded; default: the default device
+ * @throws CaptureError inside another capture, in anomaly mode, when `fn` returns a promise or uses another device
  * @example
  * const step = capture(() => {
  *   const loss = crossEntropy(x.linear(w), target)
@@ -89,26 +99,28 @@ export class Capture<T> {
  *   step.replay()
  * }
  */
-export function capture<T>(fn: () => T): Capture<T> {
+export function capture<T>(fn: () => T, options: { device?: DeviceName } = {}): Capture<T> {
   refuseInCapture('capture')
   if (anomaly.on) {
     throw new CaptureError('capture', 'cannot be made in anomaly mode, which reads every result.')
   }
+  const device = resolveDevice('capture', options.device ?? getDefaultDevice())
+  const place = placeOf(device)
   const rng = getRngState()
-  if (native().beginCapture(...randomNow()) < 0) throw takeNativeError('capture')
-  const seen: Recording = { written: new Set(), graded: new Set() }
+  if (native().beginCapture(...randomNow(), place) < 0) throw takeNativeError('capture')
+  const seen: Recording = { device, written: new Set(), graded: new Set() }
   setRecording(seen)
   let handle = 0
   try {
     const output = inScope(() => record(fn))
     flushReleases()
     const draws = getRngState().offset - rng.offset
-    handle = native().endCapture(true)
+    handle = native().endCapture(true, place)
     if (handle < 0) throw takeNativeError('capture')
     const alive = [...seen.written].filter((s) => s.handle !== 0)
-    return new Capture(output, handle, alive, draws)
+    return new Capture(output, handle, alive, draws, place)
   } catch (error) {
-    if (handle === 0) native().endCapture(false)
+    if (handle === 0) native().endCapture(false, place)
     for (const t of seen.graded) if (t.grad && seen.written.has(t.grad.storage)) t.grad = undefined
     throw error
   } finally {

@@ -1,20 +1,20 @@
 // Making tensors: from data, filled, random.
 import { checkDType, dtypeSize, isFloating, type DataArray, type DType } from './dtype.js'
-import { checkDevice } from './device.js'
 import { DTypeError, ShaktiError, ShapeError } from './errors.js'
 import { issue, issueOne, type CommandName } from './native/encode.js'
 import { native, takeNativeError } from './native/binding.js'
+import { getDefaultDevice, placeOf, resolveDevice, type DeviceName } from './native/places.js'
 import { checkFill, wantInRange, wantTensorList, wantTensors } from './ops/checks.js'
 import { takeRandom } from './random.js'
 import { checkShape, formatShape, numel } from './shape.js'
-import { allocate, Storage, type DeviceName } from './storage.js'
+import { allocate, Storage } from './storage.js'
 import { Tensor } from './tensor.js'
 
 export interface TensorOptions {
   /** Default f32 (from data: what the data says). */
   dtype?: DType
-  /** 'cpu' (default) or 'meta' (sizes without memory). */
-  device?: DeviceName
+  /** 'cpu', 'cuda', 'cuda:1', ... or 'meta' (sizes without memory). Default: the default device. */
+  device?: DeviceName | undefined
   /** Default false. */
   requiresGrad?: boolean
 }
@@ -27,6 +27,11 @@ function made(t: Tensor, options: TensorOptions): Tensor {
   return t
 }
 
+/** Where the options want a tensor. */
+function deviceFor(op: string, { device }: TensorOptions): DeviceName {
+  return device === undefined ? getDefaultDevice() : resolveDevice(op, device)
+}
+
 /** An output of a command without inputs, on the device that the options name. */
 function generate(
   command: CommandName,
@@ -35,9 +40,9 @@ function generate(
   attrs: readonly number[],
 ): Tensor {
   checkShape(command, shape)
-  const { dtype = 'f32', device = 'cpu' } = options
+  const { dtype = 'f32' } = options
+  const device = deviceFor(command, options)
   checkDType(command, dtype)
-  checkDevice(command, device)
   const [t] = issue(command, [], [{ shape: [...shape], dtype }], attrs, undefined, device)
   return made(t!, options)
 }
@@ -99,10 +104,15 @@ function isDataArray(data: unknown): data is DataArray {
 }
 
 /** Copies an array in, as it lies. */
-function upload(data: DataArray, dtype: DType, shape: readonly number[]): Tensor {
-  const storage = allocate('tensor', data.byteLength, 'cpu')
+function upload(
+  data: DataArray,
+  dtype: DType,
+  shape: readonly number[],
+  device: DeviceName,
+): Tensor {
+  const storage = allocate('tensor', data.byteLength, device)
   const t = new Tensor(storage, dtype, shape)
-  if (data.byteLength > 0 && native().upload(storage.handle, 0, data) < 0)
+  if (data.byteLength > 0 && native().upload(storage.handle, 0, data, placeOf(device)) < 0)
     throw takeNativeError('tensor')
   return t
 }
@@ -117,9 +127,9 @@ export function tensor(
   data: TensorData,
   options: TensorOptions & { shape?: readonly number[] } = {},
 ): Tensor {
-  const { dtype, device = 'cpu' } = options
+  const { dtype } = options
+  const device = deviceFor('tensor', options)
   if (dtype !== undefined) checkDType('tensor', dtype)
-  checkDevice('tensor', device)
   let flat: DataArray
   let shape: readonly number[]
   let from: DType
@@ -162,7 +172,7 @@ export function tensor(
       options,
     )
   }
-  const t = upload(flat, from, [...shape])
+  const t = upload(flat, from, [...shape], device)
   if (dtype === undefined || dtype === from) return made(t, options)
   const converted = t.to(dtype)
   t.dispose()
@@ -172,9 +182,9 @@ export function tensor(
 /** Content undefined; for buffers that are written before they are read. */
 export function empty(shape: readonly number[], options: TensorOptions = {}): Tensor {
   checkShape('empty', shape)
-  const { dtype = 'f32', device = 'cpu' } = options
+  const { dtype = 'f32' } = options
+  const device = deviceFor('empty', options)
   checkDType('empty', dtype)
-  checkDevice('empty', device)
   return made(
     new Tensor(allocate('empty', numel(shape) * dtypeSize(dtype), device), dtype, [...shape]),
     options,
@@ -241,7 +251,7 @@ export function linspace(
     )
   }
   // In f64, so that the last one is `end` after rounding.
-  const { dtype = 'f32', device = 'cpu' } = options
+  const { dtype = 'f32', device } = options
   const step = steps > 1 ? (end - start) / (steps - 1) : 0
   const places = generate('arange', [steps], { dtype: 'f64', device }, [0, 1])
   return made(places.mul(step).add(start).to(dtype), options)
@@ -278,7 +288,7 @@ export function meshgrid(...tensors: readonly Tensor[]): Tensor[] {
 export function eye(n: number, options: TensorOptions = {}): Tensor {
   if (!Number.isInteger(n) || n < 0)
     throw new ShapeError('eye', `needs an integer from 0, got ${n}.`)
-  const i = arange(0, n, 1, { device: options.device ?? 'cpu' })
+  const i = arange(0, n, 1, { device: options.device })
   return made(
     i
       .unsqueeze(0)
@@ -375,8 +385,8 @@ export function randint(
 }
 
 /** 0 .. n - 1 in random order, i32. */
-export function randperm(n: number): Tensor {
-  return generate('permutation', [n], { dtype: 'i32' }, takeRandom(n))
+export function randperm(n: number, options: Pick<TensorOptions, 'device'> = {}): Tensor {
+  return generate('permutation', [n], { ...options, dtype: 'i32' }, takeRandom(n))
 }
 
 /**

@@ -14,16 +14,20 @@ export {
   memory,
   resetPeakMemoryStats,
   setMemoryLimit,
-  type DeviceName,
   type MemoryStats,
   type PageStats,
 } from './storage.js'
+export { getDefaultDevice, setDefaultDevice, type DeviceName } from './native/places.js'
 export {
+  cudaDevices,
   deviceInfo,
+  isCudaAvailable,
   profile,
   resetDevice,
   setNumThreads,
   synchronize,
+  type CpuInfo,
+  type CudaInfo,
   type DeviceInfo,
   type OpProfile,
 } from './device.js'

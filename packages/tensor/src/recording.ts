@@ -1,9 +1,12 @@
 // Whether a capture is recording, for those who must refuse or leave a note (capture.ts has the rest).
 import { CaptureError } from './errors.js'
+import type { DeviceName } from './native/places.js'
 import type { Storage } from './storage.js'
 import type { Tensor } from './tensor.js'
 
 export interface Recording {
+  /** The one device whose commands are recorded. */
+  readonly device: DeviceName
   /** Storages that recorded commands write. */
   readonly written: Set<Storage>
   /** Tensors whose `.grad` was set. */

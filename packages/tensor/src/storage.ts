@@ -1,30 +1,45 @@
 // Memory of a device, counted on this side alone: tensors, views, tape nodes and scopes are all JavaScript objects, and
 // giving memory back is ordered by the stream, so native code keeps no count (ARCHITECTURE-DETAILS.md, 0.14).
 import { commandBuffer, isNativeLoaded, native, takeNativeError } from './native/binding.js'
+import {
+  getDefaultDevice,
+  openDevices,
+  placeOf,
+  resolveDevice,
+  type DeviceName,
+} from './native/places.js'
 import { ShapeError } from './errors.js'
 
-export type DeviceName = 'cpu' | 'meta'
-
-// Handles of dead storages wait here and cross the border together.
-const dead: number[] = []
-let deadBytes = 0
 const flushCount = 64
 const flushBytes = 1 << 20
 
-/** Gives the memory of all dead storages back to the allocator. */
+// Handles of a device's dead storages wait here and cross the border together.
+class Dead {
+  readonly handles: number[] = []
+  bytes = 0
+
+  flush(place: number): void {
+    const { handles } = this
+    if (handles.length === 0) return
+    for (let i = 0; i < handles.length; i++) commandBuffer[i] = handles[i]!
+    native().release(handles.length, place)
+    handles.length = 0
+    this.bytes = 0
+  }
+}
+const dead: Dead[] = []
+
+/** Gives the memory of all dead storages back to the allocators. */
 export function flushReleases(): void {
-  if (dead.length === 0) return
-  for (let i = 0; i < dead.length; i++) commandBuffer[i] = dead[i]!
-  native().release(dead.length)
-  dead.length = 0
-  deadBytes = 0
+  for (let place = 0; place < dead.length; place++) dead[place]?.flush(place)
 }
 
-/** Gives a native handle back, soon. */
-export function releaseHandle(handle: number, bytes: number): void {
-  dead.push(handle)
-  deadBytes += bytes
-  if (dead.length >= flushCount || deadBytes >= flushBytes) flushReleases()
+/** Gives a native handle of the device at `place` back, soon. */
+export function releaseHandle(handle: number, bytes: number, place: number): void {
+  const there = (dead[place] ??= new Dead())
+  there.handles.push(handle)
+  there.bytes += bytes
+  if (there.handles.length >= flushCount || there.bytes >= flushBytes) there.flush(place)
 }
 
 // What outlives a scope for the tape's sake, and gradients, wait here for their weak handles: one costs as much as a small
@@ -61,7 +76,7 @@ export class Storage {
     const { handle } = this
     if (handle === 0) return
     this.handle = 0
-    releaseHandle(handle, this.bytes)
+    releaseHandle(handle, this.bytes, placeOf(this.device))
   }
 
   /**
@@ -71,7 +86,7 @@ export class Storage {
   guard(): void {
     if (this.#guarded || this.handle === 0) return
     this.#guarded = true
-    native().guard(this, this.handle, this.bytes)
+    native().guard(this, this.handle, this.bytes, placeOf(this.device))
   }
 
   /** `guard`, unless it is released first; for what is likely to be. */
@@ -86,7 +101,7 @@ export class Storage {
 export function allocate(op: string, bytes: number, device: DeviceName): Storage {
   if (device === 'meta') return new Storage(0, bytes, device)
   flushReleases()
-  const handle = native().alloc(bytes)
+  const handle = native().alloc(bytes, placeOf(device))
   if (handle < 0) throw takeNativeError(op)
   return new Storage(handle, bytes, device)
 }
@@ -136,13 +151,17 @@ export interface PageStats {
 }
 
 /**
- * What the engine's memory holds now, on the CPU device of this thread, and what the kernel has put behind it. Asking it takes
- * milliseconds; its figures are 0 where the system has no such report (/proc/self/smaps).
+ * What the engine's memory holds now on a device, for this thread, and what the kernel has put behind it. Asking it takes
+ * milliseconds; its figures are 0 where the system has no such report (/proc/self/smaps), and on a GPU.
+ * @param options.device default: the default device
  */
-export function memory(options: { pages: true }): MemoryStats & PageStats
-/** What the engine's memory holds now, on the CPU device of this thread. */
-export function memory(options?: { pages?: false }): MemoryStats
-export function memory(options?: { pages?: boolean }): MemoryStats & Partial<PageStats> {
+export function memory(options: { device?: DeviceName; pages: true }): MemoryStats & PageStats
+/** What the engine's memory holds now on a device (default: the default device), for this thread. */
+export function memory(options?: { device?: DeviceName; pages?: false }): MemoryStats
+export function memory(options?: {
+  device?: DeviceName
+  pages?: boolean
+}): MemoryStats & Partial<PageStats> {
   const pages = options?.pages === true
   if (!isNativeLoaded()) {
     return {
@@ -158,7 +177,8 @@ export function memory(options?: { pages?: boolean }): MemoryStats & Partial<Pag
   }
   flushReleases()
   guardWaiting()
-  const s = native().stats()
+  const place = askedPlace('memory', options?.device)
+  const s = native().stats(place)
   return {
     tensors: s.handles,
     liveBytes: s.liveBytes,
@@ -167,25 +187,34 @@ export function memory(options?: { pages?: boolean }): MemoryStats & Partial<Pag
     peakBytes: s.peakBytes,
     reservedBytes: s.reservedBytes,
     fragmentedBytes: s.fragmentedBytes,
-    ...(pages && native().pages()),
+    ...(pages && native().pages(place)),
   }
 }
 
-/** From here on `memory().peakBytes` is the most that is live at once from now. */
+// The place of the device that a caller named, or of the default one.
+function askedPlace(op: string, device: DeviceName | undefined): number {
+  return placeOf(device === undefined ? getDefaultDevice() : resolveDevice(op, device))
+}
+
+/** From here on `memory().peakBytes` is the most that is live at once from now, on all devices. */
 export function resetPeakMemoryStats(): void {
   if (!isNativeLoaded()) return
   flushReleases()
-  native().resetPeak()
+  for (const device of openDevices()) native().resetPeak(placeOf(device))
 }
 
-/** Gives cached blocks back to the system. */
+/** Gives cached blocks of all devices back to the system. */
 export function clearCache(): void {
   if (!isNativeLoaded()) return
   flushReleases()
-  native().clearCache()
+  for (const device of openDevices()) native().clearCache(placeOf(device))
 }
 
-/** The most bytes that tensors may take; 0 for no limit. The default is 90 % of what the process may use. */
-export function setMemoryLimit(bytes: number): void {
-  native().setMemoryLimit(bytes)
+/**
+ * The most bytes that tensors may take on a device; 0 for no limit. The default is 90 % of what the process may use, or of what the
+ * GPU has.
+ * @param device default: the default device
+ */
+export function setMemoryLimit(bytes: number, device?: DeviceName): void {
+  native().setMemoryLimit(bytes, askedPlace('setMemoryLimit', device))
 }

@@ -27,7 +27,8 @@ import {
   type Shape,
 } from './shape.js'
 import { own, unowned } from './scope.js'
-import type { DeviceName, Storage } from './storage.js'
+import { placeOf, type DeviceName } from './native/places.js'
+import type { Storage } from './storage.js'
 
 export interface Tensor
   extends CastOps, ElementwiseOps, IndexOps, MatmulOps, ReduceOps, ShapeOps, SoftmaxOps, SortOps {}
@@ -131,7 +132,7 @@ export class Tensor {
         }
       }
       const at = source.offset * dtypeSize(dtype)
-      const code = native().readAsync(source.storage.handle, at, bytes, done)
+      const code = native().readAsync(source.storage.handle, at, bytes, done, placeOf(source.device))
       if (source !== this) source.dispose()
       if (code < 0) reject(takeNativeError('data'))
     })
@@ -143,7 +144,7 @@ export class Tensor {
     const source = this.#readable()
     const bytes = new ArrayBuffer(source.numel * dtypeSize(source.dtype))
     const at = source.offset * dtypeSize(source.dtype)
-    const code = native().readSync(source.storage.handle, at, bytes)
+    const code = native().readSync(source.storage.handle, at, bytes, placeOf(source.device))
     if (source !== this) source.dispose()
     if (code < 0) throw takeNativeError('dataSync')
     return view(bytes, source.dtype)

@@ -10,6 +10,7 @@ import {
   deviceInfo,
   DisposedError,
   dropout,
+  getDefaultDevice,
   getRngState,
   keep,
   manualSeed,
@@ -35,9 +36,10 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { native } from '../src/native/binding.js'
+import { placeOf } from '../src/native/places.js'
 import { assert, assertThrows, counts, test } from './assert.js'
 
-const commands = (): number => native().stats().commands
+const commands = (): number => native().stats(placeOf(getDefaultDevice())).commands
 const values = (t: Tensor): number[] => [...t.dataSync()]
 
 /** A transformer block with dropout, its loss and AdamW: one step on data that `feed` writes. */

@@ -1,5 +1,6 @@
 // Which dtype a result has, and that no number silently becomes another one on the way into it.
 import {
+  DeviceError,
   DTypeError,
   NativeError,
   arange,
@@ -118,9 +119,9 @@ test('creation from another tensor takes its shape and dtype', () => {
 })
 
 test("to() takes a dtype, a device, or both; a device of PyTorch's that is not there is named", () => {
-  assert.is(i32.to('cpu'), i32)
-  assert.is(i32.to({ dtype: 'f64', device: 'cpu' }).dtype, 'f64')
-  assertThrows(() => void i32.to('cuda:0' as never), Error, 'cuda:0')
+  assert.is(i32.to(i32.device), i32)
+  assert.is(i32.to({ dtype: 'f64', device: i32.device }).dtype, 'f64')
+  assertThrows(() => void i32.to('cuda:77'), DeviceError, 'cuda:77')
   assertThrows(() => void i32.to('float32' as never), DTypeError, "'float32'", 'f32')
   assertThrows(() => void i32.to(undefined as never), DTypeError, '[to]')
 })

@@ -20,11 +20,6 @@ SHAKTI_INLINE double m_tanh(double x) { return std::tanh(x); }
 SHAKTI_INLINE double m_erf(double x) { return std::erf(x); }
 SHAKTI_INLINE double m_sqrt(double x) { return std::sqrt(x); }
 SHAKTI_INLINE double m_sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-template <class F>
-SHAKTI_INLINE vf each(vf x, F f) {
-  for (int i = 0; i < W; ++i) x[i] = f(x[i]);
-  return x;
-}
 
 #define ANY(Name, expression)         \
   struct Name {                       \
@@ -38,6 +33,10 @@ SHAKTI_INLINE vf each(vf x, F f) {
     SHAKTI_INLINE static vf run(vf x) { return lanes; }          \
     SHAKTI_INLINE static double run(double x) { return scalar; } \
   };
+#ifdef __CUDACC__  // where f64 takes up to 64 times as long
+#define SLOW(Name, f) ANY(Name, f(x))
+SHAKTI_INLINE vf m_pow(vf a, vf b) { return powf(a, b); }
+#else
 #define SLOW(Name, f)                                                                        \
   struct Name {                                                                              \
     SHAKTI_INLINE static vf run(vf x) {                                                      \
@@ -45,6 +44,14 @@ SHAKTI_INLINE vf each(vf x, F f) {
     }                                                                                        \
     SHAKTI_INLINE static double run(double x) { return f(x); }                               \
   };
+
+SHAKTI_INLINE vf m_pow(vf a, vf b) {
+  return each(a, b, [](float x, float y) {
+    return static_cast<float>(std::pow(static_cast<double>(x), static_cast<double>(y)));
+  });
+}
+#endif
+SHAKTI_INLINE double m_pow(double a, double b) { return std::pow(a, b); }
 
 // Integers wrap, as in two's complement.
 template <class F>
@@ -89,9 +96,9 @@ SLOW(Expm1, std::expm1)
 SLOW(Log1p, std::log1p)
 SLOW(Sin, std::sin)
 SLOW(Cos, std::cos)
-LANES(Floor, each(x, [](float v) { return __builtin_floorf(v); }), std::floor(x))
-LANES(Ceil, each(x, [](float v) { return __builtin_ceilf(v); }), std::ceil(x))
-LANES(Round, each(x, [](float v) { return __builtin_nearbyintf(v); }), std::nearbyint(x))
+LANES(Floor, each(x, [](float v) { return std::floor(v); }), std::floor(x))
+LANES(Ceil, each(x, [](float v) { return std::ceil(v); }), std::ceil(x))
+LANES(Round, each(x, [](float v) { return std::nearbyint(v); }), std::nearbyint(x))
 
 #define ANY2(Name, expression)             \
   struct Name {                            \
@@ -118,12 +125,8 @@ struct Minimum {
   SHAKTI_INLINE static int64_t run(int64_t a, int64_t b) { return a < b ? a : b; }
 };
 struct Pow {
-  SHAKTI_INLINE static vf run(vf a, vf b) {
-    for (int i = 0; i < W; ++i)
-      a[i] = static_cast<float>(std::pow(static_cast<double>(a[i]), static_cast<double>(b[i])));
-    return a;
-  }
-  SHAKTI_INLINE static double run(double a, double b) { return std::pow(a, b); }
+  SHAKTI_INLINE static vf run(vf a, vf b) { return m_pow(a, b); }
+  SHAKTI_INLINE static double run(double a, double b) { return m_pow(a, b); }
   // By squaring; a negative exponent gives 0 (the caller turns those into floats first).
   SHAKTI_INLINE static int64_t run(int64_t a, int64_t b) {
     uint64_t y = b < 0 ? 0 : 1, x = static_cast<uint64_t>(a);

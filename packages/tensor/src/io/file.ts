@@ -9,6 +9,7 @@ import { dtypeSize, type DType } from '../dtype.js'
 import { AutogradError, DeviceError, FileFormatError, ShaktiError } from '../errors.js'
 import { native, takeNativeError } from '../native/binding.js'
 import { unowned } from '../scope.js'
+import { placeOf } from '../native/places.js'
 import { allocate, storageFromFile, type Storage } from '../storage.js'
 import type { Tensor } from '../tensor.js'
 
@@ -58,7 +59,7 @@ export class InputFile {
       const part = chunk.subarray(0, Math.min(chunk.length, bytes - done))
       this.read(part, offset + done)
       if (dtype === 'bool') this.#checkBools(part, offset + done)
-      if (native().upload(storage.handle, done, part) < 0) throw takeNativeError(op)
+      if (native().upload(storage.handle, done, part, 0) < 0) throw takeNativeError(op)
     }
     return storage
   }
@@ -110,6 +111,7 @@ export class Snapshot {
             source.offset * size + done,
             buffer,
             settle,
+            placeOf(source.device),
           )
           if (code < 0) reject(takeNativeError(op))
         })

@@ -2,6 +2,7 @@
 // a JSON header, then the elements. Reading maps the file; every claim of the header is checked before it is believed.
 import { dtypeSize, type DType } from '../dtype.js'
 import { FileFormatError } from '../errors.js'
+import { getDefaultDevice, type DeviceName } from '../native/places.js'
 import { formatShape, maxDims } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { InputFile, Snapshot, writeAtomically } from './file.js'
@@ -247,10 +248,12 @@ export function readSafetensorsHeader(path: string): SafetensorsHeader {
 export interface LoadOptions {
   /** Loads these alone; a name that is not there is an error. */
   readonly names?: readonly string[]
+  /** Where the tensors go. Default: the default device. */
+  readonly device?: DeviceName
 }
 
 /**
- * The tensors of a safetensors file. Large ones map the file: they cost no memory until they are read, and writing into
+ * The tensors of a safetensors file. On the CPU large ones map the file: they cost no memory until they are read, and writing into
  * one stays private. The file must not be changed in place while they live (replacing it, as `saveSafetensors` does, is
  * harmless).
  * @throws FileFormatError naming the file, the field and, where there is one, the offset
@@ -262,6 +265,7 @@ export function loadSafetensors(
   const file = new InputFile(path)
   const tensors: Record<string, Tensor> = {}
   try {
+    const device = options.device ?? getDefaultDevice()
     const header = readHeader(file)
     for (const name of options.names ?? Object.keys(header.tensors)) {
       if (!Object.hasOwn(header.tensors, name)) {
@@ -269,7 +273,10 @@ export function loadSafetensors(
       }
       const { dtype, shape, offset, bytes } = header.tensors[name]!
       const storage = file.storage('loadSafetensors', offset, bytes, dtype)
-      put(tensors, name, new Tensor(storage, dtype, shape))
+      const loaded = new Tensor(storage, dtype, shape)
+      const t = loaded.to({ device })
+      if (t !== loaded) loaded.dispose()
+      put(tensors, name, t)
     }
     return { tensors, metadata: header.metadata }
   } catch (error) {

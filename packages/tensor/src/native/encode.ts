@@ -2,13 +2,14 @@
 //   [opcode, inputs, outputs, attrs] then operands [handle, dtype, offset, ndim, sizes, strides], then the attributes.
 // Native code checks all of it again; this side only has to be quick.
 import { dtypeCode, dtypeSize, type DType } from '../dtype.js'
-import { DeviceError, DisposedError, NativeError } from '../errors.js'
+import { CaptureError, DeviceError, DisposedError, NativeError } from '../errors.js'
 import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../shape.js'
 import { recording } from '../recording.js'
-import { Storage, flushReleases, type DeviceName } from '../storage.js'
+import { Storage, flushReleases } from '../storage.js'
 import { Tensor } from '../tensor.js'
 import { commandBuffer as b, native, takeNativeError } from './binding.js'
 import { commands } from './commands.gen.js'
+import { placeOf, type DeviceName } from './places.js'
 
 export type CommandName = keyof typeof commands
 
@@ -93,6 +94,12 @@ export function issue(
   broadcast?: Shape,
   device: DeviceName = deviceOf(command, inputs, outputs),
 ): (Tensor | undefined)[] {
+  if (recording && device !== recording.device && device !== 'meta') {
+    throw new CaptureError(
+      command,
+      `runs on ${device}, and the capture records what runs on ${recording.device}. Name the device: capture(fn, { device: '${device}' }).`,
+    )
+  }
   if (device === 'meta') return outputs.map((o) => (o && !(o instanceof Tensor) ? onMeta(o) : o))
 
   b[0] = commands[command].code
@@ -136,7 +143,8 @@ export function issue(
   }
   for (let i = 0; i < attrs.length; i++) b[at + i] = attrs[i]!
 
-  let code = native().submit(at + attrs.length)
+  const place = placeOf(device)
+  let code = native().submit(at + attrs.length, place)
   if (code < 0) {
     // Memory that is free on this side but not yet given back may be what is missing.
     const error = takeNativeError(command)
@@ -144,7 +152,7 @@ export function issue(
     const record = b.slice(0, at + attrs.length)
     flushReleases()
     b.set(record)
-    code = native().submit(record.length)
+    code = native().submit(record.length, place)
     if (code < 0) throw takeNativeError(command)
   }
 

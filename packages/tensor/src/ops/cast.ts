@@ -1,14 +1,17 @@
 // Changing dtype, device and layout.
-import { DeviceError, DTypeError } from '../errors.js'
+import { DTypeError } from '../errors.js'
 import { checkDType, type DType } from '../dtype.js'
-import type { DeviceName } from '../storage.js'
+import { resolveDevice, type DeviceName } from '../native/places.js'
 import type { Tensor } from '../tensor.js'
 import { op } from './table.js'
+import { transfer } from './transfer.js'
 
 export interface CastOps {
   /**
-   * This tensor with another dtype (or on another device); itself when it is so already. Floats become integers by truncation (saturating,
-   * NaN gives 0).
+   * This tensor with another dtype, on another device, or both; itself when it is so already. Floats become integers by truncation
+   * (saturating, NaN gives 0). To another device goes a contiguous copy, in the order of both devices' work; the gradient comes back
+   * the same way.
+   * @example x.to('cuda'), x.to({ device: 'cpu', dtype: 'f32' })
    */
   to(target: DType | DeviceName | { dtype?: DType; device?: string }): Tensor
   /** `to('f32')` */
@@ -55,13 +58,8 @@ export const cast: {
   to: (x, target) => {
     const { dtype = x.dtype, device = x.device } = wish(target)
     checkDType('to', dtype)
-    if (device !== x.device) {
-      throw new DeviceError(
-        'to',
-        `cannot move from ${x.device} to ${device}: this build has the cpu device alone.`,
-      )
-    }
-    return dtype === x.dtype ? x : copy({ x }, { dtype }).out
+    const there = device === x.device ? x : transfer(x, resolveDevice('to', device))
+    return dtype === there.dtype ? there : copy({ x: there }, { dtype }).out
   },
   float: (x) => cast.to(x, 'f32'),
   double: (x) => cast.to(x, 'f64'),

@@ -2,7 +2,7 @@
 import { DTypeError, ShapeError } from '../errors.js'
 import type { DType } from '../dtype.js'
 import { formatShape, sameShape, type Shape } from '../shape.js'
-import type { DeviceName } from '../storage.js'
+import type { DeviceName } from '../native/places.js'
 import type { Tensor } from '../tensor.js'
 import { wantBias, wantTensors } from './checks.js'
 import { asRows, checkEpilogue, type Epilogue } from './matmul.js'

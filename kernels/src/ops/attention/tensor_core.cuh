@@ -1,0 +1,296 @@
+// Attention of bf16 and f16 on tensor cores: 64 queries (or keys) a block, 16 a warp, against 64 at a time. Weights of the softmax
+// go from the registers of one product into those of the next.
+#pragma once
+#include "../../cuda/device/tensor_core.cuh"
+#include "visible.cuh"
+
+namespace shakti::cuda {
+
+constexpr int kTile = 64;           // rows of a tile, of queries and of keys
+constexpr int kTileThreads = 128;   // four warps
+constexpr float kLog2E = 1.44269504088896341f;
+
+// kTile rows of head dim D in shared memory, an odd number of 16 bytes apart: the eight rows that ldmatrix reads lie in different banks.
+template <int D>
+struct HeadTile {
+  static constexpr int pitch = D / 8 + (D / 8 % 2 == 0);  // in 16 bytes
+  static constexpr int bytes = kTile * pitch * 16;
+  __device__ __forceinline__ static unsigned at(unsigned base, int row, int column) {
+    return base + static_cast<unsigned>((row * pitch + column / 8) * 16);
+  }
+  // Rows [first, first + kTile) of a head; 0 behind the last and behind the head dim.
+  template <class T>
+  __device__ __forceinline__ static void fetch(unsigned base, const Rows4& x, int64_t b, int64_t h, int64_t first, int64_t rows, int64_t d) {
+    const T* from = row_of<T>(x, b, 0, h);
+#pragma unroll 4
+    for (int c = threadIdx.x; c < kTile * (D / 8); c += kTileThreads) {
+      const int row = c / (D / 8), column = c % (D / 8) * 8;
+      const int64_t i = first + row;
+      int64_t there = i < rows ? d - column : 0;
+      there = there < 0 ? 0 : there > 8 ? 8 : there;
+      copy_async(at(base, row, column), there > 0 ? from + i * x.row + column : from, static_cast<int>(there) * 2);
+    }
+  }
+};
+
+// The lane's place in fragments: rows line and line + 8 of the warp's 16, columns 2 * quad and the next of each 8.
+struct Lane {
+  int lane, warp, line, quad;
+  __device__ __forceinline__ Lane() : lane(threadIdx.x % 32), warp(threadIdx.x / 32), line(lane / 4), quad(lane % 4) {}
+  // Where the lane's address for ldmatrix lies: of a 16 x 16 piece of rows (the left factor) ...
+  __device__ __forceinline__ int left_row() const { return lane % 16; }
+  __device__ __forceinline__ int left_column() const { return lane / 16 * 8; }
+  // ... and of 16 columns of the right factor that lie as rows.
+  __device__ __forceinline__ int right_row() const { return lane / 16 * 8 + lane % 8; }
+  __device__ __forceinline__ int right_column() const { return lane / 8 % 2 * 8; }
+};
+
+// scores [16][kTile] of the warp += rows of `left` (first row `row`) times the transpose of `right`.
+template <class T, int D>
+__device__ __forceinline__ void multiply_rows(float (&scores)[kTile / 8][4], unsigned left, int row, unsigned right, const Lane& l) {
+  using Tile = HeadTile<D>;
+#pragma unroll
+  for (int k = 0; k < D; k += 16) {
+    unsigned a[4];
+    load_matrices(a, Tile::at(left, row + l.left_row(), k + l.left_column()));
+#pragma unroll
+    for (int n = 0; n < kTile; n += 16) {
+      unsigned b[4];
+      load_matrices(b, Tile::at(right, n + l.right_row(), k + l.right_column()));
+      multiply_add<T>(scores[n / 8], a, b[0], b[1]);
+      multiply_add<T>(scores[n / 8 + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+// out [16][D] of the warp += weights [16][kTile] times the rows of `right`.
+template <class T, int D>
+__device__ __forceinline__ void multiply_weights(float (&out)[D / 8][4], const float (&weights)[kTile / 8][4], unsigned right, const Lane& l) {
+  using Tile = HeadTile<D>;
+#pragma unroll
+  for (int k = 0; k < kTile; k += 16) {
+    // A left fragment is two right neighbours of the sums of the product before.
+    const float(&w0)[4] = weights[k / 8], (&w1)[4] = weights[k / 8 + 1];
+    const unsigned a[4] = {pair<T>(w0[0], w0[1]), pair<T>(w0[2], w0[3]), pair<T>(w1[0], w1[1]), pair<T>(w1[2], w1[3])};
+#pragma unroll
+    for (int n = 0; n < D; n += 16) {
+      unsigned b[4];
+      load_matrices_turned(b, Tile::at(right, k + l.lane % 16, n + l.lane / 16 * 8));
+      multiply_add<T>(out[n / 8], a, b[0], b[1]);
+      multiply_add<T>(out[n / 8 + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+// Over the four lanes that share a row.
+template <class F>
+__device__ __forceinline__ float quad_reduce(float v, F f) {
+  v = f(v, __shfl_xor_sync(kFullWarp, v, 1));
+  return f(v, __shfl_xor_sync(kFullWarp, v, 2));
+}
+
+// rows [16][D] of the warp to a head, from row `first` on.
+template <class T, int D>
+__device__ __forceinline__ void put_rows(const Rows4& to, int64_t b, int64_t h, int64_t first, int64_t rows, int64_t d, const float (&v)[D / 8][4],
+                                         const float (&scale)[2], const Lane& l) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int64_t i = first + l.line + half * 8;
+    if (i >= rows) continue;
+    T* row = static_cast<T*>(to.data) + b * to.batch + i * to.row + h * to.head;
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n) {
+      const int column = n * 8 + l.quad * 2;
+      const unsigned two = pair<T>(v[n][half * 2] * scale[half], v[n][half * 2 + 1] * scale[half]);
+      // d is a multiple of 8, and rows of y lie on 16 bytes.
+      if (column < d) *reinterpret_cast<unsigned*>(row + column) = two;
+    }
+  }
+}
+
+// A block for 64 queries of a head.
+template <class T, int D>
+__device__ __forceinline__ void tensor_forward(const Attention& p) {
+  using Tile = HeadTile<D>;
+  extern __shared__ double memory[];
+  const unsigned keys = shared_address(memory), values = keys + Tile::bytes, queries = values + Tile::bytes;
+  const Lane l;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, h = blockIdx.y, b = blockIdx.z, hk = h / (p.h / p.hk);
+  const int64_t last = first + kTile < p.lq ? first + kTile : p.lq;
+  const int64_t begin = keys_of(p, first).begin / kTile * kTile, end = keys_of(p, last - 1).end;
+  KeyRange ranges[2];
+  int64_t query[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    query[half] = first + l.warp * 16 + l.line + half * 8;
+    ranges[half] = query[half] < p.lq ? keys_of(p, query[half]) : KeyRange{0, 0};
+  }
+  const float never = -INFINITY, scale = static_cast<float>(p.scale) * kLog2E;
+  float out[D / 8][4] = {}, top[2] = {never, never}, sum[2] = {};
+  Tile::template fetch<T>(queries, p.q, b, h, first, p.lq, p.d);
+  if (begin < end) Tile::template fetch<T>(keys, p.k, b, hk, begin, p.lk, p.d);
+  commit_copies();
+  for (int64_t j0 = begin; j0 < end; j0 += kTile) {
+    wait_copies<0>();
+    __syncthreads();  // these keys are there, and the values of the tile before have been read
+    Tile::template fetch<T>(values, p.v, b, hk, j0, p.lk, p.d);
+    commit_copies();
+    float scores[kTile / 8][4] = {};
+    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, l);
+    __syncthreads();  // the keys have been read
+    if (j0 + kTile < end) Tile::template fetch<T>(keys, p.k, b, hk, j0 + kTile, p.lk, p.d);
+    commit_copies();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const bool inside = p.mask_kind == 0 && ranges[half].begin <= j0 && ranges[half].end >= j0 + kTile;
+      float most = top[half];
+#pragma unroll
+      for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+        for (int e = half * 2; e < half * 2 + 2; ++e) {
+          float s = scores[n][e] * scale;
+          if (!inside) {
+            const int64_t j = j0 + n * 8 + l.quad * 2 + e % 2;
+            // The mask is added to the scaled score, both as powers of two.
+            if (p.mask_kind < 2)
+              s = query[half] < p.lq ? masked<T>(p, s, ranges[half], b, h, query[half], j) : never;
+            else
+              s = query[half] < p.lq ? masked<T>(p, scores[n][e] * static_cast<float>(p.scale), ranges[half], b, h, query[half], j) * kLog2E : never;
+          }
+          scores[n][e] = s;
+          most = Max()(most, s);
+        }
+      }
+      most = quad_reduce(most, Max());
+      const float shrink = most == never ? 1.0f : exp2f(top[half] - most);
+      float more = 0;
+#pragma unroll
+      for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+        for (int e = half * 2; e < half * 2 + 2; ++e) {
+          scores[n][e] = most == never ? 0.0f : exp2f(scores[n][e] - most);
+          more += scores[n][e];
+        }
+      }
+      sum[half] = sum[half] * shrink + quad_reduce(more, Sum());
+      top[half] = most;
+#pragma unroll
+      for (int n = 0; n < D / 8; ++n) {
+        out[n][half * 2] *= shrink;
+        out[n][half * 2 + 1] *= shrink;
+      }
+    }
+    wait_copies<1>();
+    __syncthreads();  // the values are there
+    multiply_weights<T, D>(out, scores, values, l);
+  }
+  wait_copies<0>();
+  // NaN scores give NaN.
+  const float by[2] = {sum[0] > 0 ? 1 / sum[0] : sum[0] == 0 ? 0.0f : sum[0], sum[1] > 0 ? 1 / sum[1] : sum[1] == 0 ? 0.0f : sum[1]};
+  put_rows<T, D>(p.y, b, h, first + l.warp * 16, p.lq, p.d, out, by, l);
+  if (l.quad != 0) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    if (query[half] < p.lq)
+      static_cast<float*>(p.lse)[(b * p.h + h) * p.lq + query[half]] =
+          sum[half] == 0 ? never : top[half] * 0.693147180559945309f + logf(sum[half]);
+  }
+}
+
+// Weights and slopes of a warp's 16 rows and 64 columns, in the place of scores and of the products of g and v. `row` and `column` tell
+// the query and the key of an element.
+template <class T, class Query, class Key>
+__device__ __forceinline__ void weights_and_slopes(const Attention& p, int64_t b, int64_t h, float (&scores)[kTile / 8][4],
+                                                   float (&products)[kTile / 8][4], const Query& query, const Key& key) {
+#pragma unroll
+  for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int64_t i = query(n, e), j = key(n, e);
+      float w = 0, slope = 0;
+      if (i < p.lq && j < p.lk) {
+        const int64_t at = (b * p.h + h) * p.lq + i;
+        const float lse = static_cast<const float*>(p.lse)[at];
+        const float s = masked<T>(p, scores[n][e] * static_cast<float>(p.scale), keys_of(p, i), b, h, i, j);
+        w = lse == -INFINITY ? 0.0f : expf(s - lse);
+        slope = w * (products[n][e] - static_cast<const float*>(p.delta)[at]) * static_cast<float>(p.scale);
+      }
+      scores[n][e] = w;
+      products[n][e] = slope;
+    }
+  }
+}
+
+// A block for 64 queries of a head: dq.
+template <class T, int D>
+__device__ __forceinline__ void tensor_backward_q(const Attention& p) {
+  using Tile = HeadTile<D>;
+  extern __shared__ double memory[];
+  const unsigned queries = shared_address(memory), slopes = queries + Tile::bytes, keys = slopes + Tile::bytes, values = keys + Tile::bytes;
+  const Lane l;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, h = blockIdx.y, b = blockIdx.z, hk = h / (p.h / p.hk);
+  const int64_t last = first + kTile < p.lq ? first + kTile : p.lq;
+  const int64_t begin = keys_of(p, first).begin / kTile * kTile, end = keys_of(p, last - 1).end;
+  Tile::template fetch<T>(queries, p.q, b, h, first, p.lq, p.d);
+  Tile::template fetch<T>(slopes, p.g, b, h, first, p.lq, p.d);
+  float dq[D / 8][4] = {};
+  for (int64_t j0 = begin; j0 < end; j0 += kTile) {
+    __syncthreads();
+    Tile::template fetch<T>(keys, p.k, b, hk, j0, p.lk, p.d);
+    Tile::template fetch<T>(values, p.v, b, hk, j0, p.lk, p.d);
+    commit_copies();
+    wait_copies<0>();
+    __syncthreads();
+    float scores[kTile / 8][4] = {}, products[kTile / 8][4] = {};
+    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, l);
+    multiply_rows<T, D>(products, slopes, l.warp * 16, values, l);
+    weights_and_slopes<T>(
+        p, b, h, scores, products, [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; },
+        [&](int n, int e) { return j0 + n * 8 + l.quad * 2 + e % 2; });
+    multiply_weights<T, D>(dq, products, keys, l);
+  }
+  commit_copies();
+  wait_copies<0>();
+  const float one[2] = {1, 1};
+  put_rows<T, D>(p.dq, b, h, first + l.warp * 16, p.lq, p.d, dq, one, l);
+}
+
+// A block for 64 keys of a head of keys: dk and dv, over the queries of all heads that share it, in order.
+template <class T, int D>
+__device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
+  using Tile = HeadTile<D>;
+  extern __shared__ double memory[];
+  const unsigned keys = shared_address(memory), values = keys + Tile::bytes, queries = values + Tile::bytes, slopes = queries + Tile::bytes;
+  const Lane l;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, hk = blockIdx.y, b = blockIdx.z, group = p.h / p.hk;
+  const int64_t last = first + kTile < p.lk ? first + kTile : p.lk;
+  Tile::template fetch<T>(keys, p.k, b, hk, first, p.lk, p.d);
+  Tile::template fetch<T>(values, p.v, b, hk, first, p.lk, p.d);
+  const KeyRange range = queries_of(p, first, last);
+  float dk[D / 8][4] = {}, dv[D / 8][4] = {};
+  for (int64_t h = hk * group; h < (hk + 1) * group; ++h) {
+    for (int64_t i0 = range.begin / kTile * kTile; i0 < range.end; i0 += kTile) {
+      __syncthreads();
+      Tile::template fetch<T>(queries, p.q, b, h, i0, p.lq, p.d);
+      Tile::template fetch<T>(slopes, p.g, b, h, i0, p.lq, p.d);
+      commit_copies();
+      wait_copies<0>();
+      __syncthreads();
+      float scores[kTile / 8][4] = {}, products[kTile / 8][4] = {};
+      multiply_rows<T, D>(scores, keys, l.warp * 16, queries, l);
+      multiply_rows<T, D>(products, values, l.warp * 16, slopes, l);
+      weights_and_slopes<T>(
+          p, b, h, scores, products, [&](int n, int e) { return i0 + n * 8 + l.quad * 2 + e % 2; },
+          [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; });
+      multiply_weights<T, D>(dv, scores, slopes, l);
+      multiply_weights<T, D>(dk, products, queries, l);
+    }
+  }
+  commit_copies();
+  wait_copies<0>();
+  const float one[2] = {1, 1};
+  put_rows<T, D>(p.dk, b, hk, first + l.warp * 16, p.lk, p.d, dk, one, l);
+  put_rows<T, D>(p.dv, b, hk, first + l.warp * 16, p.lk, p.d, dv, one, l);
+}
+
+}  // namespace shakti::cuda

@@ -1,0 +1,20 @@
+// Parameters of the kernels in cuda.cu.
+#pragma once
+#include "../../cuda/view.h"
+
+namespace shakti::cuda {
+
+// Strides of a 4-D operand.
+struct Planes {
+  void* data;
+  int64_t strides[4];
+};
+struct Convolution {
+  Planes x, w, y;   // x [n, c, h, w], w [o, c / groups, kh, kw], y [n, o, oh, ow]
+  const void* bias;  // or null
+  int64_t bias_stride;
+  int64_t n, c, h, width, o, cg, kh, kw, oh, ow;
+  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+};
+
+}  // namespace shakti::cuda
