@@ -3,7 +3,6 @@
 // several that may run, the one submitted last goes first (lazy), or the seed decides, also about running more than was
 // asked for (random). `eager` runs everything at once, which hides mistakes; it is there to tell them from others.
 #include <algorithm>
-#include <atomic>
 
 #include "state.h"
 
@@ -123,11 +122,8 @@ void run_needed(const std::vector<OpPtr>& targets, size_t limit) {
 
 // A callback of the host is waited for by nobody: it is what the host waits for. So when no call comes for a while, a
 // thread of the driver's own runs what the first of them needs.
-std::atomic<bool> progressing{false};
-std::deque<std::weak_ptr<Op>> callbacks;
-std::condition_variable callback_added;
-
 OpPtr first_callback() {
+  auto& callbacks = driver().callbacks;
   while (!callbacks.empty()) {
     const OpPtr op = callbacks.front().lock();
     if (op && op->state == Op::State::pending) return op;
@@ -143,7 +139,7 @@ void progress() {
   for (;;) {
     const OpPtr op = first_callback();
     if (!op) {
-      callback_added.wait(lock);
+      d.callback_added.wait(lock);
     } else if (d.calls == before) {
       run_needed({op}, SIZE_MAX);
     }
@@ -165,9 +161,10 @@ OpPtr add(Context& context, WorkPtr work, std::vector<OpPtr> after) {
   }
   context.pending.push_back(op);
   if (op->work && op->work->calls_host()) {
-    callbacks.push_back(op);
-    if (!progressing.exchange(true)) std::thread(progress).detach();
-    callback_added.notify_one();
+    d.callbacks.push_back(op);
+    if (!d.progressing) std::thread(progress).detach();
+    d.progressing = true;
+    d.callback_added.notify_one();
   }
   return op;
 }

@@ -227,6 +227,9 @@ struct Driver {
   std::map<uint64_t, Allocation> allocations;                             // by device address
   std::map<uintptr_t, std::shared_ptr<HostRange>> host;                   // live ranges by start
   std::map<const Context*, std::set<std::shared_ptr<Capture>>> captures;  // running or invalid, by the context
+  std::deque<std::weak_ptr<Op>> callbacks;                                // host functions that have not run
+  std::condition_variable callback_added;
+  bool progressing = false;  // the thread that sees to them is there
   uint64_t next_context = 0, next_stream = 0, next_op = 0, next_capture = 0, random_state = 0;
 
   std::map<std::string, Counters> counters;  // by kernel
