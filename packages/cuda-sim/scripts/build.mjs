@@ -62,7 +62,8 @@ function fingerprint() {
   const files = readdirSync(join(root, 'native'), { recursive: true })
     .filter((name) => /\.(cc|h|inc)$/.test(name) && !name.startsWith('test'))
     .sort()
-  for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, 'native', file)))
+  for (const file of files)
+    hash.update(`${file}\0`).update(readFileSync(join(root, 'native', file)))
   return hash.digest('hex')
 }
 
@@ -165,7 +166,12 @@ if (!current()) {
     await compile([...core, ...driver, ...host])
     const objects = [...core, ...driver].map(objectOf)
     await link(library, ['-shared', '-Wl,-soname,libcuda.so.1', ...objects, '-ldl'])
-    await link(program, [...host.map(objectOf), `-L${out}`, '-l:libcuda.so.1', '-Wl,-rpath,$ORIGIN'])
+    await link(program, [
+      ...host.map(objectOf),
+      `-L${out}`,
+      '-l:libcuda.so.1',
+      '-Wl,-rpath,$ORIGIN',
+    ])
     writeFileSync(stamp, stampText(print))
   }
 }
