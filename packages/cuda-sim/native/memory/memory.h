@@ -23,7 +23,12 @@ class Memory {
   void* host(uint64_t address, uint64_t bytes) const;            // null unless inside one live allocation
   void mark_initialised(uint64_t address, uint64_t bytes);       // after a copy in
   void copy_shadow(uint64_t to, uint64_t from, uint64_t bytes);  // after a copy between two places of this memory
-  bool initialised(uint64_t address, uint64_t bytes) const;
+  bool initialised(uint64_t address, uint64_t bytes, uint64_t* first_not = nullptr) const;
+  // Host memory that kernels may touch at its own address (pinned). Counts as initialised, not as used; neither find()
+  // nor host() know it.
+  void map(uint64_t address, uint64_t bytes, const char* what);
+  bool unmap(uint64_t address);
+  char* mapped(uint64_t address, uint64_t bytes) const;  // null unless inside one such range
   // Where an address lies, as part of a sentence: "16 bytes after the end of an allocation of 4096 bytes at 0x...".
   std::string where(uint64_t address) const;
   bool was_freed(uint64_t address) const;
@@ -48,6 +53,7 @@ class Memory {
   char* data_ = nullptr;
   uint8_t* shadow_ = nullptr;
   std::map<uint64_t, Allocation> allocations_;  // by address, freed ones too
+  std::map<uint64_t, Allocation> mapped_;
 };
 
 }  // namespace sim

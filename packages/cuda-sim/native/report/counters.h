@@ -1,6 +1,7 @@
 // What a run did, counted. Never a time.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,8 +34,9 @@ struct Counters {
   uint64_t same_value_races = 0;  // writes of one value to one place by threads that nothing orders
   std::map<std::string, std::vector<LineCount>> kernels;  // by PTX line, in order
 
-  void add(const Counters&);
-  std::string json() const;
+  Counters& operator+=(const Counters&);
+  // Every figure but those of the lines, with its name: "global.load_bytes", "class.mma", ...
+  void each(const std::function<void(const char* name, double value)>&) const;
 };
 
 }  // namespace sim
