@@ -303,8 +303,8 @@ uint32_t Warp::sync(const Inst& in, uint32_t mask) {
     uint32_t group = 0;
     each(rest, [&](int lane) { group |= static_cast<uint32_t>(members[lane] == want) << lane; });
     rest &= ~group;
-    if ((want >> first & 1) == 0)
-      fault("shuffle", "the lane is not in the member mask that it gives.", first);
+    if ((group & ~want) != 0)
+      fault("shuffle", "the lane is not in the member mask that it gives.", __builtin_ctz(group & ~want));
     if ((want & ~exited & ~group) != 0) continue;
     in.run(*this, in, group);
     passed |= group;
