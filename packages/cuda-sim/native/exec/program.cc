@@ -166,7 +166,8 @@ class Program : public Module {
     code.register_bytes = map.bytes;
     code.registers = map.words;
     code.reads_unset = map.reads_unset;
-    code.inst.reserve(f.body.size());
+    code.targets = f.targets;
+  code.inst.reserve(f.body.size());
     for (const auto& in : f.body) binder.bind(in);
   }
 

@@ -36,7 +36,8 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   local_stride_ = 0;
   reserve_local(code.local_bytes);
   std::fill(local_shadow_.begin(), local_shadow_.end(), 0);
-  each(kAll, [&](int lane) { std::memset(local_shadow(lane), SharedMemory::kAddressable, code.local_bytes); });
+  if (code.local_bytes != 0)
+    each(kAll, [&](int lane) { std::memset(local_shadow(lane), SharedMemory::kAddressable, code.local_bytes); });
   const uint32_t f = new_frame({&code, 0, 0, 0, 0, 0, nullptr, static_cast<uint32_t>(__builtin_popcount(live))});
   fragments_.push_back({0, live, f, Fragment::State::ready});
   enter(frames_[f]);
@@ -303,8 +304,8 @@ uint32_t Warp::sync(const Inst& in, uint32_t mask) {
     uint32_t group = 0;
     each(rest, [&](int lane) { group |= static_cast<uint32_t>(members[lane] == want) << lane; });
     rest &= ~group;
-    if ((want >> first & 1) == 0)
-      fault("shuffle", "the lane is not in the member mask that it gives.", first);
+    if ((group & ~want) != 0)
+      fault("shuffle", "the lane is not in the member mask that it gives.", __builtin_ctz(group & ~want));
     if ((want & ~exited & ~group) != 0) continue;
     in.run(*this, in, group);
     passed |= group;

@@ -95,9 +95,156 @@ void basic() {
   close("odds_and_ends", d.get<float>(po, 300), odd, 1e-5);
 }
 
+std::vector<uint16_t> rounded(const std::vector<float>& x) {
+  std::vector<uint16_t> y(x.size());
+  for (size_t i = 0; i < x.size(); ++i) y[i] = bf16(x[i]);
+  return y;
+}
+
+void products(Device& d, int m, int n, int k) {
+  const auto a = rounded(numbers(static_cast<size_t>(m) * k, 11)), b = rounded(numbers(static_cast<size_t>(n) * k, 12));
+  const uint64_t pa = d.put(a), pb = d.put(b), pc = d.empty(static_cast<uint64_t>(m) * n * 4);
+  const sim::Dim3 grid{static_cast<uint32_t>((n + 63) / 64), static_cast<uint32_t>((m + 63) / 64)};
+  EXPECT(d.run("gemm_mma", grid, {128}, 0, pa, pb, pc, m, n, k), "%s", d.fault.message.c_str());
+  std::vector<double> want(static_cast<size_t>(m) * n);
+  for (int i = 0; i < m; ++i)
+    for (int j = 0; j < n; ++j)
+      for (int l = 0; l < k; ++l) want[i * n + j] += static_cast<double>(from_bf16(a[i * k + l])) * from_bf16(b[j * k + l]);
+  close("gemm_mma", d.get<float>(pc, want.size()), want, 1e-5);
+}
+
+void tensor(const sim::Options& options) {
+  Device d;
+  d.options = options;
+  if (!d.load_file("kernels/tensor.ptx")) return;
+  products(d, 64, 64, 64);
+  products(d, 100, 70, 136);
+  products(d, 1, 33, 8);
+
+  {  // numbers that f16 holds exactly
+    const int m = 32, n = 48, k = 64;
+    Random r(21);
+    std::vector<uint16_t> a(m * k), b(n * k);
+    std::vector<double> da(m * k), db(n * k), want(m * n);
+    const auto half = [&](uint16_t& bits, double& value) {
+      const uint32_t e = 10 + r.word() % 6, f = r.word() & 0x3FF, s = r.word() & 1;
+      bits = static_cast<uint16_t>(s << 15 | e << 10 | f);
+      value = (s ? -1 : 1) * std::ldexp(1024.0 + f, static_cast<int>(e) - 25);
+    };
+    for (int i = 0; i < m * k; ++i) half(a[i], da[i]);
+    for (int i = 0; i < n * k; ++i) half(b[i], db[i]);
+    for (int i = 0; i < m; ++i)
+      for (int j = 0; j < n; ++j)
+        for (int l = 0; l < k; ++l) want[i * n + j] += 2 * da[i * k + l] * db[j * k + l];
+    const uint64_t pa = d.put(a), pb = d.put(b), pc = d.empty(m * n * 4);
+    EXPECT(d.run("gemm_wmma", {3, 2}, {32}, 0, pa, pb, pc, n, k), "%s", d.fault.message.c_str());
+    close("gemm_wmma", d.get<float>(pc, m * n), want, 1e-5);
+  }
+
+  for (int causal = 0; causal < 2; ++causal) {
+    const int length = 100, dim = 32;
+    const auto q = numbers(length * dim, 31), k = numbers(length * dim, 32), v = numbers(length * dim, 33);
+    const uint64_t pq = d.put(q), pk = d.put(k), pv = d.put(v), po = d.empty(length * dim * 4);
+    EXPECT(d.run("flash_forward", {2}, {64}, 0, pq, pk, pv, po, length, causal), "%s", d.fault.message.c_str());
+    std::vector<double> want(length * dim);
+    for (int i = 0; i < length; ++i) {
+      std::vector<double> p(length);
+      double sum = 0;
+      for (int j = 0; j < (causal ? i + 1 : length); ++j) {
+        double s = 0;
+        for (int e = 0; e < dim; ++e) s += static_cast<double>(q[i * dim + e]) * k[j * dim + e];
+        sum += p[j] = std::exp(s / std::sqrt(32.0));
+      }
+      for (int j = 0; j < length; ++j)
+        for (int e = 0; e < dim; ++e) want[i * dim + e] += p[j] / sum * v[j * dim + e];
+    }
+    close("flash_forward", d.get<float>(po, want.size()), want, 1e-5);
+  }
+
+  {
+    const int rows = 9, width = 132;
+    const auto x = numbers(rows * width, 41), w = numbers(width, 42), b = numbers(width, 43);
+    const uint64_t px = d.put(x), pw = d.put(w), pb = d.put(b), py = d.empty(rows * width * 4);
+    EXPECT(d.run("layernorm", {3}, {128}, 0, px, pw, pb, py, rows, width), "%s", d.fault.message.c_str());
+    std::vector<double> want(rows * width);
+    for (int i = 0; i < rows; ++i) {
+      double mean = 0, var = 0;
+      for (int j = 0; j < width; ++j) mean += x[i * width + j] / static_cast<double>(width);
+      for (int j = 0; j < width; ++j) var += (x[i * width + j] - mean) * (x[i * width + j] - mean) / width;
+      for (int j = 0; j < width; ++j) want[i * width + j] = (x[i * width + j] - mean) / std::sqrt(var + 1e-5) * w[j] + b[j];
+    }
+    close("layernorm", d.get<float>(py, want.size()), want, 1e-5);
+  }
+
+  {
+    const int rows = 5, classes = 301;
+    const auto x = numbers(rows * classes, 51);
+    const std::vector<int> target{0, 300, 7, 32, 100};
+    const uint64_t px = d.put(x), pt = d.put(target), pl = d.empty(rows * 4), pg = d.empty(rows * classes * 2);
+    EXPECT(d.run("cross_entropy", {5}, {96}, 0, px, pt, pl, pg, rows, classes), "%s", d.fault.message.c_str());
+    std::vector<double> loss(rows), grad(rows * classes);
+    for (int i = 0; i < rows; ++i) {
+      double sum = 0;
+      for (int j = 0; j < classes; ++j) sum += std::exp(static_cast<double>(x[i * classes + j]));
+      loss[i] = std::log(sum) - x[i * classes + target[i]];
+      for (int j = 0; j < classes; ++j) grad[i * classes + j] = (std::exp(static_cast<double>(x[i * classes + j])) / sum - (j == target[i])) / rows;
+    }
+    close("cross_entropy loss", d.get<float>(pl, rows), loss, 1e-5);
+    std::vector<float> got;
+    for (uint16_t h : d.get<uint16_t>(pg, grad.size())) got.push_back(from_bf16(h));
+    close("cross_entropy gradient", got, grad, 1e-3);
+  }
+
+  {
+    const int n = 1000;
+    const auto p = numbers(n, 61), m = numbers(n, 62), gf = numbers(n, 64);
+    auto v = numbers(n, 63);
+    for (float& x : v) x = std::fabs(x);
+    const auto g = rounded(gf);
+    const uint64_t pp = d.put(p), pg = d.put(g), pm = d.put(m), pv = d.put(v);
+    EXPECT(d.run("adamw", {8}, {128}, 0, pp, pg, pm, pv, n, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 3), "%s", d.fault.message.c_str());
+    std::vector<double> want(n);
+    for (int i = 0; i < n; ++i) {
+      const double gi = from_bf16(g[i]), mi = 0.9 * m[i] + 0.1 * gi, vi = 0.95 * v[i] + 0.05 * gi * gi;
+      want[i] = p[i] - 0.01 * (mi / (1 - std::pow(0.9, 3)) / (std::sqrt(vi / (1 - std::pow(0.95, 3))) + 1e-8) + 0.1 * p[i]);
+    }
+    close("adamw", d.get<float>(pp, n), want, 1e-5);
+  }
+
+  {
+    const int length = 40, heads = 3, half = 8;
+    const auto x = rounded(numbers(length * heads * half * 2, 71));
+    const uint64_t px = d.put(x);
+    EXPECT(d.run("rope", {8}, {128}, 0, px, length, heads, half), "%s", d.fault.message.c_str());
+    std::vector<double> want(x.size());
+    for (int i = 0; i < length * heads * half; ++i) {
+      const double angle = i / (heads * half) * std::pow(10000.0, -static_cast<double>(i % half) / half), c = std::cos(angle), s = std::sin(angle);
+      const double u = from_bf16(x[2 * i]), w = from_bf16(x[2 * i + 1]);
+      want[2 * i] = u * c - w * s;
+      want[2 * i + 1] = u * s + w * c;
+    }
+    std::vector<float> got;
+    for (uint16_t h : d.get<uint16_t>(px, x.size())) got.push_back(from_bf16(h));
+    close("rope", got, want, 5e-3);
+  }
+}
+
 }  // namespace
 
 int main() {
   basic();
+  sim::Options o;
+  tensor(o);
+  o.copies = sim::Options::Copies::early;
+  o.schedule = sim::Options::Schedule::reversed;
+  o.approximations = sim::Options::Bound::low;
+  tensor(o);
+  o.schedule = sim::Options::Schedule::random_warps;
+  o.products = sim::Options::Products::truncate;
+  o.approximations = sim::Options::Bound::high;
+  tensor(o);
+  o.schedule = sim::Options::Schedule::random_blocks;
+  o.products = sim::Options::Products::chunked;
+  tensor(o);
   return finish("kernels");
 }

@@ -24,6 +24,12 @@ if [ -n "$stale" ]; then
   # shellcheck disable=SC2086
   printf '%s\n' $stale | xargs -P "$(nproc)" -I{} sh -c "g++ $flags -c {} -o $out/\$(basename {} .cc).o"
 fi
+if [ "$1" = speed ]; then
+  shift
+  # shellcheck disable=SC2086
+  g++ $flags speed.cc $objects -o "$out/speed"
+  exec "$out/speed" "$@"
+fi
 failed=0
 for test in ${*:-$(ls ./*_test.cc | sed 's/.*\/\(.*\)_test.cc/\1/')}; do
   # shellcheck disable=SC2086
