@@ -72,7 +72,10 @@ function fingerprint() {
 }
 
 /** Two builds in one folder would tread on each other: the second waits. */
+let locked = false
 function lock() {
+  if (locked) return
+  locked = true
   const name = createHash('sha256').update(out).digest('hex').slice(0, 16)
   const file = join(tmpdir(), `shakti-cuda-sim-${name}.lock`)
   for (;;) {

@@ -11,7 +11,8 @@ export interface KernelInfo {
 }
 
 export interface BufferInfo {
-  index: number
+  /** Its place among the arguments: 2, or 2.1 in a structure */
+  argument: string
   type: string
   count: number
   min: number | string

@@ -25,6 +25,7 @@ ARG, once for each parameter of the kernel and in their order:
   TYPE:VALUE           a value, as u32:7
   TYPE:COUNT:CONTENT   a buffer of COUNT elements; CONTENT is random, zeros, iota, a number, @FILE (its bytes), or none
                        (it stays as fresh memory is, so that reading it is a fault)
+  {ARG,ARG,...}        a structure of such, each at its natural place
   TYPE is one of f32 f64 f16 bf16 u8 s8 u16 s16 u32 s32 u64 s64
 
 Options:

@@ -74,7 +74,7 @@ export function formatRun(
       'first',
     ]
     const rows = answer.buffers.map((b) => [
-      String(b.index),
+      b.argument,
       b.type,
       String(b.count),
       b.changed === undefined ? '-' : String(b.changed),

@@ -84,6 +84,17 @@ test('run: values of every type arrive as they are, and the bytes of a file', ()
   assert.is(buffers[0]!.changed, 3)
 })
 
+test('run: a structure is a parameter too', () => {
+  const { stdout, status } = sim(
+    ...['run', ptx, '--kernel', 'scale', '--block', '32', '--json'],
+    ...['--arg', '{u32:4,f32:4:iota,f32:2.5,f32:4:none}'],
+  )
+  assert.is(status, 0, stdout)
+  const { buffers } = JSON.parse(stdout) as { buffers: { argument: string; first: number[] }[] }
+  assert.is(buffers[1]!.argument, '0.3')
+  assert.equal(buffers[1]!.first, [0, 2.5, 5, 7.5])
+})
+
 test('run: the seed gives the same random numbers again, another one others', () => {
   const first = (seed: string) =>
     (
@@ -107,7 +118,7 @@ test('check: lists kernels; a file that is no PTX says what is wrong', () => {
   assert.match(stdout, /^bounded .* 128$/m)
   assert.is(sim('check', file('native/test/fixtures/plain.fatbin')).status, 0)
   const bad = join(folder, 'bad.ptx')
-  writeFileSync(bad, readFileSync(ptx, 'utf8').replace('mad.lo.s32', 'frob.lo.s32'))
+  writeFileSync(bad, readFileSync(ptx, 'utf8').replace('fma.rn.f32', 'frob.rn.f32'))
   const refused = sim('check', bad)
   assert.is(refused.status, 1)
   assert.match(refused.stdout, /CUDA_ERROR_INVALID_PTX/)

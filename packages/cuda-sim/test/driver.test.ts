@@ -16,7 +16,7 @@ test('the library and its tests are built', () => {
   assert.is(built.status, 0, built.stdout + built.stderr)
 })
 
-for (const program of ['driver', 'driver_streams', 'driver_graphs']) {
+for (const program of ['driver', 'driver_streams', 'driver_graphs', 'driver_fuzz']) {
   const { stdout, stderr, status } = spawnSync(
     path(`build/test/${program}`),
     [simulatorPath(), path('native/test/fixtures')],

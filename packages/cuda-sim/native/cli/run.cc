@@ -1,8 +1,10 @@
-// The program behind the command cuda-sim: loads a file of PTX with the library beside it, lists its kernels or runs one,
-// and prints one JSON object. The command (src/cli.ts) makes the arguments and reads the answer.
+// The program behind the command cuda-sim: loads a file of PTX with the library beside it, lists its kernels or runs
+// one, and prints one JSON object. The command (src/cli.ts) makes the arguments and reads the answer.
 //   cuda-sim check FILE
-//   cuda-sim run FILE KERNEL GRID BLOCK SHARED SEED [ARG ...]      GRID, BLOCK: 4,1,1; ARG: see parse_argument
+//   cuda-sim run FILE KERNEL GRID BLOCK SHARED SEED [ARG ...]      GRID, BLOCK: 4,1,1; ARG: see parse_argument,
+//   Parameter
 // It ends with 0 when the kernel ran, 1 when the library refused or found a fault, 2 when it was called wrongly.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -165,10 +167,11 @@ double number(const std::string& text) {
 }
 
 struct Argument {
+  std::string name;  // its place: 2, or 2.1 of a structure
   const Type* type = nullptr;
   bool is_buffer = false, is_filled = true;
   size_t count = 1;
-  std::vector<char> bytes;   // the value, or what the buffer holds at first
+  std::vector<char> bytes;  // the value, or what the buffer holds at first
   CUdeviceptr address = 0;
 };
 
@@ -214,8 +217,8 @@ Argument parse_argument(const std::string& text) {
     std::string bytes;
     if (!read_file(content.substr(1), &bytes)) wrong("the file " + content.substr(1) + " cannot be read");
     if (bytes.size() != a.bytes.size()) {
-      wrong(content.substr(1) + " has " + std::to_string(bytes.size()) + " bytes, " + text.substr(0, second) + " takes " +
-            std::to_string(a.bytes.size()));
+      wrong(content.substr(1) + " has " + std::to_string(bytes.size()) + " bytes, " + text.substr(0, second) +
+            " takes " + std::to_string(a.bytes.size()));
     }
     std::memcpy(a.bytes.data(), bytes.data(), bytes.size());
     return a;
@@ -330,49 +333,95 @@ std::vector<unsigned> parse_dim(const std::string& text) {
   return dim;
 }
 
+// One parameter of the kernel: a value, a buffer's address, or {ARG,ARG,...}, a structure of such at their natural
+// places.
+struct Parameter {
+  std::vector<char> bytes;
+  std::vector<std::pair<size_t, size_t>> buffers;  // which of the arguments, at which offset
+  size_t align = 1;
+};
+
+size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
+
+void append(Parameter* p, Argument a, std::vector<Argument>* all) {
+  const size_t bytes = a.is_buffer ? sizeof a.address : a.bytes.size();
+  const size_t offset = round_up(p->bytes.size(), bytes);
+  p->align = std::max(p->align, bytes);
+  p->bytes.resize(offset + bytes);
+  if (a.is_buffer) {
+    p->buffers.emplace_back(all->size(), offset);
+    all->push_back(std::move(a));
+  } else {
+    std::memcpy(p->bytes.data() + offset, a.bytes.data(), bytes);
+  }
+}
+
+Parameter parse_parameter(const std::string& text, const std::string& index, std::vector<Argument>* all) {
+  Parameter p;
+  if (text[0] != '{') {
+    Argument a = parse_argument(text);
+    a.name = index;
+    append(&p, std::move(a), all);
+    return p;
+  }
+  if (text.back() != '}') wrong("a structure is {ARG,ARG,...}, not " + text);
+  std::stringstream members(text.substr(1, text.size() - 2));
+  size_t i = 0;
+  for (std::string member; std::getline(members, member, ',');) {
+    Argument a = parse_argument(member);
+    a.name = index + "." + std::to_string(i++);
+    append(&p, std::move(a), all);
+  }
+  p.bytes.resize(round_up(p.bytes.size(), p.align));
+  return p;
+}
+
 int run(int argc, char** argv) {
   if (argc < 8) wrong("run FILE KERNEL GRID BLOCK SHARED SEED [ARG ...]");
   const std::string name = argv[3];
   const std::vector<unsigned> grid = parse_dim(argv[4]), block = parse_dim(argv[5]);
   const auto shared = static_cast<unsigned>(number(argv[6]));
   random_state = static_cast<uint64_t>(number(argv[7])) * 0xD1342543DE82EF95ull;
-  std::vector<Argument> arguments;
-  for (int i = 8; i < argc; ++i) arguments.push_back(parse_argument(argv[i]));
+  std::vector<Argument> buffers;
+  std::vector<Parameter> parameters;
+  for (int i = 8; i < argc; ++i) parameters.push_back(parse_parameter(argv[i], std::to_string(i - 8), &buffers));
 
   const CUmodule module = load(argv[2]);
   CUfunction f = nullptr;
   check(cuModuleGetFunction(&f, module, name.c_str()), "the file has no kernel " + name);
   const std::vector<size_t> sizes = parameter_sizes(f);
-  if (sizes.size() != arguments.size()) {
-    wrong(name + " takes " + std::to_string(sizes.size()) + " arguments, " + std::to_string(arguments.size()) +
+  if (sizes.size() != parameters.size()) {
+    wrong(name + " takes " + std::to_string(sizes.size()) + " arguments, " + std::to_string(parameters.size()) +
           " are given");
   }
-  std::vector<void*> params;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    Argument& a = arguments[i];
-    const size_t bytes = a.is_buffer ? sizeof a.address : a.bytes.size();
-    if (bytes != sizes[i]) {
-      wrong("argument " + std::to_string(i) + " of " + name + " has " + std::to_string(sizes[i]) + " bytes, not " +
-            std::to_string(bytes));
-    }
-    if (a.is_buffer) {
-      check(cuMemAlloc_v2(&a.address, a.count * a.type->bytes));
-      if (a.is_filled) check(cuMemcpyHtoD_v2(a.address, a.bytes.data(), a.bytes.size()));
-    }
-    params.push_back(a.is_buffer ? static_cast<void*>(&a.address) : a.bytes.data());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].bytes.size() == sizes[i]) continue;
+    wrong("argument " + std::to_string(i) + " of " + name + " has " + std::to_string(sizes[i]) + " bytes, not " +
+          std::to_string(parameters[i].bytes.size()));
   }
-  if (shared > 0) check(cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, static_cast<int>(shared)));
-  check(cuLaunchKernel(f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, nullptr, params.data(), nullptr),
+  for (Argument& a : buffers) {
+    check(cuMemAlloc_v2(&a.address, a.count * a.type->bytes));
+    if (a.is_filled) check(cuMemcpyHtoD_v2(a.address, a.bytes.data(), a.bytes.size()));
+  }
+  std::vector<void*> params;
+  for (Parameter& p : parameters) {
+    for (const auto& [which, offset] : p.buffers) {
+      std::memcpy(p.bytes.data() + offset, &buffers[which].address, sizeof(CUdeviceptr));
+    }
+    params.push_back(p.bytes.data());
+  }
+  if (shared > 0)
+    check(cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, static_cast<int>(shared)));
+  check(cuLaunchKernel(f, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, nullptr, params.data(),
+                       nullptr),
         "the launch was refused: see SHAKTI_SIM_VERBOSE=1");
   check(cuCtxSynchronize());
 
   std::string out;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const Argument& a = arguments[i];
-    if (!a.is_buffer) continue;
+  for (const Argument& a : buffers) {
     std::vector<char> now(a.count * a.type->bytes);
     check(cuMemcpyDtoH_v2(now.data(), a.address, now.size()));
-    out += (out.empty() ? "{\"index\":" : ",{\"index\":") + std::to_string(i) + ",\"type\":" + quoted(a.type->name) +
+    out += (out.empty() ? "{\"argument\":" : ",{\"argument\":") + quoted(a.name) + ",\"type\":" + quoted(a.type->name) +
            ",\"count\":" + std::to_string(a.count) + "," + summary(a, now) + "}";
   }
   std::printf("{\"kernel\":%s,\"buffers\":[%s]}\n", quoted(name).c_str(), out.c_str());

@@ -1,5 +1,6 @@
 // What every entry point does first: the lock, cuInit's result, the current context and its standing error.
 #pragma once
+#include <exception>
 #include <new>
 
 #include "state.h"
@@ -19,6 +20,9 @@ CUresult locked(F&& body) {
     return body();
   } catch (const std::bad_alloc&) {
     return CUDA_ERROR_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    say("this is a mistake of the simulator: %s", error.what());
+    return CUDA_ERROR_UNKNOWN;
   }
 }
 

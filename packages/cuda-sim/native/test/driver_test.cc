@@ -345,7 +345,7 @@ TEST("modules: functions, variables, constants") {
   CHECK(out[0] == 3 && out[3] == 12);
   unsigned count = 0;
   OK(call("cuModuleGetFunctionCount", &count, d.module));
-  CHECK(count == 14);
+  CHECK(count == 15);
   OK(call("cuModuleUnload", d.module));
   GIVES(CUDA_ERROR_INVALID_HANDLE, call("cuModuleUnload", d.module));
   GIVES(CUDA_ERROR_INVALID_HANDLE, launch(f, 1, 1, 0, nullptr));
