@@ -278,7 +278,8 @@ CUmodule load(const char* path) {
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log.data(), reinterpret_cast<void*>(log.size())};
   CUmodule module = nullptr;
-  check(cuModuleLoadDataEx(&module, image.data(), 2, options, values), log.data());
+  const CUresult loaded = cuModuleLoadDataEx(&module, image.data(), 2, options, values);
+  check(loaded, log.data());
   return module;
 }
 
