@@ -38,7 +38,14 @@ const flags = [
   '-fvisibility=hidden',
   '-Wall',
   '-Wextra',
-  ...(sanitizer === 'asan' ? ['-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : []),
+  ...(sanitizer === 'asan'
+    ? [
+        '-fsanitize=address,undefined',
+        '-fno-sanitize=alignment',
+        '-fno-sanitize-recover=undefined',
+        '-fno-omit-frame-pointer',
+      ]
+    : []),
   ...(sanitizer === 'tsan' ? ['-fsanitize=thread'] : []),
   ...(process.env.CXXFLAGS ?? '').split(' ').filter(Boolean),
 ]

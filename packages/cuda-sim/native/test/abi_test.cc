@@ -13,6 +13,8 @@ int main() {
 namespace ours {
 #include "../driver/api.h"
 }
+#undef CU_STREAM_LEGACY  // macros know no namespace
+#undef CU_STREAM_PER_THREAD
 #include "../driver/chip.cc"
 #include "/usr/local/cuda/include/cuda.h"
 #include "/usr/local/cuda/include/cuda_occupancy.h"
