@@ -12,7 +12,7 @@ std::string hex(uint64_t x) {
   return text;
 }
 
-const char* verb(Touch t) { return t == Touch::load ? "reads" : t == Touch::store ? "writes" : "updates"; }
+const char* verb(Touch t) { return t == Touch::load || t == Touch::peek ? "reads" : t == Touch::store ? "writes" : "updates"; }
 
 // All shadow bytes of an element at once.
 inline uint64_t word(const uint8_t* s, unsigned bytes) {
@@ -48,22 +48,20 @@ inline bool all_addressable(const uint8_t* s, unsigned bytes) {
 }
 // True: the element may be touched so; it counts as initialised then.
 inline bool pass(uint8_t* s, unsigned bytes, Touch touch) {
-  if (touch != Touch::store) return all_good(s, bytes);
+  if (touch == Touch::load || touch == Touch::atomic) return all_good(s, bytes);
   if (!all_addressable(s, bytes)) return false;
+  if (touch == Touch::peek) return true;
   std::memset(s, 3, bytes);
   return true;
 }
 inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
-  uint64_t all = ~uint64_t{0};
-  for (size_t k = 0; k < bytes; k += 8) all &= word(s + k, 8) & (touch == Touch::store ? 0x0101010101010101u : ~uint64_t{0});
-  if (touch == Touch::store) {
-    if (all != 0x0101010101010101u) return false;
-    std::memset(s, 3, bytes);
-    return true;
-  }
-  uint64_t any = 0;  // a pending copy has one bit more
-  for (size_t k = 0; k < bytes; k += 8) any |= word(s + k, 8);
-  return all == 0x0303030303030303u && any == all;
+  const bool good = touch == Touch::load || touch == Touch::atomic;
+  const uint64_t wanted = good ? 0x0303030303030303u : 0x0101010101010101u;
+  uint64_t missing = 0;
+  for (size_t k = 0; k < bytes; k += 8) missing |= ~word(s + k, 8) & wanted;
+  if (missing != 0) return false;
+  if (touch == Touch::store) std::memset(s, 3, bytes);
+  return true;
 }
 
 [[noreturn]] void misaligned(Warp& w, int lane, uint64_t address, unsigned bytes, Touch touch) {
@@ -149,7 +147,7 @@ Distinct distinct(const uint64_t* address, uint32_t mask, unsigned bytes, unsign
 void count_global(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch touch, Traffic& t) {
   const Distinct d = distinct(p.address, mask, bytes, 32);
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
@@ -165,7 +163,7 @@ void count_global(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch
 void count_shared(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch touch) {
   Traffic& t = w.worker->counted.shared;
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
@@ -231,7 +229,7 @@ void reach_global(Warp& w, Space space, uint32_t mask, Touch touch, unsigned byt
 void reach_local(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
   Traffic& t = w.worker->counted.local;
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
@@ -254,7 +252,7 @@ void reach_param(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p)
   auto& params = w.grid().params;
   each(mask, [&](int i) {
     const uint64_t x = p->address[i];
-    if (touch != Touch::load) w.fault("out-of-bounds", "writes to the kernel's parameters.", i);
+    if (touch == Touch::store || touch == Touch::atomic) w.fault("out-of-bounds", "writes to the kernel's parameters.", i);
     if ((x & (bytes - 1)) != 0) misaligned(w, i, x, bytes, touch);
     if (x + bytes > params.size())
       w.fault("out-of-bounds", "reads beyond the kernel's " + std::to_string(params.size()) + " bytes of parameters.", i);
@@ -357,6 +355,7 @@ void reach(Warp& w, const Inst& in, uint32_t mask, Touch touch, unsigned bytes, 
 }
 
 void reach_at(Warp& w, Space space, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
+  if (touch == Touch::load && !w.grid().options->uninitialised) touch = Touch::peek;
   switch (space) {
     case Space::global:
     case Space::constant: return reach_global(w, space, mask, touch, bytes, p);

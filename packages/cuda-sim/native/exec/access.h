@@ -4,7 +4,7 @@
 
 namespace sim {
 
-enum class Touch : uint8_t { load, store, atomic };
+enum class Touch : uint8_t { load, store, atomic, peek };  // peek: a load that may read what was never written
 
 struct Places {
   char* at[kLanes];           // of the lanes in the mask

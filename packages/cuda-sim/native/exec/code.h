@@ -72,6 +72,14 @@ struct Call {
   std::vector<Argument> arguments, results;  // places in the frames' local memory
 };
 
+// The matrices of one product, or of one wmma fragment (then m x n of type a).
+struct MatrixForm {
+  int m, n, k;
+  ptx::Type d, a, b, c;
+  bool saturate, by_rows;
+  int rd, ra, rb, rc;  // registers of each
+};
+
 struct Code {
   std::string name;
   const ptx::Function* source = nullptr;
@@ -79,6 +87,7 @@ struct Code {
   std::vector<std::vector<Slot>> lists;
   std::vector<std::vector<uint32_t>> targets;
   std::vector<Call> calls;
+  std::vector<MatrixForm> forms;
   uint32_t register_bytes = 0;   // of a frame
   uint32_t local_bytes = 0;      // of a frame, for each lane
   uint32_t local_align = 16;

@@ -306,6 +306,27 @@ struct PrmtMode {
   }
 };
 
+template <bool wrap>
+struct Bmsk {  // c ones from bit b
+  static uint32_t of(uint32_t b, uint32_t c) {
+    if (wrap) b &= 31, c &= 31;
+    if (b >= 32) return 0;
+    const uint64_t ones = c >= 32 ? 0xFFFFFFFFu : (uint64_t{1} << c) - 1;
+    return static_cast<uint32_t>(ones << b);
+  }
+};
+template <bool wrap>
+struct Extend {  // the lower b bits of a, with their sign or without
+  static uint32_t of(uint32_t a, uint32_t b) {
+    if (wrap) b &= 31;
+    return b >= 32 ? a : b == 0 ? 0 : a & ((1u << b) - 1);
+  }
+  static int32_t of(int32_t a, uint32_t b) {
+    if (wrap) b &= 31;
+    return b >= 32 ? a : b == 0 ? 0 : static_cast<int32_t>(static_cast<uint32_t>(a) << (32 - b)) >> (32 - b);
+  }
+};
+
 void lop3(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t *a = w.lanes<uint32_t>(in.op[1]), *b = w.lanes<uint32_t>(in.op[2]), *c = w.lanes<uint32_t>(in.op[3]);
   const uint32_t table = in.mode;
@@ -655,6 +676,25 @@ void bind_lop3(Binder& b) {
   for (size_t i = 0; i < 4; ++i) b.out.op[i] = i == 0 ? b.result(0, t) : b.source(i, t);
   b.out.mode = static_cast<uint16_t>(b.operand(4).value & 0xFF);
 }
+bool wraps(Binder& b) {
+  const bool wrap = b.take("wrap");
+  if (!wrap && !b.take("clamp")) b.refuse(".clamp or .wrap is missing");
+  return wrap;
+}
+void bmsk(Binder& b) {
+  const bool wrap = wraps(b);
+  const Type t = b.take_type();
+  if (t != Type::b32) b.refuse("needs .b32");
+  b.plain(wrap ? binary<Bmsk<true>, uint32_t> : binary<Bmsk<false>, uint32_t>, Class::integer, t, 2);
+}
+void szext(Binder& b) {
+  const bool wrap = wraps(b);
+  const Type t = b.take_type();
+  if (t != Type::u32 && t != Type::s32) b.refuse("needs .u32 or .s32");
+  b.plain(t == Type::u32 ? (wrap ? binary<Extend<true>, uint32_t> : binary<Extend<false>, uint32_t>)
+                         : (wrap ? binary<Extend<true>, int32_t, int32_t, uint32_t> : binary<Extend<false>, int32_t, int32_t, uint32_t>),
+          Class::integer, t, 2);
+}
 void dp4a(Binder& b) {
   const bool sa = ptx::is_signed(b.take_type()), sb = ptx::is_signed(b.take_type());
   b.plain(sa ? (sb ? ternary<Dp4a<int8_t, int8_t>, int32_t> : ternary<Dp4a<int8_t, uint8_t>, int32_t>)
@@ -681,6 +721,6 @@ const Row kIntegerRows[] = {{"add", add_sub},       {"sub", add_sub},     {"addc
                             {"sad", sad},           {"and", logic<And>},  {"or", logic<Or>},     {"xor", logic<Xor>}, {"not", bit_not},
                             {"cnot", cnot},         {"shl", shift<Shl>},  {"shr", shift<Shr>},   {"shf", shf},       {"popc", count<Popc>},
                             {"clz", count<Clz>},    {"bfind", bfind},     {"brev", brev},        {"bfe", bfe},       {"bfi", bfi},
-                            {"prmt", prmt},         {"lop3", bind_lop3},  {"dp4a", dp4a},        {"dp2a", dp2a},     {nullptr, nullptr}};
+                            {"prmt", prmt},         {"lop3", bind_lop3},  {"bmsk", bmsk},        {"szext", szext},      {"dp4a", dp4a},        {"dp2a", dp2a},     {nullptr, nullptr}};
 
 }  // namespace sim

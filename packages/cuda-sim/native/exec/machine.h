@@ -35,13 +35,14 @@ struct Options {
   Products products = Products::exact;
   Bound approximations = Bound::nearest;
   bool races = true;
+  bool uninitialised = true;    // reading what was never written is a fault
   bool strict_barriers = true;  // threads that have ended are missed at barriers of the whole block
   uint64_t max_instructions = 20'000'000'000;  // thread instructions of one launch; then the fault "timeout"
   int threads = 2;                             // more than one only where the result cannot depend on it
   int arch = 90;                               // whose limits are enforced
 
   // SHAKTI_SIM_SCHEDULE=in-order|reversed|random-warps|random-blocks, _SEED, _COPIES=late|early,
-  // _PRODUCTS=exact|truncate|chunked, _APPROXIMATIONS=nearest|low|high, _RACES=1|0,
+  // _PRODUCTS=exact|truncate|chunked, _APPROXIMATIONS=nearest|low|high, _RACES=1|0, _UNINITIALISED=1|0,
   // _STRICT_BARRIERS=1|0, _MAX_INSTRUCTIONS, _THREADS,
   // _ARCH=80|86|89|90|100|120. A word that is none of these is an error, whose sentence goes into `error`.
   static bool from_environment(Options*, std::string* error);

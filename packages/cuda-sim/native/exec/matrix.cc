@@ -124,19 +124,6 @@ uint32_t narrow(Type t, double x, bool saturate) {
 
 unsigned bits_of(Type t) { return t == Type::tf32 ? 32 : ptx::size_of(t) * 8; }
 
-// What an instruction knows of its matrices, found by Inst::mode.
-struct Product {
-  Shape shape;
-  Type d, a, b, c;
-  bool saturate;
-  bool wmma;
-  int ra, rb, rc, rd;  // registers of each
-};
-std::vector<Product>& products() {
-  static auto* all = new std::vector<Product>;
-  return *all;
-}
-
 void everybody(Warp& w, uint32_t mask) {
   if (mask != kAll) w.fault("shuffle", "all 32 lanes have to take part.", __builtin_ctz(mask));
 }
@@ -161,7 +148,7 @@ void read_b(Warp& w, const Slot* regs, int n, Matrices& x) {
         x.b[p * (lane & 3) + i + 4 * p * r][lane / 4] = widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
   }
 }
-void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const Product& p, Matrices& x) {
+void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const MatrixForm& p, Matrices& x) {
 #define EACH(T)                                                                  \
   case Type::T:                                                                  \
     if (ta == Type::T) read_a<Type::T>(w, regs + p.rd, p.ra, x);                 \
@@ -182,7 +169,7 @@ void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const Product& p, Matr
 
 void mma_run(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Product& p = products()[in.target];
+  const MatrixForm& p = w.running().forms[in.target];
   Matrices x;
   const Slot* s = in.list;
   read_ab(w, p.a, p.b, s, p, x);
@@ -199,7 +186,7 @@ void mma_run(Warp& w, const Inst& in, uint32_t mask) {
       }
     }
   }
-  multiply(w, x, p.shape, p.c == Type::s32);
+  multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   for (int r = 0; r < p.rd; ++r) {
     uint32_t* v = w.lanes<uint32_t>(s[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -281,8 +268,10 @@ void mma(Binder& b) {
   const bool bytes = (ta == Type::s8 || ta == Type::u8) && (tb == Type::s8 || tb == Type::u8) && (s.k == 16 || s.k == 32) && d == Type::s32 && tc == d;
   const bool fp8 = (ta == Type::e4m3 || ta == Type::e5m2) && (tb == Type::e4m3 || tb == Type::e5m2) && (s.k == 32 || s.k == 16);
   if (!bytes && !(floats && (tc == Type::f32 || tc == Type::f16) && (sixteen || tf32 || fp8))) b.refuse("no such types for this shape");
-  Product p{};
-  p.shape = s;
+  MatrixForm p{};
+  p.m = s.m;
+  p.n = s.n;
+  p.k = s.k;
   p.d = d;
   p.a = ta;
   p.b = tb;
@@ -298,8 +287,8 @@ void mma(Binder& b) {
   gather(b, slots, 2, p.rb, Type::b32, false);
   gather(b, slots, 3, p.rc, Type::b32, false);
   b.out.list = b.list(std::move(slots));
-  b.out.target = static_cast<uint32_t>(products().size());
-  products().push_back(p);
+  b.out.target = static_cast<uint32_t>(b.code.forms.size());
+  b.code.forms.push_back(p);
   b.set(mma_run, Class::mma);
 }
 
@@ -382,31 +371,20 @@ void movmatrix(Binder& b) {
 }
 
 // ---- wmma
-struct Fragment2 {  // a matrix spread over the lanes
-  int rows, columns;
-  Type type;
-  int registers;
-  bool by_rows;
-};
-std::vector<Fragment2>& fragments() {
-  static auto* all = new std::vector<Fragment2>;
-  return *all;
-}
-int elements(const Fragment2& f) { return f.rows * f.columns / kLanes; }
+int elements(const MatrixForm& f) { return f.m * f.n / kLanes; }
 // Where element i of a lane lies: its register and its bits.
 unsigned element_bits(Type t) { return t == Type::tf32 || t == Type::f32 || t == Type::s32 ? 32 : bits_of(t); }
 
 void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Fragment2& f = fragments()[in.target];
-  Places start;
-  const unsigned bits = element_bits(f.type), bytes = bits / 8, per = 32 / bits;
+  const MatrixForm& f = w.running().forms[in.target];
+  const unsigned bits = element_bits(f.a), bytes = bits / 8, per = 32 / bits;
   const int n = elements(f);
   uint32_t values[kLanes][32] = {};
   for (int i = 0; i < n; ++i) {
     Places p;
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int e = lane * n + i, r = e / f.columns, c = e % f.columns;
+      const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
       const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
@@ -417,9 +395,8 @@ void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
       each(p.shared, [&](int lane) { watch_load(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false); });
     for (int lane = 0; lane < kLanes; ++lane) std::memcpy(&values[lane][i], p.at[lane], bytes);
   }
-  (void)start;
   // Fragments with more room than elements hold them twice.
-  for (int r = 0; r < f.registers; ++r) {
+  for (int r = 0; r < f.ra; ++r) {
     uint32_t* d = w.lanes<uint32_t>(in.list[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
       uint32_t v = 0;
@@ -430,13 +407,13 @@ void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
 }
 void wmma_store(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Fragment2& f = fragments()[in.target];
-  const unsigned bits = element_bits(f.type), bytes = bits / 8, per = 32 / bits;
+  const MatrixForm& f = w.running().forms[in.target];
+  const unsigned bits = element_bits(f.a), bytes = bits / 8, per = 32 / bits;
   const int n = elements(f);
   for (int i = 0; i < n; ++i) {
     Places p;
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int e = lane * n + i, r = e / f.columns, c = e % f.columns;
+      const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
       const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
@@ -466,22 +443,22 @@ void spread(Warp& w, const Slot* regs, int rows, int columns, Type t, To to) {
 }
 void wmma_mma(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Product& p = products()[in.target];
+  const MatrixForm& p = w.running().forms[in.target];
   Matrices x;
   const Slot* s = in.list;
-  spread(w, s + p.rd, p.shape.m, p.shape.k, p.a, [&](int r, int c, double v) { x.a[r][c] = v; });
-  spread(w, s + p.rd + p.ra, p.shape.k, p.shape.n, p.b, [&](int r, int c, double v) { x.b[r][c] = v; });
-  spread(w, s + p.rd + p.ra + p.rb, p.shape.m, p.shape.n, p.c, [&](int r, int c, double v) { x.c[r][c] = v; });
-  multiply(w, x, p.shape, p.c == Type::s32);
+  spread(w, s + p.rd, p.m, p.k, p.a, [&](int r, int c, double v) { x.a[r][c] = v; });
+  spread(w, s + p.rd + p.ra, p.k, p.n, p.b, [&](int r, int c, double v) { x.b[r][c] = v; });
+  spread(w, s + p.rd + p.ra + p.rb, p.m, p.n, p.c, [&](int r, int c, double v) { x.c[r][c] = v; });
+  multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   const unsigned bits = element_bits(p.d), per = 32 / bits;
-  const int n = p.shape.m * p.shape.n / kLanes;
+  const int n = p.m * p.n / kLanes;
   for (int r = 0; r < p.rd; ++r) {
     uint32_t* d = w.lanes<uint32_t>(s[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
       uint32_t v = 0;
       for (unsigned k = 0; k < per; ++k) {
         const int e = lane * n + static_cast<int>(static_cast<unsigned>(r) * per + k);
-        v |= narrow(p.d, x.c[e / p.shape.n][e % p.shape.n], p.saturate) << (k * bits & 31);
+        v |= narrow(p.d, x.c[e / p.n][e % p.n], p.saturate) << (k * bits & 31);
       }
       d[lane] = v;
     }
@@ -508,10 +485,11 @@ void wmma(Binder& b) {
     std::vector<Type> types;
     for (const auto& m : b.in->modifiers)
       if (ptx::type_of(m) != Type::none) types.push_back(b.take_type());
-    Product p{};
-    p.shape = s;
+    MatrixForm p{};
+    p.m = s.m;
+  p.n = s.n;
+  p.k = s.k;
     p.saturate = saturate;
-    p.wmma = true;
     if (types.size() == 2) {  // f16: only D and C are named
       p.d = types[0];
       p.c = types[1];
@@ -534,8 +512,8 @@ void wmma(Binder& b) {
     gather(b, slots, 2, p.rb, Type::b32, false);
     gather(b, slots, 3, p.rc, Type::b32, false);
     b.out.list = b.list(std::move(slots));
-    b.out.target = static_cast<uint32_t>(products().size());
-    products().push_back(p);
+    b.out.target = static_cast<uint32_t>(b.code.forms.size());
+    b.code.forms.push_back(p);
     return b.set(wmma_mma, Class::mma);
   }
   const std::string layout = b.take_one({"row", "col"});
@@ -543,20 +521,20 @@ void wmma(Binder& b) {
   b.out.space = b.space();
   const Type t = b.take_type();
   if (layout.empty() || which.empty()) b.refuse("a layout or a matrix is missing");
-  Fragment2 f{};
-  f.rows = which == "b" ? s.k : s.m;
-  f.columns = which == "a" ? s.k : s.n;
-  f.type = t;
+  MatrixForm f{};
+  f.m = which == "b" ? s.k : s.m;
+  f.n = which == "a" ? s.k : s.n;
+  f.a = t;
   f.by_rows = layout == "row";
-  f.registers = wmma_registers(t, f.rows, f.columns, which == "c" || which == "d");
+  f.ra = wmma_registers(t, f.m, f.n, which == "c" || which == "d");
   const bool loads = what == "load";
   b.address(b.operand(loads ? 1 : 0), &b.out.op[1]);
   std::vector<Slot> slots;
-  gather(b, slots, loads ? 0 : 1, f.registers, Type::b32, loads);
+  gather(b, slots, loads ? 0 : 1, f.ra, Type::b32, loads);
   b.out.list = b.list(std::move(slots));
-  b.out.op[2] = b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.columns : f.rows));
-  b.out.target = static_cast<uint32_t>(fragments().size());
-  fragments().push_back(f);
+  b.out.op[2] = b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.n : f.m));
+  b.out.target = static_cast<uint32_t>(b.code.forms.size());
+  b.code.forms.push_back(f);
   if (b.out.space != Space::global) b.code.granule = std::min(b.code.granule, element_bits(t) / 8);
   b.set(loads ? wmma_load : wmma_store, Class::mma);
 }

@@ -76,6 +76,7 @@ bool Options::from_environment(Options* o, std::string* error) {
   r.choose("SHAKTI_SIM_PRODUCTS", &o->products, {{"exact", 0}, {"truncate", 1}, {"chunked", 2}});
   r.choose("SHAKTI_SIM_APPROXIMATIONS", &o->approximations, {{"nearest", 0}, {"low", 1}, {"high", 2}});
   r.choose("SHAKTI_SIM_RACES", &o->races, {{"0", 0}, {"1", 1}});
+  r.choose("SHAKTI_SIM_UNINITIALISED", &o->uninitialised, {{"0", 0}, {"1", 1}});
   r.choose("SHAKTI_SIM_STRICT_BARRIERS", &o->strict_barriers, {{"0", 0}, {"1", 1}});
   r.choose("SHAKTI_SIM_ARCH", &o->arch, {{"80", 80}, {"86", 86}, {"89", 89}, {"90", 90}, {"100", 100}, {"120", 120}});
   r.number("SHAKTI_SIM_SEED", &o->seed, 0);

@@ -98,6 +98,7 @@ class Warp {
   uint32_t& predicate(Slot s) { return *lanes<uint32_t>(s); }
   [[noreturn]] void fault(const char* kind, const std::string& message, int lane);
   Grid& grid() const;
+  const Code& running() const { return *running_; }
   LineStat& stat();  // what is counted of the running instruction
 
   char* local_data(int lane) { return local_.data() + static_cast<size_t>(lane) * local_stride_; }
@@ -125,6 +126,7 @@ class Warp {
   std::vector<uint32_t> specials_;
 
   const Code* running_ = nullptr;
+  uint64_t steps_ = 0, rotate_at_ = 0;  // instructions so far, and when another fragment gets a turn
 
   void enter(const Frame&);
   int pick();

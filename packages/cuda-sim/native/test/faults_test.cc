@@ -14,10 +14,10 @@ void found(Device& d, const char* kernel, bool ran, const char* kind) {
   }
 }
 
-void everything(const sim::Options& options) {
+void everything(const std::string& arch, const sim::Options& options) {
   Device d;
   d.options = options;
-  if (!d.load_file("kernels/faults.ptx")) return;
+  if (!d.load_file("kernels/faults." + arch + ".ptx")) return;
   const Float ones(512, 1.5f);
   const uint64_t x = d.put(ones), y = d.empty(2048), small = d.put(Float(100, 1.0f)), out = d.empty(400), fresh = d.empty(2048);
 #define RUN(kind, kernel, grid, block, dynamic, ...) found(d, #kernel, d.run(#kernel, grid, block, dynamic, __VA_ARGS__), kind)
@@ -117,13 +117,15 @@ void refused() {
 }  // namespace
 
 int main() {
-  sim::Options o;
-  everything(o);
-  o.schedule = sim::Options::Schedule::reversed;
-  o.copies = sim::Options::Copies::early;
-  everything(o);
-  o.schedule = sim::Options::Schedule::random_warps;
-  everything(o);
+  for (const std::string arch : {"sm_80", "sm_100"}) {
+    sim::Options o;
+    everything(arch, o);
+    o.schedule = sim::Options::Schedule::reversed;
+    o.copies = sim::Options::Copies::early;
+    everything(arch, o);
+    o.schedule = sim::Options::Schedule::random_warps;
+    everything(arch, o);
+  }
   refused();
   return finish("faults");
 }

@@ -22,9 +22,9 @@ std::vector<float> numbers(size_t n, uint64_t seed) {
   return v;
 }
 
-void basic() {
+void basic(const std::string& arch) {
   Device d;
-  if (!d.load_file("kernels/basic.ptx")) return;
+  if (!d.load_file("kernels/basic." + arch + ".ptx")) return;
   const auto x = numbers(100003, 1);
   const uint64_t px = d.put(x), pout = d.empty(7 * 4);
   EXPECT(d.run("reduce_sum", {7}, {256}, 0, px, pout, 100003), "%s", d.fault.message.c_str());
@@ -113,10 +113,10 @@ void products(Device& d, int m, int n, int k) {
   close("gemm_mma", d.get<float>(pc, want.size()), want, 1e-5);
 }
 
-void tensor(const sim::Options& options) {
+void tensor(const std::string& arch, const sim::Options& options) {
   Device d;
   d.options = options;
-  if (!d.load_file("kernels/tensor.ptx")) return;
+  if (!d.load_file("kernels/tensor." + arch + ".ptx")) return;
   products(d, 64, 64, 64);
   products(d, 100, 70, 136);
   products(d, 1, 33, 8);
@@ -229,22 +229,86 @@ void tensor(const sim::Options& options) {
   }
 }
 
+// Not written here.
+void foreign(const std::string& arch, const sim::Options& options) {
+  Device d;
+  d.options = options;
+  if (!d.load_file("kernels/foreign." + arch + ".ptx")) return;
+  Random r(81);
+  std::vector<int> x(512);
+  std::vector<float> f(512);
+  for (int& v : x) v = static_cast<int>(r.word() % 201) - 100;
+  for (float& v : f) v = r.number() * 1000;
+  const uint64_t px = d.put(x), pf = d.put(f), y = d.empty(5 * 512 * 4);
+#define RUN(kernel, grid, block, ...) EXPECT(d.run(kernel, sim::Dim3{grid}, sim::Dim3{block}, 0, __VA_ARGS__), "%s", d.fault.message.c_str())
+  RUN("block_sum", 4, 128, px, y);
+  for (int b = 0; b < 4; ++b) {
+    int sum = 0;
+    for (int i = 0; i < 128; ++i) sum += x[b * 128 + i];
+    EXPECT(d.get<int>(y, 4)[b] == sum, "block_sum");
+  }
+  RUN("block_scan", 1, 128, px, y);
+  std::vector<int> want = x;
+  for (int i = 1; i < 512; ++i) want[i] += want[i - 1];
+  EXPECT(d.get<int>(y, 512) == want, "block_scan");
+  RUN("block_sort", 1, 128, pf, y);
+  std::vector<float> sorted = f;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT(d.get<float>(y, 512) == sorted, "block_sort");
+  // It reads one element more than it has written, and does not use it.
+  EXPECT(!d.run("warp_sort", sim::Dim3{1}, sim::Dim3{32}, 0, px, y) && d.fault.kind == "uninitialised", "warp_sort: %s", d.fault.message.c_str());
+  d.options.uninitialised = false;
+  RUN("warp_sort", 1, 32, px, y);
+  want.assign(x.begin(), x.begin() + 128);
+  std::sort(want.begin(), want.end());
+  EXPECT(d.get<int>(y, 128) == want, "warp_sort");
+  RUN("tiles", 1, 64, px, y);
+  const auto got = d.get<int>(y, 5 * 64);
+  for (int i = 0; i < 64; ++i) {
+    const int tile = i / 8 * 8, warp = i / 32 * 32;
+    int sum = 0, scan = 0, ballot = 0, positive = 0, rank = 0, most = -1000;
+    bool any = false;
+    for (int k = tile; k < tile + 8; ++k) {
+      sum += x[k];
+      ballot |= (x[k] > 0) << (k - tile);
+      any |= x[k] > 50;
+      if ((x[k] & 1) == (x[i] & 1)) most = std::max(most, x[k]);
+    }
+    for (int k = warp; k < warp + 32; ++k) {
+      positive += x[k] > 0;
+      rank += k < i && x[k] > 0;
+      scan += k <= i ? x[k] : 0;
+    }
+    EXPECT(got[i] == sum, "tile sum %d", i);
+    EXPECT(got[64 + i] == scan, "tile scan %d", i);
+    EXPECT(got[128 + i] == (ballot | any << 8 | 1 << 9), "tile votes %d", i);
+    EXPECT(got[192 + i] == (x[i] > 0 ? positive * 10100 + rank : -1), "coalesced %d", i);
+    EXPECT(got[256 + i] == most, "labeled %d: %d, not %d", i, got[256 + i], most);
+  }
+#undef RUN
+}
+
 }  // namespace
 
 int main() {
-  basic();
-  sim::Options o;
-  tensor(o);
-  o.copies = sim::Options::Copies::early;
-  o.schedule = sim::Options::Schedule::reversed;
-  o.approximations = sim::Options::Bound::low;
-  tensor(o);
-  o.schedule = sim::Options::Schedule::random_warps;
-  o.products = sim::Options::Products::truncate;
-  o.approximations = sim::Options::Bound::high;
-  tensor(o);
-  o.schedule = sim::Options::Schedule::random_blocks;
-  o.products = sim::Options::Products::chunked;
-  tensor(o);
+  for (const std::string arch : {"sm_80", "sm_100"}) {
+    basic(arch);
+    sim::Options o;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.copies = sim::Options::Copies::early;
+    o.schedule = sim::Options::Schedule::reversed;
+    o.approximations = sim::Options::Bound::low;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.schedule = sim::Options::Schedule::random_warps;
+    o.products = sim::Options::Products::truncate;
+    o.approximations = sim::Options::Bound::high;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.schedule = sim::Options::Schedule::random_blocks;
+    o.products = sim::Options::Products::chunked;
+    tensor(arch, o);
+  }
   return finish("kernels");
 }
