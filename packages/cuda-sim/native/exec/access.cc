@@ -125,6 +125,16 @@ struct Distinct {
   uint64_t bytes = 0, blocks = 0;
 };
 Distinct distinct(const uint64_t* address, uint32_t mask, unsigned bytes, unsigned block) {
+  if (mask == kAll) {
+    // Side by side, or all at one place: what most requests are.
+    uint64_t apart = 0, away = 0;
+    for (int i = 0; i < kLanes; ++i) {
+      apart |= address[i] ^ (address[0] + static_cast<uint64_t>(i) * bytes);
+      away |= address[i] ^ address[0];
+    }
+    const uint64_t all = apart == 0 ? uint64_t{bytes} * kLanes : bytes;
+    if (apart == 0 || away == 0) return {all, (address[0] + all - 1) / block - address[0] / block + 1};
+  }
   uint64_t sorted[kLanes];
   int n = 0;
   each(mask, [&](int i) { sorted[n++] = address[i]; });
@@ -168,8 +178,15 @@ void count_shared(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch
   else
     ++t.store_requests, t.store_bytes += asked;
   const int phase = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
-  uint64_t moved = 0;
-  for (int first = 0; first < kLanes; first += phase) {
+  uint64_t moved = 0, away = 0, apart = 0;
+  for (int i = 0; mask == kAll && i < kLanes; ++i) {
+    apart |= p.address[i] ^ (p.address[0] + static_cast<uint64_t>(i) * bytes);
+    away |= p.address[i] ^ p.address[0];
+  }
+  // Side by side or at one place, a phase never wants two words of a bank.
+  const bool simple = mask == kAll && (apart == 0 || away == 0);
+  if (simple) moved = static_cast<uint64_t>(kLanes / phase);
+  for (int first = 0; !simple && first < kLanes; first += phase) {
     uint64_t words[32][kLanes];
     int n[32] = {}, most = 0;
     for (int i = first; i < first + phase; ++i) {
