@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 namespace sim {
@@ -30,9 +29,8 @@ std::string hex(uint64_t x) {
 
 Memory::Memory(uint64_t capacity, Fill fill) : capacity_(capacity), fill_(fill) {
   // The same addresses in every run where the system lets us, so that reports can be compared.
-  static std::atomic<uint64_t> devices{0};
   reserved_ = kSpan;
-  for (uint64_t n = devices++; base_ == 0 && n < 16; ++n) {
+  for (uint64_t n = 0; base_ == 0 && n < 16; ++n) {
     void* p = reserve(reinterpret_cast<void*>(kFirst + n * 2 * kSpan), kSpan, PROT_NONE, MAP_FIXED_NOREPLACE);
     if (p != nullptr) base_ = reinterpret_cast<uint64_t>(p);
   }

@@ -5,7 +5,7 @@ namespace {
 
 // One warp runs the body; lane l's words in[l * 8 ...] are %r1 to %r8, and %r11 to %r14 go to out[l * 4 ...].
 std::string program(const std::string& body, const std::string& declarations = "") {
-  std::string k = ".version 9.0\n.target sm_90\n.address_size 64\n.visible .entry k(.param .u64 in, .param .u64 out)\n{\n" + declarations +
+  std::string k = ".version 9.0\n.target sm_90\n.address_size 64\n.const .align 4 .b32 c[2] = {1065353216, 7};\n.global .align 4 .u32 v[2] = {8, 9};\n.global .align 8 .u64 p = generic(v);\n.visible .entry k(.param .u64 in, .param .u64 out)\n{\n" + declarations +
                   ".reg .pred %p<8>;\n.reg .b16 %h<8>;\n.reg .b32 %r<40>;\n.reg .b64 %d<16>;\n.reg .f64 %q<8>;\nld.param.u64 %d1, [in];\nld.param.u64 %d2, [out];\n"
                   "mov.u32 %r0, %tid.x;\nmul.wide.u32 %d3, %r0, 32;\nadd.s64 %d1, %d1, %d3;\nmul.wide.u32 %d3, %r0, 16;\nadd.s64 %d2, %d2, %d3;\n"
                   "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%d1];\nld.global.v4.u32 {%r5, %r6, %r7, %r8}, [%d1+16];\n"
@@ -64,7 +64,7 @@ void votes() {
   check("match any", "and.b32 %r20, %r0, 3; match.any.sync.b32 %r11, %r20, -1;", number, [](uint32_t l, uint32_t) { return 0x11111111u << (l & 3); });
   check("match all", "match.all.sync.b32 %r11|%p1, %r0, -1; match.all.sync.b32 %r12, 5, -1;", number, [](uint32_t, uint32_t k) { return k == 0 ? 0 : kAll; }, 2);
   check("match any of 64 bits", "cvt.u64.u32 %d5, %r0; shr.u64 %d5, %d5, 4; match.any.sync.b64 %r11, %d5, -1;", number, [](uint32_t l, uint32_t) { return l < 16 ? 0xFFFFu : 0xFFFF0000u; });
-  check("redux", "redux.sync.add.s32 %r11, %r0, -1; redux.sync.max.u32 %r12, %r0, -1; redux.sync.min.s32 %r13, %r0, -1; redux.sync.xor.b32 %r14, %r1, -1;", number,
+  check("redux", "redux.sync.add.s32 %r11, %r0, -1; redux.sync.max.u32 %r12, %r0, -1; redux.sync.max.s32 %r12, %r0, -1; redux.sync.min.s32 %r13, %r0, -1; redux.sync.xor.b32 %r14, %r1, -1;", number,
         [](uint32_t, uint32_t k) { return k == 0 ? 496u : k == 1 ? 31u : 0u; }, 4);
   check("redux or and", "redux.sync.or.b32 %r11, %r0, -1; redux.sync.and.b32 %r12, 6, -1;", number, [](uint32_t, uint32_t k) { return k == 0 ? 31u : 6u; }, 2);
   check("elect", "elect.sync %r11|%p1, -1; selp.u32 %r12, 1, 0, %p1;", number, [](uint32_t l, uint32_t k) { return k == 0 ? 0u : l == 0; }, 2);
@@ -86,6 +86,28 @@ void memory() {
         number, [](uint32_t l, uint32_t k) { return number(l, k); }, 3, shared);
   check("a select of two spaces", at + "cvt.u64.u32 %d5, %r20; cvta.shared.u64 %d5, %d5; st.shared.u32 [%r20], %r1; setp.lt.u32 %p1, %r0, 16; selp.u64 %d6, %d5, %d1, %p1; ld.u32 %r11, [%d6];", number,
         [](uint32_t l, uint32_t) { return number(l, 0); }, 1, shared);
+  const std::string own = "mad.lo.u32 %r21, %r0, 64, 0; cvt.u64.u32 %d5, %r21; add.u64 %d5, %d5, g; ";
+  const std::string global = ".global .align 16 .b8 g[2048];\n";
+  check("global memory, every width", own + "st.global.u32 [%d5], %r1; st.global.u16 [%d5+4], %r2; st.global.u8 [%d5+6], 0x80; st.global.u8 [%d5+7], %r3; ld.global.s32 %r11, [%d5]; ld.global.u16 %r12, [%d5+4]; ld.global.s8 %r13, [%d5+6]; ld.global.u8 %r14, [%d5+7];",
+        number, [](uint32_t l, uint32_t k) { return k == 2 ? 0xFFFFFF80u : number(l, k == 3 ? 2 : k) & (k == 3 ? 0xFFu : kAll); }, 4, global);
+  check("global vectors of words", own + "st.global.v4.u32 [%d5], {%r1, %r2, %r3, %r4}; ld.global.v4.f32 {%r14, %r13, %r12, %r11}, [%d5]; st.global.v4.f32 [%d5+16], {%r14, %r13, %r12, %r11}; ld.volatile.global.u32 %r13, [%d5+16]; st.volatile.global.u32 [%d5], %r14; st.global.f32 [%d5+4], %r14; ld.global.f32 %r14, [%d5+4];",
+        number, [](uint32_t l, uint32_t k) { return number(l, k < 2 ? 3 - k : 0); }, 4, global);
+  check("global vectors of halves and bytes",
+        own + "mov.b32 {%h1, %h2}, %r1; mov.b32 {%h3, %h4}, %r2; st.global.v4.u16 [%d5], {%h1, %h2, %h3, %h4}; st.global.v2.u16 [%d5+8], {%h3, %h1}; st.global.v2.u8 [%d5+12], {%h1, %h3}; st.global.v4.u8 [%d5+16], {%h1, %h3, %h1, %h3}; "
+              "ld.global.v2.u16 {%h5, %h6}, [%d5]; mov.b32 %r11, {%h5, %h6}; ld.global.v4.u16 {%h1, %h2, %h3, %h4}, [%d5]; cvt.u32.u16 %r12, %h3; ld.global.v2.u8 {%h5, %h6}, [%d5+12]; cvt.u32.u16 %r13, %h6; ld.global.u32 %r14, [%d5+16];",
+        [](uint32_t l, uint32_t k) { return 0x10000 * l + 3 * k + l; },
+        [](uint32_t l, uint32_t k) {
+          const uint32_t a = 0x10000 * l + l, b = a + 3;
+          return k == 0 ? a : k == 1 ? b & 0xFFFF : k == 2 ? b & 0xFF : ((b & 0xFF) << 8 | (a & 0xFF)) * 0x10001;
+        },
+        4, global);
+  check("global vectors of 64 bits",
+        own + "mov.b64 %d6, {%r1, %r2}; mov.b64 %d7, {%r3, %r4}; st.global.v2.u64 [%d5], {%d6, %d7}; ld.global.v2.f64 {%q1, %q2}, [%d5]; st.global.v2.f64 [%d5+16], {%q2, %q1}; ld.global.v2.u64 {%d8, %d9}, [%d5+16]; st.global.f64 [%d5+32], %q1; ld.global.u64 %d8, [%d5+32]; mov.b64 {%r11, %r12}, %d8; mov.b64 {%r13, %r14}, %d9;",
+        number, [](uint32_t l, uint32_t k) { return number(l, k % 2); }, 4, global);
+  check("constants with values", "ld.const.f32 %r11, [c]; mov.u64 %d5, c; ld.const.u32 %r12, [%d5+4]; ld.global.u64 %d6, [p]; cvta.to.global.u64 %d6, %d6; ld.global.u32 %r13, [%d6+4]; cvta.const.u64 %d5, %d5; ld.u32 %r14, [%d5];", number,
+        [](uint32_t, uint32_t k) { return k == 1 ? 7u : k == 2 ? 9u : 0x3F800000u; }, 4);
+  check("shared memory, other words", at + "st.shared.f32 [%r20], %r1; ld.shared.f32 %r11, [%r20]; mov.b64 %d5, {%r2, %r3}; st.shared.u64 [%r20+8], %d5; ld.shared.u64 %d6, [%r20+8]; ld.shared.f64 %q1, [%r20+8]; st.shared.f64 [%r20+8], %q1; mov.b64 {%r12, %r13}, %d6; st.shared.u16 [%r20], %r4; ld.shared.u16 %r14, [%r20]; st.shared.v2.f32 [%r20], {%r1, %r2}; ld.shared.v4.f32 {%r30, %r31, %r32, %r33}, [%r20];",
+        number, [](uint32_t l, uint32_t k) { return number(l, k); }, 4, shared);
   check("guards", "mov.u32 %r11, 1; setp.lt.u32 %p1, %r0, 5; @%p1 add.u32 %r11, %r11, %r0; @!%p1 mov.u32 %r11, 9;", number, [](uint32_t l, uint32_t) { return l < 5 ? 1 + l : 9; });
   check("a loop of each lane's own length", "mov.u32 %r20, 0; again: setp.ge.u32 %p1, %r20, %r0; @%p1 bra done; add.u32 %r11, %r11, %r20; add.u32 %r20, %r20, 1; bra again; done:", number,
         [](uint32_t l, uint32_t) { return l == 0 ? 0 : l * (l - 1) / 2; });
@@ -115,8 +137,72 @@ void atomics() {
   one("mov.u32 %r11, 0; red.shared.add.noftz.bf16x2 [%r20], 0x3F804000;", 0, [](uint32_t, uint32_t k) { return k == 0 ? 0u : 0x42004280u; });
   check("64 bits in global memory",
         "mov.u64 %d6, 1; atom.global.add.u64 %d7, [%d1], %d6; ld.global.u64 %d8, [%d1]; sub.u64 %d8, %d8, %d7; cvt.u32.u64 %r11, %d8; atom.global.cas.b64 %d9, [%d1], %d8, %d6; "
-        "setp.eq.u64 %p1, %d9, %d7; selp.u32 %r12, 1, 0, %p1; atom.global.exch.b64 %d9, [%d1], 0; atom.global.add.f64 %q1, [%d1], 0d3FF0000000000000; ld.global.u64 %d8, [%d1]; mov.b64 {%r14, %r13}, %d8;",
+        "setp.eq.u64 %p1, %d9, %d7; selp.u32 %r12, 1, 0, %p1; atom.global.exch.b64 %d9, [%d1], 0; atom.global.sys.cas.b32 %r30, [%d1], 1, 2; atom.global.add.f64 %q1, [%d1], 0d3FF0000000000000; ld.global.u64 %d8, [%d1]; mov.b64 {%r14, %r13}, %d8;",
         number, [](uint32_t, uint32_t k) { return k == 0 ? 1u : k == 1 ? 0u : 0x3FF00000u; }, 3);
+}
+
+// Parameters of every size, and a function that takes and gives them.
+void parameters() {
+  Device d;
+  if (!d.load(R"(.version 9.0
+.target sm_80
+.address_size 64
+.func (.param .align 8 .b8 r[16]) twice(.param .f64 x, .param .align 4 .b8 s[8])
+{
+.reg .f64 %q<3>;
+.reg .b32 %r<3>;
+ld.param.f64 %q1, [x];
+add.f64 %q1, %q1, %q1;
+st.param.f64 [r], %q1;
+ld.param.v2.u32 {%r1, %r2}, [s];
+add.u32 %r1, %r1, %r2;
+st.param.b32 [r+8], %r1;
+st.param.b32 [r+12], %r2;
+ret;
+}
+.visible .entry k(.param .u64 out, .param .f64 x, .param .u8 small, .param .align 8 .b8 s[16])
+{
+.reg .b64 %d<6>;
+.reg .f64 %q<3>;
+.reg .b32 %r<8>;
+.reg .b16 %h<4>;
+.local .align 8 .b8 room[16];
+ld.param.u64 %d1, [out];
+ld.param.f64 %q1, [x];
+ld.param.u8 %h1, [small];
+ld.param.v2.u8 {%h2, %h3}, [s+2];
+ld.param.v2.u32 {%r1, %r2}, [s+8];
+mov.b64 %d2, s;
+ld.param.u32 %r3, [%d2+4];
+{
+.param .f64 a;
+.param .align 4 .b8 b[8];
+.param .align 8 .b8 c[16];
+st.param.f64 [a], %q1;
+st.param.v2.b32 [b], {%r1, %r2};
+call.uni (c), twice, (a, b);
+ld.param.f64 %q2, [c];
+ld.param.v2.u32 {%r4, %r5}, [c+8];
+}
+mov.b64 %d3, %q2;
+st.local.u64 [room+8], %d3;
+ld.local.u64 %d4, [room+8];
+st.global.u64 [%d1], %d4;
+st.global.v2.u32 [%d1+8], {%r4, %r5};
+cvt.u32.u16 %r6, %h1;
+cvt.u32.u16 %r7, %h3;
+st.global.v2.u32 [%d1+16], {%r6, %r7};
+st.global.u32 [%d1+24], %r3;
+ret;
+})")) return;
+  struct {
+    uint8_t bytes[8];
+    uint32_t a, b;
+  } s{{1, 2, 3, 4, 5, 0, 0, 0}, 30, 12};
+  const uint64_t out = d.empty(32);
+  EXPECT(d.run("k", {1}, {1}, 0, out, 1.25, uint8_t{200}, s), "%s", d.fault.message.c_str());
+  const auto got = d.get<uint32_t>(out, 7);
+  EXPECT(d.get<double>(out, 1)[0] == 2.5 && got[2] == 42 && got[3] == 12 && got[4] == 200 && got[5] == 4 && got[6] == 5, "parameters: %u %u %u %u %u", got[2], got[3], got[4], got[5], got[6]);
 }
 
 // ---- tensor cores. Element (i, j) of a matrix is found by the manual's drawing; products of small integers are exact.
@@ -228,6 +314,7 @@ int main() {
   votes();
   memory();
   atomics();
+  parameters();
   matrices();
   products();
   return finish("lanes");
