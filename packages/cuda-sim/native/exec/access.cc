@@ -208,6 +208,39 @@ void count_shared(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch
   line.ideal += ideal;
 }
 
+// Blocks of a launch are in no order. Two workers may pass each other between looking and noting; the schedule decides
+// then which of the two is told.
+[[noreturn]] void block_race(Warp& w, int lane, uint64_t address, unsigned bytes, const char* what, const char* other, uint32_t tag) {
+  const Grid& g = w.grid();
+  w.worker->fault.address = address;
+  const uint32_t block = (tag & Memory::kManyBlocks) - 1, x = g.launch->grid.x, y = g.launch->grid.y;
+  const std::string by = (tag & Memory::kManyBlocks) == Memory::kManyBlocks
+                             ? "several blocks have"
+                             : "block (" + std::to_string(block % x) + "," + std::to_string(block / x % y) + "," + std::to_string(block / x / y) + ") has";
+  w.fault("race",
+          std::string(what) + " " + std::to_string(bytes) + " bytes at " + hex(address) + " that " + by + " " + other + " in the same launch: " +
+              g.memory->where(address) + ".",
+          lane);
+}
+inline bool of_another(uint32_t tag, uint32_t mine) { return (tag ^ mine) >> 24 == 0 && tag != mine; }
+uint32_t my_tag(Warp& w) { return w.grid().stamp | (static_cast<uint32_t>(w.block->number) + 1); }
+
+void watch_global_load(Warp& w, int lane, uint64_t address, unsigned bytes) {
+  const Grid& g = w.grid();
+  const uint32_t mine = my_tag(w);
+  const uint64_t off = address - g.memory->base();
+  Memory::Tags* t = g.tags + off / g.granule;
+  for (unsigned k = 0; k < bytes; k += g.granule, ++t) {
+    const uint32_t read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
+    if (read != mine) {
+      const bool many = of_another(read, mine);
+      __atomic_store_n(&t->read, many ? g.stamp | Memory::kManyBlocks : mine, __ATOMIC_RELAXED);
+    }
+    const uint32_t written = __atomic_load_n(&t->write, __ATOMIC_RELAXED);
+    if (of_another(written, mine)) block_race(w, lane, address, bytes, "reads", "written", written);
+  }
+}
+
 void reach_global(Warp& w, Space space, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
   const Grid& g = w.grid();
   const Memory& m = *g.memory;
@@ -239,6 +272,13 @@ void reach_global(Warp& w, Space space, uint32_t mask, Touch touch, unsigned byt
       if (!pass(shadow + off, bytes, touch)) refuse_global(w, i, x, bytes, touch);
       p->at[i] = data + off;
     });
+  }
+  if (g.tags != nullptr && space != Space::constant) {
+    p->global |= mask;
+    if (touch != Touch::store)
+      each(mask, [&](int i) {
+        if (a[i] - base < limit) watch_global_load(w, i, a[i], bytes);
+      });
   }
   if (g.counting) count_global(w, *p, mask, bytes, touch, space == Space::constant ? w.worker->counted.constant : w.worker->counted.global);
 }
@@ -340,6 +380,22 @@ void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool stron
     a->write = tag;
     a->read_warps = 0;
     a->read_clock = 0;
+  }
+}
+
+void watch_global_store(Warp& w, uint32_t lane, uint64_t address, unsigned bytes, const void* value) {
+  const Grid& g = w.grid();
+  const uint64_t off = address - g.memory->base();
+  if (off >= g.memory->reserved()) return;
+  const uint32_t mine = my_tag(w);
+  const bool same = std::memcmp(g.memory->data() + off, value, bytes) == 0;
+  Memory::Tags* t = g.tags + off / g.granule;
+  for (unsigned k = 0; k < bytes; k += g.granule, ++t) {
+    const uint32_t written = __atomic_exchange_n(&t->write, mine, __ATOMIC_RELAXED), read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
+    const bool by_write = of_another(written, mine);
+    if (!by_write && !of_another(read, mine)) continue;
+    if (!same) block_race(w, static_cast<int>(lane), address, bytes, "writes", by_write ? "written" : "read", by_write ? written : read);
+    ++w.worker->counted.same_value_races;
   }
 }
 

@@ -26,6 +26,8 @@ struct Grid {
   uint32_t shared_bytes;    // with the gaps between variables
   std::vector<SharedVariable> shared;
   bool counting;            // traffic too
+  Memory::Tags* tags;       // null: races between blocks are not looked for
+  uint32_t stamp, granule;  // of the tags
   std::vector<char> params;
 };
 

@@ -95,6 +95,7 @@ struct Code {
   uint32_t registers = 0;        // estimate
   std::map<const ptx::Variable*, uint32_t> locals;  // offsets of .local and .param variables
   uint32_t granule = 16;         // of shared accesses: the smallest
+  uint32_t global_granule = 4;   // of global ones, 4 at most
   bool uses_global_atomics = false, prints = false;
   uint32_t index = 0;
 };

@@ -139,6 +139,7 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
   grid.shared_bytes = grid.shared.empty() ? 0 : kernel->dynamic_at_ + launch.dynamic_shared;
   grid.counting = counters != nullptr;
   grid.params = launch.params;
+  grid.granule = 4;
 
   // Blocks that may see each other's writes run one after another, so that the result has one order.
   const bool alone = kernel->one_worker_ || launch.cooperative || grid.blocks == 1;
@@ -150,6 +151,9 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
     for (const auto& c : kernel->codes_) w.stats.emplace_back(c->inst.size());
     w.budget = options.max_instructions;
   }
+  // Where blocks synchronise by atomics an order is intended: what they share is not looked at.
+  if (options.races && !alone && grid.blocks < Memory::kManyBlocks - 1) grid.tags = memory.watch(&grid.stamp);
+  for (const auto& c : kernel->codes_) grid.granule = std::min(grid.granule, c->global_granule);
   Queue queue(grid, options);
   std::atomic<uint64_t> failed_at{UINT64_MAX};
   const size_t resident = launch.cooperative ? std::min<uint64_t>(grid.blocks, kResident) : 1;

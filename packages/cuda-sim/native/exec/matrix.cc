@@ -423,6 +423,7 @@ void wmma_store(Warp& w, const Inst& in, uint32_t mask) {
     for (int lane = 0; lane < kLanes; ++lane) {
       const uint32_t v = w.lanes<uint32_t>(in.list[static_cast<unsigned>(i) / per])[lane] >> (static_cast<unsigned>(i) % per * bits & 31);
       if ((p.shared >> lane & 1) != 0 && watched(w)) watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false, &v);
+      if ((p.global >> lane & 1) != 0) watch_global_store(w, static_cast<uint32_t>(lane), p.address[lane], bytes, &v);
       std::memcpy(p.at[lane], &v, bytes);
     }
   }
@@ -535,6 +536,7 @@ void wmma(Binder& b) {
   b.out.op[2] = b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.n : f.m));
   b.out.target = static_cast<uint32_t>(b.code.forms.size());
   b.code.forms.push_back(f);
+  b.code.global_granule = std::min(b.code.global_granule, element_bits(t) / 8);
   if (b.out.space != Space::global) b.code.granule = std::min(b.code.granule, element_bits(t) / 8);
   b.set(loads ? wmma_load : wmma_store, Class::mma);
 }

@@ -39,11 +39,12 @@ void store(Warp& w, const Inst& in, uint32_t mask) {
   reach(w, in, mask, Touch::store, bytes, &p);
   const R* from[8];
   for (unsigned k = 0; k < in.count; ++k) from[k] = w.lanes<R>(in.list != nullptr ? in.list[k] : in.op[0]);
-  if (p.shared != 0 && watched(w)) {
+  if ((p.shared != 0 && watched(w)) || p.global != 0) {
     each(mask, [&](int i) {
       T v[8];
       for (unsigned k = 0; k < in.count; ++k) v[k] = static_cast<T>(from[k][i]);
-      if ((p.shared >> i & 1) != 0)
+      if ((p.global >> i & 1) != 0) watch_global_store(w, static_cast<uint32_t>(i), p.address[i], bytes, v);
+      if ((p.shared >> i & 1) != 0 && watched(w))
         watch_store(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), bytes, in.strong, v);
       std::memcpy(p.at[i], v, bytes);
     });
@@ -156,6 +157,7 @@ void transfer(Binder& b, bool loads) {
   b.set(loads ? load_of(t, width) : store_of(bytes, width), class_of(b.out.space));
   // Blocks that look at each other's writes: the order counts.
   if (b.out.strong && loads && (b.out.space == Space::global || b.out.space == Space::generic)) b.code.uses_global_atomics = true;
+  if (b.out.space == Space::global || b.out.space == Space::generic) b.code.global_granule = std::min(b.code.global_granule, bytes);
   if (b.out.space == Space::shared || b.out.space == Space::generic) b.code.granule = std::min(b.code.granule, bytes);
 }
 void ld(Binder& b) { transfer(b, true); }

@@ -45,6 +45,18 @@ Memory::~Memory() {
   if (base_ != 0) munmap(reinterpret_cast<void*>(base_), kSpan);
   if (data_ != nullptr) munmap(data_, kSpan);
   if (shadow_ != nullptr) munmap(shadow_, kSpan);
+  if (tags_ != nullptr) munmap(tags_, kSpan * sizeof(Tags));
+}
+
+Memory::Tags* Memory::watch(uint32_t* stamp) {
+  if (tags_ == nullptr) tags_ = static_cast<Tags*>(reserve(nullptr, kSpan * sizeof(Tags), PROT_READ | PROT_WRITE, 0));
+  if (tags_ == nullptr) return nullptr;
+  if (++stamp_ == 256) {  // stamps are used again: forget what they meant
+    madvise(tags_, kSpan * sizeof(Tags), MADV_DONTNEED);
+    stamp_ = 1;
+  }
+  *stamp = stamp_ << 24;
+  return tags_;
 }
 
 uint64_t Memory::allocate(uint64_t bytes, uint64_t align, const char* what) {

@@ -20,7 +20,8 @@ function forms(text) {
   const code = text.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '')
   for (const statement of code.split(/[;{}\n]/)) {
     const match = /^\s*(?:[\w$]+:(?!:)\s*)?(?:@!?%?[\w$]+\s+)?([a-z][\w]*(?:[.:][\w:]+)*)(?=\s|$)/.exec(statement)
-    if (match && !match[1].endsWith(':')) found.add(form(match[1]))
+    // Arguments of a call stand on lines of their own.
+    if (match && !/:$|^param\d/.test(match[1])) found.add(form(match[1]))
   }
   return found
 }

@@ -35,6 +35,11 @@ void everything(const std::string& arch, const sim::Options& options) {
   const uint64_t gone = d.put(ones);
   d.memory.free(gone);
   RUN("use-after-free", copy, one, sim::Dim3{32}, 0, gone, out, 32);
+  RUN("race", blocks_overlap, sim::Dim3{4}, sim::Dim3{64}, 0, y, 63);
+  RUN(nullptr, blocks_overlap, sim::Dim3{4}, sim::Dim3{64}, 0, y, 64);
+  RUN(nullptr, blocks_write_the_same, sim::Dim3{4}, sim::Dim3{64}, 0, y);
+  RUN("race", reads_a_neighbour, sim::Dim3{4}, sim::Dim3{64}, 0, d.put(ones));
+  RUN(nullptr, reads_a_neighbour, one, sim::Dim3{64}, 0, d.put(ones));
   RUN("race", missing_barrier, one, sim::Dim3{128}, 0, x, y);
   RUN("race", missing_second_barrier, one, sim::Dim3{128}, 0, x, y, 3);
   RUN(nullptr, missing_second_barrier, one, sim::Dim3{128}, 0, x, y, 1);

@@ -43,7 +43,8 @@ struct Device {
     return module != nullptr;
   }
   bool load_file(const std::string& path) {
-    std::ifstream in(path);
+    const std::string here = __FILE__;
+    std::ifstream in(here.substr(0, here.rfind('/') + 1) + path);
     std::stringstream text;
     text << in.rdbuf();
     EXPECT(!text.str().empty(), "no file %s", path.c_str());
