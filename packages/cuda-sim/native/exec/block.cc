@@ -117,8 +117,8 @@ void Block::arrive(Warp& w, const Inst& in, uint32_t mask) {
     b.arrivals.assign(warps.size(), 0);
   } else if (b.expected != expected) {
     w.fault("barrier",
-            "barrier " + std::to_string(id) + " is given two thread counts: " + std::to_string(b.expected) + " at line " +
-                std::to_string(b.line) + " and " + std::to_string(expected) + " here.",
+            "barrier " + std::to_string(id) + " is given two thread counts: " + std::to_string(b.expected) +
+                " at line " + std::to_string(b.line) + " and " + std::to_string(expected) + " here.",
             first);
   } else if (expected == 0 && b.line != in.line) {
     w.fault("barrier",

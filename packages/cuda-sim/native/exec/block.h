@@ -34,7 +34,7 @@ struct Grid {
 struct Barrier {
   uint32_t arrived = 0, expected = 0;  // threads; expected 0: all of the block
   uint32_t waiting = 0;
-  int line = 0;                        // of the first that arrived
+  int line = 0;                          // of the first that arrived
   uint32_t any = 0, all = 1, count = 0;  // what barrier.red gathers
   std::vector<uint32_t> arrivals;        // by warp: the clock when it came; 0: not
 };
@@ -58,13 +58,13 @@ class Block {
   SharedMemory shared;
   std::vector<Warp> warps;
   Barrier barriers[kBarriers];
-  uint32_t live = 0;    // threads
-  uint32_t clock = 1;   // ticks at each event that may order accesses
+  uint32_t live = 0;   // threads
+  uint32_t clock = 1;  // ticks at each event that may order accesses
   uint64_t executed = 0;
   std::map<uint64_t, Phases> phases;  // by address
 
   void start(Grid&, Worker&, uint64_t number);
-  bool run(uint64_t turn);  // true: all its warps have ended
+  bool run(uint64_t turn);                         // true: all its warps have ended
   void arrive(Warp&, const Inst&, uint32_t mask);  // at a barrier
   void leave(Warp&, uint32_t lanes);               // threads that exited
   std::string deadlock(Warp** warp, int* lane, const char** kind);

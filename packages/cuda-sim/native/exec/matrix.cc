@@ -1,9 +1,9 @@
 // Tensor cores: ldmatrix, stmatrix, movmatrix, mma.sync, and wmma as mma.h emits it.
 //
 // Fragments of mma.sync lie as the PTX manual draws them: with g = lane / 4, t = lane % 4 and p elements in a register,
-// register r of A holds row g + 8 * (r % 2), columns p * t + 4 * p * (r / 2) onwards; register r of B the same columns of
-// row (that is n) g; C and D hold rows g and g + 8, columns 2 * t and 2 * t + 1. Those of wmma are the machine's secret:
-// here each lane has a run of the matrix's elements.
+// register r of A holds row g + 8 * (r % 2), columns p * t + 4 * p * (r / 2) onwards; register r of B the same columns
+// of row (that is n) g; C and D hold rows g and g + 8, columns 2 * t and 2 * t + 1. Those of wmma are the machine's
+// secret: here each lane has a run of the matrix's elements.
 #include <cmath>
 
 #include "access.h"
@@ -57,8 +57,9 @@ void multiply_exact(Matrices& x, int m, int k) {
   }
 }
 
-// What chips have been seen to do (arXiv 2512.07004 and earlier): products of a group along k are aligned to the largest
-// exponent among them and the sum so far, cut two bits below f32's last, added exactly, and the sum is cut to f32.
+// What chips have been seen to do (arXiv 2512.07004 and earlier): products of a group along k are aligned to the
+// largest exponent among them and the sum so far, cut two bits below f32's last, added exactly, and the sum is cut to
+// f32.
 void multiply_truncated(Matrices& x, const Shape& s, int group) {
   for (int i = 0; i < s.m; ++i) {
     for (int j = 0; j < s.n; ++j) {
@@ -75,7 +76,8 @@ void multiply_truncated(Matrices& x, const Shape& s, int group) {
         }
         double total = 0;
         for (int q = 0; q < n; ++q)
-          total += finite && most > -10000 ? std::ldexp(std::trunc(std::ldexp(terms[q], 25 - most)), most - 25) : terms[q];
+          total +=
+              finite && most > -10000 ? std::ldexp(std::trunc(std::ldexp(terms[q], 25 - most)), most - 25) : terms[q];
         sum = truncated(total);
       }
       x.c[i][j] = sum;
@@ -99,7 +101,8 @@ void multiply_chunked(Matrices& x, const Shape& s, int chunk) {
 
 void multiply(Warp& w, Matrices& x, const Shape& s, bool integers) {
   w.worker->counted.mma += 1;
-  w.worker->counted.mma_flop += 2ull * static_cast<uint64_t>(s.m) * static_cast<uint64_t>(s.n) * static_cast<uint64_t>(s.k);
+  w.worker->counted.mma_flop +=
+      2ull * static_cast<uint64_t>(s.m) * static_cast<uint64_t>(s.n) * static_cast<uint64_t>(s.k);
   const auto how = w.grid().options->products;
   if (integers || how == Options::Products::exact) {
     switch (s.n) {
@@ -117,7 +120,10 @@ uint32_t narrow(Type t, double x, bool saturate) {
     case Type::f16: return encode(x, kF16);
     case Type::f32: return bits<uint32_t>(static_cast<float>(x));
     default:
-      if (saturate) return static_cast<uint32_t>(static_cast<int32_t>(x > 2147483647.0 ? 2147483647.0 : x < -2147483648.0 ? -2147483648.0 : x));
+      if (saturate)
+        return static_cast<uint32_t>(static_cast<int32_t>(x > 2147483647.0    ? 2147483647.0
+                                                          : x < -2147483648.0 ? -2147483648.0
+                                                                              : x));
       return static_cast<uint32_t>(static_cast<int64_t>(x));  // wraps: sums stay far below 2^53
   }
 }
@@ -135,7 +141,8 @@ void read_a(Warp& w, const Slot* regs, int n, Matrices& x) {
     const uint32_t* v = w.lanes<uint32_t>(regs[r]);
     for (int lane = 0; lane < kLanes; ++lane)
       for (int i = 0; i < p; ++i)
-        x.a[lane / 4 + 8 * (r & 1)][p * (lane & 3) + i + 4 * p * (r >> 1)] = widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
+        x.a[lane / 4 + 8 * (r & 1)][p * (lane & 3) + i + 4 * p * (r >> 1)] =
+            widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
   }
 }
 template <Type t>
@@ -145,25 +152,20 @@ void read_b(Warp& w, const Slot* regs, int n, Matrices& x) {
     const uint32_t* v = w.lanes<uint32_t>(regs[r]);
     for (int lane = 0; lane < kLanes; ++lane)
       for (int i = 0; i < p; ++i)
-        x.b[p * (lane & 3) + i + 4 * p * r][lane / 4] = widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
+        x.b[p * (lane & 3) + i + 4 * p * r][lane / 4] =
+            widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
   }
 }
 void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const MatrixForm& p, Matrices& x) {
-#define EACH(T)                                                                  \
-  case Type::T:                                                                  \
-    if (ta == Type::T) read_a<Type::T>(w, regs + p.rd, p.ra, x);                 \
+#define EACH(T)                                                  \
+  case Type::T:                                                  \
+    if (ta == Type::T) read_a<Type::T>(w, regs + p.rd, p.ra, x); \
     break;
-  switch (ta) {
-    EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break;
-  }
+  switch (ta) { EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break; }
 #undef EACH
-#define EACH(T)                                                     \
-  case Type::T:                                                     \
-    read_b<Type::T>(w, regs + p.rd + p.ra, p.rb, x);                \
-    break;
-  switch (tb) {
-    EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break;
-  }
+#define EACH(T) \
+  case Type::T: read_b<Type::T>(w, regs + p.rd + p.ra, p.rb, x); break;
+  switch (tb) { EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break; }
 #undef EACH
 }
 
@@ -232,7 +234,9 @@ void gather(Binder& b, std::vector<Slot>& slots, size_t i, int n, Type t, bool r
   const Operand& o = b.operand(i);
   const std::vector<Operand> one{o};
   const auto& parts = o.kind == Operand::Kind::vector ? o.parts : one;
-  if (static_cast<int>(parts.size()) != n) b.refuse("operand " + std::to_string(i + 1) + " has " + std::to_string(parts.size()) + " registers, not " + std::to_string(n));
+  if (static_cast<int>(parts.size()) != n)
+    b.refuse("operand " + std::to_string(i + 1) + " has " + std::to_string(parts.size()) + " registers, not " +
+             std::to_string(n));
   for (const Operand& p : parts) slots.push_back(results ? b.result(p, t) : b.source(p, t));
 }
 
@@ -265,9 +269,12 @@ void mma(Binder& b) {
   const bool floats = d == Type::f32 || d == Type::f16;
   const bool sixteen = (ta == Type::f16 || ta == Type::bf16) && ta == tb && (s.k == 8 || s.k == 16);
   const bool tf32 = ta == Type::tf32 && tb == ta && (s.k == 4 || s.k == 8);
-  const bool bytes = (ta == Type::s8 || ta == Type::u8) && (tb == Type::s8 || tb == Type::u8) && (s.k == 16 || s.k == 32) && d == Type::s32 && tc == d;
-  const bool fp8 = (ta == Type::e4m3 || ta == Type::e5m2) && (tb == Type::e4m3 || tb == Type::e5m2) && (s.k == 32 || s.k == 16);
-  if (!bytes && !(floats && (tc == Type::f32 || tc == Type::f16) && (sixteen || tf32 || fp8))) b.refuse("no such types for this shape");
+  const bool bytes = (ta == Type::s8 || ta == Type::u8) && (tb == Type::s8 || tb == Type::u8) &&
+                     (s.k == 16 || s.k == 32) && d == Type::s32 && tc == d;
+  const bool fp8 =
+      (ta == Type::e4m3 || ta == Type::e5m2) && (tb == Type::e4m3 || tb == Type::e5m2) && (s.k == 32 || s.k == 16);
+  if (!bytes && !(floats && (tc == Type::f32 || tc == Type::f16) && (sixteen || tf32 || fp8)))
+    b.refuse("no such types for this shape");
   MatrixForm p{};
   p.m = s.m;
   p.n = s.n;
@@ -301,7 +308,8 @@ void ldmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t rows = n == 4 ? kAll : (1u << 8 * n) - 1;
   reach(w, in, rows, Touch::load, 16, &p);
   if (watched(w))
-    each(rows & p.shared, [&](int i) { watch_load(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), 16, false); });
+    each(rows & p.shared,
+         [&](int i) { watch_load(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), 16, false); });
   for (int k = 0; k < n; ++k) {
     uint32_t* d = w.lanes<uint32_t>(in.list[k]);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -331,7 +339,8 @@ void stmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
       const int r = row & 7;
       v[c] = static_cast<uint16_t>(trans ? s[4 * c + r / 2] >> 16 * (r & 1) : s[4 * r + c / 2] >> 16 * (c & 1));
     }
-    if (watched(w) && (p.shared >> row & 1) != 0) watch_store(w, static_cast<uint32_t>(row), static_cast<uint32_t>(p.address[row]), 16, false, v);
+    if (watched(w) && (p.shared >> row & 1) != 0)
+      watch_store(w, static_cast<uint32_t>(row), static_cast<uint32_t>(p.address[row]), 16, false, v);
     std::memcpy(p.at[row], v, 16);
   });
 }
@@ -350,7 +359,8 @@ void matrix_copy(Binder& b) {
   gather(b, slots, loads ? 0 : 1, n, Type::b32, loads);
   b.out.list = b.list(std::move(slots));
   b.out.count = static_cast<uint8_t>(n);
-  b.set(loads ? (trans ? ldmatrix_run<true> : ldmatrix_run<false>) : (trans ? stmatrix_run<true> : stmatrix_run<false>), Class::shared);
+  b.set(loads ? (trans ? ldmatrix_run<true> : ldmatrix_run<false>) : (trans ? stmatrix_run<true> : stmatrix_run<false>),
+        Class::shared);
 }
 void movmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
@@ -387,12 +397,15 @@ void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
       const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
-      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
+      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c)
+                                    : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
       p.address[lane] = base + static_cast<uint64_t>(in.offset) + at * bytes;
     }
     reach_at(w, in.space, mask, Touch::load, bytes, &p);
     if (p.shared != 0 && watched(w))
-      each(p.shared, [&](int lane) { watch_load(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false); });
+      each(p.shared, [&](int lane) {
+        watch_load(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false);
+      });
     for (int lane = 0; lane < kLanes; ++lane) std::memcpy(&values[lane][i], p.at[lane], bytes);
   }
   // Fragments with more room than elements hold them twice.
@@ -400,7 +413,8 @@ void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
     uint32_t* d = w.lanes<uint32_t>(in.list[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
       uint32_t v = 0;
-      for (unsigned k = 0; k < per; ++k) v |= values[lane][(static_cast<unsigned>(r) * per + k) % static_cast<unsigned>(n)] << (k * bits & 31);
+      for (unsigned k = 0; k < per; ++k)
+        v |= values[lane][(static_cast<unsigned>(r) * per + k) % static_cast<unsigned>(n)] << (k * bits & 31);
       d[lane] = v;
     }
   }
@@ -416,13 +430,16 @@ void wmma_store(Warp& w, const Inst& in, uint32_t mask) {
       const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
-      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
+      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c)
+                                    : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
       p.address[lane] = base + static_cast<uint64_t>(in.offset) + at * bytes;
     }
     reach_at(w, in.space, mask, Touch::store, bytes, &p);
     for (int lane = 0; lane < kLanes; ++lane) {
-      const uint32_t v = w.lanes<uint32_t>(in.list[static_cast<unsigned>(i) / per])[lane] >> (static_cast<unsigned>(i) % per * bits & 31);
-      if ((p.shared >> lane & 1) != 0 && watched(w)) watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false, &v);
+      const uint32_t v = w.lanes<uint32_t>(in.list[static_cast<unsigned>(i) / per])[lane] >>
+                         (static_cast<unsigned>(i) % per * bits & 31);
+      if ((p.shared >> lane & 1) != 0 && watched(w))
+        watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false, &v);
       if ((p.global >> lane & 1) != 0) watch_global_store(w, static_cast<uint32_t>(lane), p.address[lane], bytes, &v);
       std::memcpy(p.at[lane], &v, bytes);
     }
@@ -488,8 +505,8 @@ void wmma(Binder& b) {
       if (ptx::type_of(m) != Type::none) types.push_back(b.take_type());
     MatrixForm p{};
     p.m = s.m;
-  p.n = s.n;
-  p.k = s.k;
+    p.n = s.n;
+    p.k = s.k;
     p.saturate = saturate;
     if (types.size() == 2) {  // f16: only D and C are named
       p.d = types[0];
@@ -533,7 +550,8 @@ void wmma(Binder& b) {
   std::vector<Slot> slots;
   gather(b, slots, loads ? 0 : 1, f.ra, Type::b32, loads);
   b.out.list = b.list(std::move(slots));
-  b.out.op[2] = b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.n : f.m));
+  b.out.op[2] =
+      b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.n : f.m));
   b.out.target = static_cast<uint32_t>(b.code.forms.size());
   b.code.forms.push_back(f);
   b.code.global_granule = std::min(b.code.global_granule, element_bits(t) / 8);
@@ -543,11 +561,8 @@ void wmma(Binder& b) {
 
 }  // namespace
 
-const Row kMatrixRows[] = {{"mma", mma},
-                           {"ldmatrix", matrix_copy},
-                           {"stmatrix", matrix_copy},
-                           {"movmatrix", movmatrix},
-                           {"wmma", wmma},
-                           {nullptr, nullptr}};
+const Row kMatrixRows[] = {
+    {"mma", mma},   {"ldmatrix", matrix_copy}, {"stmatrix", matrix_copy}, {"movmatrix", movmatrix},
+    {"wmma", wmma}, {nullptr, nullptr}};
 
 }  // namespace sim

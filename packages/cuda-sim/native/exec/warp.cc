@@ -123,9 +123,7 @@ void Warp::enter(const Frame& f) {
   running_ = f.code;
 }
 
-LineStat& Warp::stat() {
-  return worker->stats[running_->index][static_cast<size_t>(current - running_->inst.data())];
-}
+LineStat& Warp::stat() { return worker->stats[running_->index][static_cast<size_t>(current - running_->inst.data())]; }
 
 bool Warp::ready() const {
   for (const Fragment& f : fragments_)
@@ -249,8 +247,13 @@ void Warp::call(Fragment& f, const Inst& in, uint32_t mask) {
     return;  // the caller of this function has moved pc
   }
   const Code& code = *c.callee;
-  Frame frame{&code, f.pc, f.frame, caller.depth + 1, caller.registers + (caller.code->register_bytes + 63) / 64 * 64,
-              caller.local + (caller.code->local_bytes + 15) / 16 * 16, &c,
+  Frame frame{&code,
+              f.pc,
+              f.frame,
+              caller.depth + 1,
+              caller.registers + (caller.code->register_bytes + 63) / 64 * 64,
+              caller.local + (caller.code->local_bytes + 15) / 16 * 16,
+              &c,
               static_cast<uint32_t>(__builtin_popcount(mask))};
   if (frame.depth > 10'000) fault("limit", "calls go deeper than 10000.", __builtin_ctz(mask));
   const uint32_t need = frame.registers + code.register_bytes + kAlign;

@@ -71,14 +71,14 @@ class Warp {
   char* bank[4] = {};  // of the running frame
   Block* block = nullptr;
   Worker* worker = nullptr;
-  uint32_t index = 0;     // in its block
-  uint32_t live = 0;      // lanes that have not exited
+  uint32_t index = 0;  // in its block
+  uint32_t live = 0;   // lanes that have not exited
   uint32_t exited = 0;
   const Inst* current = nullptr;
   uint32_t carry = 0;       // CC.CF, a bit a lane
   uint64_t ticks = 0;       // of %clock, beside the instructions executed
   uint32_t local_base = 0;  // of the running frame
-  uint32_t yields = 0;    // asks the scheduler for another warp's turn
+  uint32_t yields = 0;      // asks the scheduler for another warp's turn
 
   void start(Block*, Worker*, uint32_t index);
   // Runs until it has to wait, has ended, or has had its turn. True: it did something.
@@ -105,10 +105,11 @@ class Warp {
   uint8_t* local_shadow(int lane) { return local_shadow_.data() + static_cast<size_t>(lane) * local_stride_; }
   uint32_t local_size() const { return local_stride_; }
 
-  std::vector<AsyncCopy> copies;      // in the order of issue
+  std::vector<AsyncCopy> copies;                        // in the order of issue
   std::vector<std::pair<uint32_t, uint64_t>> arrivals;  // lane and mbarrier: due when the lane's copies are done
-  uint32_t committed[kLanes] = {};    // groups that each lane has closed
-  void finish_copies(uint32_t mask, uint32_t but);  // all but the last groups of these lanes; UINT32_MAX: uncommitted too
+  uint32_t committed[kLanes] = {};                      // groups that each lane has closed
+  void finish_copies(uint32_t mask,
+                     uint32_t but);  // all but the last groups of these lanes; UINT32_MAX: uncommitted too
 
   uint32_t waiting_barrier[kLanes] = {};  // which barrier a lane waits at
   uint32_t epoch_sync = 0;                // the block's clock at this warp's last __syncwarp

@@ -35,8 +35,8 @@ class Memory {
   uint64_t used() const { return used_; }
   uint64_t capacity() const { return capacity_; }
 
-  // Which block of a launch last wrote and read a granule of 1, 2 or 4 bytes: stamp << 24 | block + 1, of the launch that
-  // a stamp names. For races between blocks.
+  // Which block of a launch last wrote and read a granule of 1, 2 or 4 bytes: stamp << 24 | block + 1, of the launch
+  // that a stamp names. For races between blocks.
   struct Tags {
     uint32_t write, read;
   };

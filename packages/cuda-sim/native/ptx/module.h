@@ -40,7 +40,7 @@ struct Variable {
   std::string name;
   Space space = Space::generic;
   uint64_t bytes = 0, align = 1;
-  bool external = false;  // .extern: a dynamic shared array when it has no size
+  bool external = false;   // .extern: a dynamic shared array when it has no size
   std::vector<char> init;  // empty: not initialised
   std::vector<Relocation> relocations;
   int line = 0;

@@ -1,5 +1,6 @@
-// Each instruction on its own: operands and results worked out by hand from the PTX manual. A row's letters say what the
-// operands are: h, r, d: 16, 32, 64 bits; f, q: f32 and f64, given by their bits too; p: a predicate. $0 is the result.
+// Each instruction on its own: operands and results worked out by hand from the PTX manual. A row's letters say what
+// the operands are: h, r, d: 16, 32, 64 bits; f, q: f32 and f64, given by their bits too; p: a predicate. $0 is the
+// result.
 #include "harness.h"
 
 namespace {
@@ -350,7 +351,10 @@ const std::vector<Row>& rows() {
       {"mov.u32 $0, %nctaid.x;", "r", {}, 1},
       {"mov.u32 $0, %ctaid.x;", "r", {}, 0},
       {"{ .reg .b32 a; activemask.b32 a; setp.ne.u32 $0, a, 0; }", "p", {}, 1},
-      {"{ .reg .b32 a, b; mov.u32 a, %laneid; mov.u32 b, %tid.x; and.b32 b, b, 31; setp.eq.u32 $0, a, b; }", "p", {}, 1},
+      {"{ .reg .b32 a, b; mov.u32 a, %laneid; mov.u32 b, %tid.x; and.b32 b, b, 31; setp.eq.u32 $0, a, b; }",
+       "p",
+       {},
+       1},
       {"{ .reg .b32 a, b; mov.u32 a, %lanemask_le; mov.u32 b, %lanemask_gt; xor.b32 $0, a, b; }", "r", {}, M1},
       {"{ .reg .b64 a, b; mov.u64 a, %clock64; mov.u64 b, %clock64; setp.gt.u64 $0, b, a; }", "p", {}, 1},
       {"setp.eq.b16 $0, $1, $2;", "phh", {0xFFFE, 0xFFFE}, 1},
@@ -499,12 +503,19 @@ const std::vector<Row>& rows() {
       {"selp.u32 $0, $1, $2, !$3;", "rrrp", {1, 2, 0}, 1},
       {"selp.f32 $0, $1, $2, $3;", "fffp", {F(1), F(2), 1}, F(1)},
       {"selp.u16 $0, $1, $2, $3;", "hhhp", {1, 2, 1}, 1},
-      {"{ .reg .b32 a, b; mad.lo.cc.u32 a, $1, $2, $3; madc.lo.cc.u32 b, $1, 0, 0; madc.hi.cc.u32 $0, $1, 2, 5; }", "rrrr", {M1, 1, 1}, 6},
+      {"{ .reg .b32 a, b; mad.lo.cc.u32 a, $1, $2, $3; madc.lo.cc.u32 b, $1, 0, 0; madc.hi.cc.u32 $0, $1, 2, 5; }",
+       "rrrr",
+       {M1, 1, 1},
+       6},
       {"{ .reg .b32 a, b; add.cc.u32 a, $1, $2; addc.cc.u32 b, $1, $2; addc.u32 $0, 0, 0; }", "rrr", {M1, 1}, 1},
       {"{ .reg .b32 a, b; sub.cc.u32 a, $1, $2; subc.cc.u32 b, $1, 0; subc.u32 $0, 5, 0; }", "rrr", {0, 1}, 4},
       // ---- branches
       {"{ mov.b32 $0, 1; setp.eq.u32 %p0, $1, 0; @%p0 bra skip; mov.b32 $0, 2; skip: }", "rr", {0}, 1},
-      {"{ ts: .branchtargets t0, t1, t2; mov.b32 $0, 9; brx.idx $1, ts; t0: mov.b32 $0, 5; bra done; t1: mov.b32 $0, 6; bra done; t2: mov.b32 $0, 7; done: }", "rr", {1}, 6},
+      {"{ ts: .branchtargets t0, t1, t2; mov.b32 $0, 9; brx.idx $1, ts; t0: mov.b32 $0, 5; bra done; t1: mov.b32 $0, "
+       "6; bra done; t2: mov.b32 $0, 7; done: }",
+       "rr",
+       {1},
+       6},
       {"@!$2 add.s32 $0, $1, 1;", "rrp", {7, 0}, 8},
   };
   return all;
@@ -523,9 +534,11 @@ const char* register_of(char kind) {
 
 // A kernel a row: its operands come from an array of 64-bit words, its result goes to one for each thread.
 std::string kernel(const Row& row, size_t index) {
-  std::string k = ".visible .entry row" + std::to_string(index) +
-                  "(.param .u64 in, .param .u64 out)\n{\n.reg .pred %p<16>;\n.reg .b16 %h<16>;\n.reg .b32 %r<16>;\n.reg .f32 %f<16>;\n.reg .b64 %d<16>;\n"
-                  ".reg .f64 %q<16>;\n.reg .b64 %x<8>;\n.reg .b32 %t<4>;\nld.param.u64 %x1, [in];\nld.param.u64 %x2, [out];\n";
+  std::string k =
+      ".visible .entry row" + std::to_string(index) +
+      "(.param .u64 in, .param .u64 out)\n{\n.reg .pred %p<16>;\n.reg .b16 %h<16>;\n.reg .b32 %r<16>;\n.reg .f32 "
+      "%f<16>;\n.reg .b64 %d<16>;\n"
+      ".reg .f64 %q<16>;\n.reg .b64 %x<8>;\n.reg .b32 %t<4>;\nld.param.u64 %x1, [in];\nld.param.u64 %x2, [out];\n";
   const size_t n = std::strlen(row.kinds);
   const auto name = [&](size_t i) { return register_of(row.kinds[i]) + std::to_string(i + 1); };
   for (size_t i = 1; i < n; ++i) {
@@ -576,7 +589,8 @@ int main() {
     const auto got = d.get<uint64_t>(out, 40);
     for (int t = 0; t < 40; ++t) {
       if (got[t] == row.out) continue;
-      EXPECT(false, "%s: thread %d has %llx, not %llx", row.text, t, static_cast<unsigned long long>(got[t]), static_cast<unsigned long long>(row.out));
+      EXPECT(false, "%s: thread %d has %llx, not %llx", row.text, t, static_cast<unsigned long long>(got[t]),
+             static_cast<unsigned long long>(row.out));
       break;
     }
   }

@@ -79,7 +79,8 @@ void basic(const std::string& arch) {
   };
   for (int i = 0; i < 300; ++i) {
     float v = in[i] * p.b[p.a % 3];
-    v += static_cast<float>(((i + p.a + 1) & 7) * i) + static_cast<float>(1 << (i & 7)) + static_cast<float>(fibonacci(i % 10));
+    v += static_cast<float>(((i + p.a + 1) & 7) * i) + static_cast<float>(1 << (i & 7)) +
+         static_cast<float>(fibonacci(i % 10));
     switch (i % 7) {
       case 0: v += 1; break;
       case 1: v *= 2; break;
@@ -109,7 +110,8 @@ void products(Device& d, int m, int n, int k) {
   std::vector<double> want(static_cast<size_t>(m) * n);
   for (int i = 0; i < m; ++i)
     for (int j = 0; j < n; ++j)
-      for (int l = 0; l < k; ++l) want[i * n + j] += static_cast<double>(from_bf16(a[i * k + l])) * from_bf16(b[j * k + l]);
+      for (int l = 0; l < k; ++l)
+        want[i * n + j] += static_cast<double>(from_bf16(a[i * k + l])) * from_bf16(b[j * k + l]);
   close("gemm_mma", d.get<float>(pc, want.size()), want, 1e-5);
 }
 
@@ -171,7 +173,8 @@ void tensor(const std::string& arch, const sim::Options& options) {
       double mean = 0, var = 0;
       for (int j = 0; j < width; ++j) mean += x[i * width + j] / static_cast<double>(width);
       for (int j = 0; j < width; ++j) var += (x[i * width + j] - mean) * (x[i * width + j] - mean) / width;
-      for (int j = 0; j < width; ++j) want[i * width + j] = (x[i * width + j] - mean) / std::sqrt(var + 1e-5) * w[j] + b[j];
+      for (int j = 0; j < width; ++j)
+        want[i * width + j] = (x[i * width + j] - mean) / std::sqrt(var + 1e-5) * w[j] + b[j];
     }
     close("layernorm", d.get<float>(py, want.size()), want, 1e-5);
   }
@@ -187,7 +190,8 @@ void tensor(const std::string& arch, const sim::Options& options) {
       double sum = 0;
       for (int j = 0; j < classes; ++j) sum += std::exp(static_cast<double>(x[i * classes + j]));
       loss[i] = std::log(sum) - x[i * classes + target[i]];
-      for (int j = 0; j < classes; ++j) grad[i * classes + j] = (std::exp(static_cast<double>(x[i * classes + j])) / sum - (j == target[i])) / rows;
+      for (int j = 0; j < classes; ++j)
+        grad[i * classes + j] = (std::exp(static_cast<double>(x[i * classes + j])) / sum - (j == target[i])) / rows;
     }
     close("cross_entropy loss", d.get<float>(pl, rows), loss, 1e-5);
     std::vector<float> got;
@@ -202,11 +206,13 @@ void tensor(const std::string& arch, const sim::Options& options) {
     for (float& x : v) x = std::fabs(x);
     const auto g = rounded(gf);
     const uint64_t pp = d.put(p), pg = d.put(g), pm = d.put(m), pv = d.put(v);
-    EXPECT(d.run("adamw", {8}, {128}, 0, pp, pg, pm, pv, n, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 3), "%s", d.fault.message.c_str());
+    EXPECT(d.run("adamw", {8}, {128}, 0, pp, pg, pm, pv, n, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 3), "%s",
+           d.fault.message.c_str());
     std::vector<double> want(n);
     for (int i = 0; i < n; ++i) {
       const double gi = from_bf16(g[i]), mi = 0.9 * m[i] + 0.1 * gi, vi = 0.95 * v[i] + 0.05 * gi * gi;
-      want[i] = p[i] - 0.01 * (mi / (1 - std::pow(0.9, 3)) / (std::sqrt(vi / (1 - std::pow(0.95, 3))) + 1e-8) + 0.1 * p[i]);
+      want[i] =
+          p[i] - 0.01 * (mi / (1 - std::pow(0.9, 3)) / (std::sqrt(vi / (1 - std::pow(0.95, 3))) + 1e-8) + 0.1 * p[i]);
     }
     close("adamw", d.get<float>(pp, n), want, 1e-5);
   }
@@ -218,7 +224,8 @@ void tensor(const std::string& arch, const sim::Options& options) {
     EXPECT(d.run("rope", {8}, {128}, 0, px, length, heads, half), "%s", d.fault.message.c_str());
     std::vector<double> want(x.size());
     for (int i = 0; i < length * heads * half; ++i) {
-      const double angle = i / (heads * half) * std::pow(10000.0, -static_cast<double>(i % half) / half), c = std::cos(angle), s = std::sin(angle);
+      const double angle = i / (heads * half) * std::pow(10000.0, -static_cast<double>(i % half) / half),
+                   c = std::cos(angle), s = std::sin(angle);
       const double u = from_bf16(x[2 * i]), w = from_bf16(x[2 * i + 1]);
       want[2 * i] = u * c - w * s;
       want[2 * i + 1] = u * s + w * c;
@@ -240,7 +247,8 @@ void foreign(const std::string& arch, const sim::Options& options) {
   for (int& v : x) v = static_cast<int>(r.word() % 201) - 100;
   for (float& v : f) v = r.number() * 1000;
   const uint64_t px = d.put(x), pf = d.put(f), y = d.empty(5 * 512 * 4);
-#define RUN(kernel, grid, block, ...) EXPECT(d.run(kernel, sim::Dim3{grid}, sim::Dim3{block}, 0, __VA_ARGS__), "%s", d.fault.message.c_str())
+#define RUN(kernel, grid, block, ...) \
+  EXPECT(d.run(kernel, sim::Dim3{grid}, sim::Dim3{block}, 0, __VA_ARGS__), "%s", d.fault.message.c_str())
   RUN("block_sum", 4, 128, px, y);
   for (int b = 0; b < 4; ++b) {
     int sum = 0;
@@ -256,7 +264,8 @@ void foreign(const std::string& arch, const sim::Options& options) {
   std::sort(sorted.begin(), sorted.end());
   EXPECT(d.get<float>(y, 512) == sorted, "block_sort");
   // It reads one element more than it has written, and does not use it.
-  EXPECT(!d.run("warp_sort", sim::Dim3{1}, sim::Dim3{32}, 0, px, y) && d.fault.kind == "uninitialised", "warp_sort: %s", d.fault.message.c_str());
+  EXPECT(!d.run("warp_sort", sim::Dim3{1}, sim::Dim3{32}, 0, px, y) && d.fault.kind == "uninitialised", "warp_sort: %s",
+         d.fault.message.c_str());
   d.options.uninitialised = false;
   RUN("warp_sort", 1, 32, px, y);
   want.assign(x.begin(), x.begin() + 128);
