@@ -205,6 +205,7 @@ class Program : public Module {
       at += v->bytes;
       gap += kSharedGap;
     }
+    if (at > 1 << 28) throw ptx::Error{functions[0]->line, "more than 256 MB of shared memory"};
     k.shared_bytes_ = at;
     uint64_t align = 16;
     for (const ptx::Variable* v : dynamic) align = std::max(align, v->align);

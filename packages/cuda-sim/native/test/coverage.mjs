@@ -19,7 +19,10 @@ function forms(text) {
   const found = new Set()
   const code = text.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '')
   for (const statement of code.split(/[;{}\n]/)) {
-    const match = /^\s*(?:[\w$]+:(?!:)\s*)?(?:@!?%?[\w$]+\s+)?([a-z][\w]*(?:[.:][\w:]+)*)(?=\s|$)/.exec(statement)
+    const match =
+      /^\s*(?:[\w$]+:(?!:)\s*)?(?:@!?%?[\w$]+\s+)?([a-z][\w]*(?:[.:][\w:]+)*)(?=\s|$)/.exec(
+        statement,
+      )
     // Arguments of a call stand on lines of their own.
     if (match && !/:$|^param\d/.test(match[1])) found.add(form(match[1]))
   }
@@ -33,7 +36,8 @@ for (const name of readdirSync(here).filter((name) => name.endsWith('_test.cc'))
   }
 }
 for (const name of readdirSync(join(here, 'kernels')).filter((name) => name.endsWith('.ptx'))) {
-  for (const found of forms(readFileSync(join(here, 'kernels', name), 'utf8').replace(skipped, ''))) known.add(found)
+  for (const found of forms(readFileSync(join(here, 'kernels', name), 'utf8').replace(skipped, '')))
+    known.add(found)
 }
 const missing = new Map()
 for (const file of process.argv.slice(2)) {
@@ -41,6 +45,7 @@ for (const file of process.argv.slice(2)) {
     if (!known.has(found)) missing.set(found, [...(missing.get(found) ?? []), file])
   }
 }
-for (const [name, files] of [...missing].sort()) console.log(`${name}  (${files.length} files, ${files[0]})`)
+for (const [name, files] of [...missing].sort())
+  console.log(`${name}  (${files.length} files, ${files[0]})`)
 console.log(`${missing.size} instructions without a test`)
 process.exitCode = missing.size > 0 ? 1 : 0
