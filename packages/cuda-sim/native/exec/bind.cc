@@ -52,6 +52,9 @@ constexpr SpecialRow kSpecialRows[] = {
     {"%nclusterid.y", kNctaidY},
     {"%nclusterid.z", kNctaidZ},
     {"%gridid", kGridid},
+    // Where the blocks of a cooperative launch meet: an address, as cooperative_groups.h reads it.
+    {"%envreg1", kEnvreg1},
+    {"%envreg2", kEnvreg2},
 };
 
 const std::unordered_map<std::string, Bind>& table() {

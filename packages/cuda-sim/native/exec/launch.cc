@@ -1,6 +1,7 @@
 // A grid from its launch to its end: limits, workers, the order of blocks.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "program.h"
@@ -8,8 +9,9 @@
 namespace sim {
 namespace {
 
-constexpr uint64_t kTurn = 1 << 20;  // warp instructions of one warp before another block gets a turn
-constexpr size_t kResident = 1024;   // blocks that can be under way at once
+constexpr uint64_t kTurn = 1 << 20;       // warp instructions of one warp before another block gets a turn
+constexpr uint64_t kShortTurn = 1 << 12;  // the same in a cooperative launch, whose blocks spin for each other
+constexpr size_t kResident = 1024;        // blocks that can be under way at once
 
 std::string triple(const Dim3& d) {
   return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
@@ -49,7 +51,7 @@ class Queue {
     if (o.schedule != Options::Schedule::random_blocks || count_ > 1 << 24) return;
     order_.resize(count_);
     for (uint64_t i = 0; i < count_; ++i) order_[i] = i;
-    std::mt19937_64 random(o.seed);
+    Random random{o.seed};
     std::shuffle(order_.begin(), order_.end(), random);
   }
   bool next(uint64_t* place, uint64_t* block) {
@@ -100,7 +102,7 @@ void work(Worker& w, Queue& queue, std::atomic<uint64_t>& failed_at, size_t resi
     }
     for (size_t i = 0; !running.empty(); i = running.empty() ? 0 : (i + 1) % running.size()) {
       place = running[i].place;
-      if (running[i].block->run(kTurn)) {
+      if (running[i].block->run(w.grid.turn)) {
         spare.push_back(std::move(running[i].block));
         running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
         if (running.empty()) start();
@@ -152,6 +154,15 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
   grid.counting = counters != nullptr;
   grid.params = launch.params;
   grid.granule = 4;
+  grid.turn = launch.cooperative ? kShortTurn : kTurn;
+  if (launch.cooperative) {
+    if (grid.blocks > kResident)
+      return refuse("limit", std::to_string(grid.blocks) + " blocks cannot be resident at once.");
+    grid.workspace = memory.allocate(64, 64, "cooperative launch");
+    if (grid.workspace == 0) return refuse("limit", "no memory left for a cooperative launch.");
+    std::memset(memory.host(grid.workspace, 64), 0, 64);
+    memory.mark_initialised(grid.workspace, 64);
+  }
 
   // Blocks that may see each other's writes run one after another, so that the result has one order.
   const bool alone = kernel->one_worker_ || launch.cooperative || grid.blocks == 1;
@@ -159,7 +170,7 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
       alone ? 1 : std::clamp<uint64_t>(static_cast<uint64_t>(options.threads), 1, std::min<uint64_t>(grid.blocks, 64)));
   std::vector<std::unique_ptr<Worker>> workers;
   for (uint32_t i = 0; i < threads; ++i) {
-    workers.push_back(std::make_unique<Worker>(grid, i));
+    workers.push_back(std::make_unique<Worker>(grid));
     Worker& w = *workers.back();
     for (const auto& c : kernel->codes_) w.stats.emplace_back(c->inst.size());
     w.budget = options.max_instructions;
@@ -175,6 +186,7 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
     helpers.emplace_back([&, i] { work(*workers[i], queue, failed_at, resident); });
   work(*workers[0], queue, failed_at, resident);
   for (auto& t : helpers) t.join();
+  if (grid.workspace != 0) memory.free(grid.workspace);
 
   const Worker* first = nullptr;
   for (const auto& w : workers)

@@ -55,9 +55,11 @@ RegisterMap place_registers(const ptx::Function& f) {
   std::vector<std::vector<uint32_t>> targets(n);
   for (size_t i = 0; i < n; ++i) {
     const auto& in = f.body[i];
-    if (in.opcode == "bra" && !in.operands.empty()) targets[i].push_back(static_cast<uint32_t>(in.operands[0].value));
-    if (in.opcode == "brx" && in.operands.size() > 1 && in.operands[1].value < f.targets.size())
-      targets[i] = f.targets[in.operands[1].value];
+    // What else stands there is refused later.
+    for (const Operand& o : in.operands) {
+      if (o.kind == Operand::Kind::label && o.value < n) targets[i].push_back(static_cast<uint32_t>(o.value));
+      if (o.kind == Operand::Kind::targets) targets[i] = f.targets[o.value];
+    }
     for (uint32_t t : targets[i]) starts[t] = 1;
     if (!targets[i].empty() || in.opcode == "ret" || in.opcode == "exit") starts[i + 1] = 1;
   }

@@ -83,6 +83,8 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   all(kTotalSmemSize, g.shared_bytes);
   all(kZero, 0);
   all(kOne, 1);
+  all(kEnvreg1, static_cast<uint32_t>(g.workspace >> 32));
+  all(kEnvreg2, static_cast<uint32_t>(g.workspace));
   std::memset(s + kGridid * kLanes, 0, 8 * kLanes);
 }
 
@@ -333,7 +335,7 @@ bool Warp::run(uint64_t turn) {
     // A loop in which lanes wait for others of their warp must not keep those from running.
     if (fragments_.size() > 1 && steps_ >= rotate_at_) {
       rotate_at_ = steps_ + kRotation;
-      const int other = static_cast<int>(worker->random() % fragments_.size());
+      const int other = static_cast<int>(block->random() % fragments_.size());
       if (fragments_[other].state == Fragment::State::ready) k = other;
     }
     Fragment f = fragments_[k];

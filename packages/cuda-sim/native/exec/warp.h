@@ -5,7 +5,6 @@
 // this is where a program expects its lanes to meet.
 #pragma once
 #include <cstdint>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,7 @@ constexpr uint64_t kWindow = uint64_t{1} << 32;
 enum Special : uint32_t {
   kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
   kLaneid, kWarpid, kNwarpid, kSmid, kNsmid, kLanemaskEq, kLanemaskLt, kLanemaskLe, kLanemaskGt, kLanemaskGe,
-  kDynamicSmemSize, kTotalSmemSize, kZero, kOne, kGridid /* 64 bits: two */, kSpecialCount = kGridid + 2
+  kDynamicSmemSize, kTotalSmemSize, kZero, kOne, kEnvreg1, kEnvreg2, kGridid /* 64 bits: two */, kSpecialCount = kGridid + 2
 };
 // clang-format on
 

@@ -361,7 +361,7 @@ class Parser {
       if (found != scopes_.back().labels.end())
         o.value = found->second;
       else if (list != scopes_.back().target_lists.end())
-        o.value = list->second;
+        o.kind = Operand::Kind::targets, o.value = list->second;
       else if (pending_.size() == 1)
         throw Error{r.line, "unknown name '" + r.name + "'"};
       else

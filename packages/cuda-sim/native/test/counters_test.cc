@@ -104,6 +104,29 @@ void threads() {
   EXPECT(results[0] == results[1] && results[0] == results[2], "results depend on the number of threads");
 }
 
+// Sums whose order is the schedule's: a block's schedule is its own, whoever runs it.
+void schedules() {
+  std::vector<std::vector<uint32_t>> results;
+  for (const int n : {1, 2, 5, 1}) {
+    Device d;
+    d.options.threads = n;
+    d.options.schedule = sim::Options::Schedule::random_warps;
+    d.options.seed = results.size() == 3 ? 2 : 1;
+    if (!d.load(".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 x)\n{\n.shared .f32 "
+                "s;\n.reg .pred %p<2>;\n.reg .b32 %r<4>;\n.reg .f32 %f<4>;\n.reg .b64 %d<4>;\n"
+                "ld.param.u64 %d1, [x]; mov.u32 %r1, %tid.x; setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.f32 [s], "
+                "0f00000000; bar.sync 0; cvt.rn.f32.u32 %f1, %r1; mul.f32 %f1, %f1, 0f3DCCCCCD; "
+                "red.shared.add.f32 [s], %f1; bar.sync 0; ld.shared.f32 %f2, [s]; mov.u32 %r2, %ctaid.x; mul.wide.u32 "
+                "%d2, %r2, 4; add.u64 %d1, %d1, %d2; @%p1 st.global.f32 [%d1], %f2; ret;\n}\n"))
+      return;
+    const uint64_t x = d.empty(64 * 4);
+    EXPECT(d.run("k", {64}, {256}, 0, x), "%s", d.fault.message.c_str());
+    results.push_back(d.get<uint32_t>(x, 64));
+  }
+  EXPECT(results[0] == results[1] && results[0] == results[2], "the schedule depends on the number of threads");
+  EXPECT(results[0] != results[3], "the seed changes nothing");
+}
+
 }  // namespace
 
 int main() {
@@ -111,5 +134,6 @@ int main() {
   shared();
   instructions();
   threads();
+  schedules();
   return finish("counters");
 }

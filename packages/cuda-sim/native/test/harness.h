@@ -103,10 +103,11 @@ struct Device {
     l.block = block;
     l.dynamic_shared = dynamic;
     l.params = a.bytes;
+    l.cooperative = cooperative;
     fault = {};
     return sim::run(l, memory, options, counting ? &counters : nullptr, &fault);
   }
-  bool counting = false;
+  bool counting = false, cooperative = false;
 };
 
 inline uint16_t bf16(float x) {

@@ -295,6 +295,15 @@ void foreign(const std::string& arch, const sim::Options& options) {
     EXPECT(got[256 + i] == most, "labeled %d: %d, not %d", i, got[256 + i], most);
   }
 #undef RUN
+  std::vector<int> ring(5 * 64);
+  for (int i = 0; i < 320; ++i) ring[static_cast<size_t>(i)] = i;
+  const uint64_t pr = d.put(ring);
+  d.cooperative = true;
+  EXPECT(d.run("whole_grid", {5}, {64}, 0, pr, 7), "%s", d.fault.message.c_str());
+  const auto turned = d.get<int>(pr, 320);
+  for (int i = 0; i < 320; ++i)
+    EXPECT(turned[static_cast<size_t>(i)] == (i + 320 - 7) % 320 + 7, "whole_grid: [%d] is %d", i,
+           turned[static_cast<size_t>(i)]);
 }
 
 }  // namespace

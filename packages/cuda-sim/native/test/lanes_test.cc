@@ -337,28 +337,42 @@ void mbarriers() {
   const std::string shared = ".shared .align 8 .b64 s[2];\n";
   const std::string init =
       "mov.u32 %r20, s; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared::cta.b64 [%r20], 32; bar.sync 0; ";
-  check("arrivals, phases, parities",
-        init + "mbarrier.arrive.shared::cta.b64 %d5, [%r20]; mbarrier.pending_count.b64 %r11, %d5; mbarrier.test_wait.shared::cta.b64 %p2, "
-               "[%r20], %d5; selp.u32 %r12, 1, 0, %p2; mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r20], 0; "
-               "mbarrier.test_wait.parity.shared::cta.b64 %p4, [%r20], 1; selp.u32 %r13, 1, 0, %p3; selp.u32 %r14, 1, 0, %p4;",
-        number, [](uint32_t l, uint32_t k) { return k == 0 ? 32 - l : k < 3 ? 1u : 0u; }, 4, shared);
-  check("bytes that are expected",
-        init + "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r20], 16; @!%p1 mbarrier.arrive.shared::cta.b64 _, [%r20]; "
-               "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 0; selp.u32 %r11, 1, 0, %p2; bar.warp.sync -1; "
-               "@%p1 mbarrier.complete_tx.shared::cta.b64 [%r20], 16; bar.warp.sync -1; "
-               "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 0; selp.u32 %r12, 1, 0, %p2; "
-               "bar.warp.sync -1; @%p1 mbarrier.arrive.shared::cta.b64 %d5, [%r20], 32; bar.warp.sync -1; "
-               "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 1; selp.u32 %r13, 1, 0, %p2;",
-        number, [](uint32_t, uint32_t k) { return k == 0 ? 0u : 1u; }, 3, shared);
+  check(
+      "arrivals, phases, parities",
+      init +
+          "mbarrier.arrive.shared::cta.b64 %d5, [%r20]; mbarrier.pending_count.b64 %r11, %d5; "
+          "mbarrier.test_wait.shared::cta.b64 %p2, "
+          "[%r20], %d5; selp.u32 %r12, 1, 0, %p2; mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r20], 0; "
+          "mbarrier.test_wait.parity.shared::cta.b64 %p4, [%r20], 1; selp.u32 %r13, 1, 0, %p3; selp.u32 %r14, 1, 0, "
+          "%p4;",
+      number, [](uint32_t l, uint32_t k) { return k == 0  ? 32 - l
+                                                  : k < 3 ? 1u
+                                                          : 0u; }, 4, shared);
+  check(
+      "bytes that are expected",
+      init +
+          "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r20], 16; @!%p1 mbarrier.arrive.shared::cta.b64 _, "
+          "[%r20]; "
+          "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 0; selp.u32 %r11, 1, 0, %p2; bar.warp.sync -1; "
+          "@%p1 mbarrier.complete_tx.shared::cta.b64 [%r20], 16; bar.warp.sync -1; "
+          "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 0; selp.u32 %r12, 1, 0, %p2; "
+          "bar.warp.sync -1; @%p1 mbarrier.arrive.shared::cta.b64 %d5, [%r20], 32; bar.warp.sync -1; "
+          "mbarrier.test_wait.parity.shared::cta.b64 %p2, [%r20], 1; selp.u32 %r13, 1, 0, %p2;",
+      number, [](uint32_t, uint32_t k) { return k == 0 ? 0u : 1u; }, 3, shared);
 }
 
 void hints() {
-  check("fences and hints change nothing",
-        "fence.acq_rel.gpu; fence.sc.sys; membar.gl; membar.cta; fence.proxy.async; fence.mbarrier_init.release.cluster; nanosleep.u32 20; prefetch.global.L2 "
-        "[%d1]; prefetchu.L1 [%d1]; griddepcontrol.wait; griddepcontrol.launch_dependents; createpolicy.fractional.L2::evict_last.b64 %d7, "
-        "0f3F800000; ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%r11, %r12}, [%d1], %d7; ld.relaxed.gpu.global.u32 %r13, [%d1+8]; "
-        "ld.acquire.sys.global.u32 %r14, [%d1+12]; st.release.gpu.global.u32 [%d1], %r1; st.global.cs.u32 [%d1], %r1; discard.global.L2 [%d1], 128;",
-        number, [](uint32_t l, uint32_t k) { return number(l, k); }, 4);
+  check(
+      "fences and hints change nothing",
+      "fence.acq_rel.gpu; fence.sc.sys; membar.gl; membar.cta; fence.proxy.async; fence.mbarrier_init.release.cluster; "
+      "nanosleep.u32 20; prefetch.global.L2 "
+      "[%d1]; prefetchu.L1 [%d1]; griddepcontrol.wait; griddepcontrol.launch_dependents; "
+      "createpolicy.fractional.L2::evict_last.b64 %d7, "
+      "0f3F800000; ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%r11, %r12}, [%d1], %d7; "
+      "ld.relaxed.gpu.global.u32 %r13, [%d1+8]; "
+      "ld.acquire.sys.global.u32 %r14, [%d1+12]; st.release.gpu.global.u32 [%d1], %r1; st.global.cs.u32 [%d1], %r1; "
+      "discard.global.L2 [%d1], 128;",
+      number, [](uint32_t l, uint32_t k) { return number(l, k); }, 4);
 }
 
 // ---- tensor cores. Element (i, j) of a matrix is found by the manual's drawing; products of small integers are exact.
@@ -437,7 +451,8 @@ void products() {
   for (const Kind& kind :
        {Kind{"m16n8k16", "bf16", 16, 16}, Kind{"m16n8k16", "f16", 16, 16}, Kind{"m16n8k8", "bf16", 8, 16},
         Kind{"m16n8k8", "f16", 8, 16}, Kind{"m16n8k8", "tf32", 8, 32}, Kind{"m16n8k4", "tf32", 4, 32},
-        Kind{"m16n8k32", "s8", 32, 8}, Kind{"m16n8k16", "s8", 16, 8}, Kind{"m16n8k32", "u8", 32, 8}, Kind{"m16n8k32", "e4m3", 32, 8}, Kind{"m16n8k32", "e5m2", 32, 8}}) {
+        Kind{"m16n8k32", "s8", 32, 8}, Kind{"m16n8k16", "s8", 16, 8}, Kind{"m16n8k32", "u8", 32, 8},
+        Kind{"m16n8k32", "e4m3", 32, 8}, Kind{"m16n8k32", "e5m2", 32, 8}}) {
     const std::string type = kind.type, out = kind.bits == 8 && type.size() == 2 ? "s32" : "f32";
     const int per = 32 / kind.bits, ra = 16 * kind.k / per / 32, rb = 8 * kind.k / per / 32;
     const auto in = [&](uint32_t l, uint32_t r) {
@@ -505,16 +520,18 @@ void products() {
   }
 }
 
-// Element (row, column) of each matrix lies in memory as the load says; what a fragment holds where is nobody's business.
+// Element (row, column) of each matrix lies in memory as the load says; what a fragment holds where is nobody's
+// business.
 void wmma() {
   struct Form {
     int m, n, k;
     const char* type;
     int bits, ra, rb;
   };
-  for (const Form& f : {Form{16, 16, 16, "f16", 16, 8, 8}, Form{32, 8, 16, "f16", 16, 8, 8}, Form{8, 32, 16, "f16", 16, 8, 8},
-                        Form{16, 16, 16, "bf16", 16, 4, 4}, Form{32, 8, 16, "bf16", 16, 8, 2}, Form{8, 32, 16, "bf16", 16, 2, 8},
-                        Form{16, 16, 16, "s8", 8, 2, 2}, Form{16, 16, 16, "u8", 8, 2, 2}, Form{16, 16, 8, "tf32", 32, 4, 4}}) {
+  for (const Form& f :
+       {Form{16, 16, 16, "f16", 16, 8, 8}, Form{32, 8, 16, "f16", 16, 8, 8}, Form{8, 32, 16, "f16", 16, 8, 8},
+        Form{16, 16, 16, "bf16", 16, 4, 4}, Form{32, 8, 16, "bf16", 16, 8, 2}, Form{8, 32, 16, "bf16", 16, 2, 8},
+        Form{16, 16, 16, "s8", 8, 2, 2}, Form{16, 16, 16, "u8", 8, 2, 2}, Form{16, 16, 8, "tf32", 32, 4, 4}}) {
     for (const bool rows : {true, false}) {  // A by rows and B by columns, or the other way round
       const std::string type = f.type, sums = f.bits == 8 ? "s32" : "f32";
       const std::string shape = "m" + std::to_string(f.m) + "n" + std::to_string(f.n) + "k" + std::to_string(f.k);
@@ -525,13 +542,18 @@ void wmma() {
         return t + "}";
       };
       const std::string types = type == "f16" ? "f32.f32" : sums + "." + type + "." + type + "." + sums;
-      const std::string text = ".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 a, .param .u64 b, .param .u64 c)\n{\n.reg .b32 %r<60>;\n"
-                               ".reg .b64 %d<4>;\nld.param.u64 %d1, [a];\nld.param.u64 %d2, [b];\nld.param.u64 %d3, [c];\n"
-                               "wmma.load.a.sync.aligned." + la + "." + shape + ".global." + type + " " + regs(1, f.ra) + ", [%d1], " + std::to_string(rows ? f.k : f.m) +
-                               ";\nwmma.load.b.sync.aligned." + lb + "." + shape + ".global." + type + " " + regs(11, f.rb) + ", [%d2], " + std::to_string(rows ? f.k : f.n) +
-                               ";\nwmma.load.c.sync.aligned.row." + shape + ".global." + sums + " " + regs(21, 8) + ", [%d3], " + std::to_string(f.n) + ";\nwmma.mma.sync.aligned." + la + "." +
-                               lb + "." + shape + "." + types + " " + regs(31, 8) + ", " + regs(1, f.ra) + ", " + regs(11, f.rb) + ", " + regs(21, 8) +
-                               ";\nwmma.store.d.sync.aligned.row." + shape + ".global." + sums + " [%d3], " + regs(31, 8) + ", " + std::to_string(f.n) + ";\nret;\n}\n";
+      const std::string text =
+          ".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 a, .param .u64 b, .param .u64 "
+          "c)\n{\n.reg .b32 %r<60>;\n"
+          ".reg .b64 %d<4>;\nld.param.u64 %d1, [a];\nld.param.u64 %d2, [b];\nld.param.u64 %d3, [c];\n"
+          "wmma.load.a.sync.aligned." +
+          la + "." + shape + ".global." + type + " " + regs(1, f.ra) + ", [%d1], " + std::to_string(rows ? f.k : f.m) +
+          ";\nwmma.load.b.sync.aligned." + lb + "." + shape + ".global." + type + " " + regs(11, f.rb) + ", [%d2], " +
+          std::to_string(rows ? f.k : f.n) + ";\nwmma.load.c.sync.aligned.row." + shape + ".global." + sums + " " +
+          regs(21, 8) + ", [%d3], " + std::to_string(f.n) + ";\nwmma.mma.sync.aligned." + la + "." + lb + "." + shape +
+          "." + types + " " + regs(31, 8) + ", " + regs(1, f.ra) + ", " + regs(11, f.rb) + ", " + regs(21, 8) +
+          ";\nwmma.store.d.sync.aligned.row." + shape + ".global." + sums + " [%d3], " + regs(31, 8) + ", " +
+          std::to_string(f.n) + ";\nret;\n}\n";
       Device d;
       if (!d.load(text)) continue;
       const auto bytes = static_cast<size_t>(f.bits / 8);
@@ -546,7 +568,9 @@ void wmma() {
       for (int q = 0; q < f.k; ++q)
         for (int j = 0; j < f.n; ++j) put(b, rows ? j * f.k + q : q * f.n + j, b_of(q, j));
       for (int i = 0; i < f.m; ++i)
-        for (int j = 0; j < f.n; ++j) c[static_cast<size_t>(i * f.n + j)] = sums == "s32" ? static_cast<uint32_t>(c_of(i, j)) : bits_of("f32", c_of(i, j));
+        for (int j = 0; j < f.n; ++j)
+          c[static_cast<size_t>(i * f.n + j)] =
+              sums == "s32" ? static_cast<uint32_t>(c_of(i, j)) : bits_of("f32", c_of(i, j));
       const uint64_t pa = d.put(a), pb = d.put(b), pc = d.put(c);
       EXPECT(d.run("k", {1}, {32}, 0, pa, pb, pc), "%s %s: %s", shape.c_str(), f.type, d.fault.message.c_str());
       const auto got = d.get<uint32_t>(pc, c.size());
@@ -556,7 +580,8 @@ void wmma() {
           int sum = c_of(i, j);
           for (int q = 0; q < f.k; ++q) sum += (a_of(i, q) + add) * (b_of(q, j) + add);
           const uint32_t want = sums == "s32" ? static_cast<uint32_t>(sum) : bits_of("f32", sum);
-          EXPECT(got[static_cast<size_t>(i * f.n + j)] == want, "%s %s %s: (%d, %d) is %x, not %x", shape.c_str(), f.type, la.c_str(), i, j, got[static_cast<size_t>(i * f.n + j)], want);
+          EXPECT(got[static_cast<size_t>(i * f.n + j)] == want, "%s %s %s: (%d, %d) is %x, not %x", shape.c_str(),
+                 f.type, la.c_str(), i, j, got[static_cast<size_t>(i * f.n + j)], want);
         }
     }
   }
@@ -564,10 +589,13 @@ void wmma() {
 
 // m8n8k4 of f64: a lane holds A (l / 4, l % 4), B (l % 4, l / 4) and C, D (l / 4, 2 (l % 4) + e).
 void doubles() {
-  check("mma of f64",
-        "shr.u32 %r20, %r0, 2; and.b32 %r21, %r0, 3; cvt.rn.f64.u32 %q1, %r20; cvt.rn.f64.u32 %q2, %r21; mov.f64 %q3, 0d3FF0000000000000; "
-        "mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%q4, %q5}, {%q1}, {%q2}, {%q3, %q1}; cvt.rzi.u32.f64 %r11, %q4; cvt.rzi.u32.f64 %r12, %q5;",
-        number, [](uint32_t l, uint32_t k) { return 6 * (l / 4) + (k == 0 ? 1 : l / 4); }, 2);
+  check(
+      "mma of f64",
+      "shr.u32 %r20, %r0, 2; and.b32 %r21, %r0, 3; cvt.rn.f64.u32 %q1, %r20; cvt.rn.f64.u32 %q2, %r21; mov.f64 %q3, "
+      "0d3FF0000000000000; "
+      "mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%q4, %q5}, {%q1}, {%q2}, {%q3, %q1}; cvt.rzi.u32.f64 %r11, "
+      "%q4; cvt.rzi.u32.f64 %r12, %q5;",
+      number, [](uint32_t l, uint32_t k) { return 6 * (l / 4) + (k == 0 ? 1 : l / 4); }, 2);
 }
 
 }  // namespace

@@ -59,3 +59,14 @@ extern "C" __global__ void tiles(const int* x, int* y) {
   auto labeled = cg::labeled_partition(tile, v & 1);
   y[4 * blockDim.x + threadIdx.x] = cg::reduce(labeled, v, cg::greater<int>());
 }
+// Launched cooperatively: its blocks go in step.
+extern "C" __global__ void whole_grid(int* x, int rounds) {
+  auto grid = cg::this_grid();
+  int n = gridDim.x * blockDim.x, i = grid.thread_rank();
+  for (int r = 0; r < rounds; ++r) {
+    int left = x[(i + n - 1) % n];
+    grid.sync();
+    x[i] = left + 1;
+    grid.sync();
+  }
+}
