@@ -12,7 +12,9 @@ std::string hex(uint64_t x) {
   return text;
 }
 
-const char* verb(Touch t) { return t == Touch::load ? "reads" : t == Touch::store ? "writes" : "updates"; }
+const char* verb(Touch t) {
+  return t == Touch::load || t == Touch::peek ? "reads" : t == Touch::store ? "writes" : "updates";
+}
 
 // All shadow bytes of an element at once.
 inline uint64_t word(const uint8_t* s, unsigned bytes) {
@@ -48,29 +50,27 @@ inline bool all_addressable(const uint8_t* s, unsigned bytes) {
 }
 // True: the element may be touched so; it counts as initialised then.
 inline bool pass(uint8_t* s, unsigned bytes, Touch touch) {
-  if (touch != Touch::store) return all_good(s, bytes);
+  if (touch == Touch::load || touch == Touch::atomic) return all_good(s, bytes);
   if (!all_addressable(s, bytes)) return false;
+  if (touch == Touch::peek) return true;
   std::memset(s, 3, bytes);
   return true;
 }
 inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
-  uint64_t all = ~uint64_t{0};
-  for (size_t k = 0; k < bytes; k += 8) all &= word(s + k, 8) & (touch == Touch::store ? 0x0101010101010101u : ~uint64_t{0});
-  if (touch == Touch::store) {
-    if (all != 0x0101010101010101u) return false;
-    std::memset(s, 3, bytes);
-    return true;
-  }
-  uint64_t any = 0;  // a pending copy has one bit more
-  for (size_t k = 0; k < bytes; k += 8) any |= word(s + k, 8);
-  return all == 0x0303030303030303u && any == all;
+  const bool good = touch == Touch::load || touch == Touch::atomic;
+  const uint64_t wanted = good ? 0x0303030303030303u : 0x0101010101010101u;
+  uint64_t missing = 0;
+  for (size_t k = 0; k < bytes; k += 8) missing |= ~word(s + k, 8) & wanted;
+  if (missing != 0) return false;
+  if (touch == Touch::store) std::memset(s, 3, bytes);
+  return true;
 }
 
 [[noreturn]] void misaligned(Warp& w, int lane, uint64_t address, unsigned bytes, Touch touch) {
   w.worker->fault.address = address;
   w.fault("misaligned",
-          std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes at " + hex(address) + ", which is no multiple of " +
-              std::to_string(bytes) + ".",
+          std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes at " + hex(address) +
+              ", which is no multiple of " + std::to_string(bytes) + ".",
           lane);
 }
 
@@ -87,7 +87,8 @@ inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
       if (m.was_freed(bad)) w.fault("use-after-free", what + ": " + m.where(bad) + ".", lane);
       w.fault("out-of-bounds", what + ": " + m.where(bad) + ".", lane);
     }
-  if (!inside) w.fault("out-of-bounds", what + ": " + (address < 4096 ? "a null pointer" : m.where(address)) + ".", lane);
+  if (!inside)
+    w.fault("out-of-bounds", what + ": " + (address < 4096 ? "a null pointer" : m.where(address)) + ".", lane);
   for (unsigned k = 0; k < bytes; ++k)
     if (m.shadow()[address - m.base() + k] != 3) {
       bad = address + k;
@@ -100,7 +101,8 @@ inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
   SharedMemory& s = w.block->shared;
   const Grid& g = w.grid();
   w.worker->fault.address = at;
-  const std::string what = std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes of shared memory at " + hex(at);
+  const std::string what =
+      std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes of shared memory at " + hex(at);
   const auto where = [&](uint64_t x) {
     const SharedVariable* before = nullptr;
     for (const auto& v : g.shared)
@@ -112,13 +114,15 @@ inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
   };
   for (unsigned k = 0; k < bytes; ++k) {
     const uint64_t x = at + k;
-    if (x >= s.bytes() || (s.shadow()[x] & SharedMemory::kAddressable) == 0) w.fault("out-of-bounds", what + ": " + where(x) + ".", lane);
+    if (x >= s.bytes() || (s.shadow()[x] & SharedMemory::kAddressable) == 0)
+      w.fault("out-of-bounds", what + ": " + where(x) + ".", lane);
   }
   for (unsigned k = 0; k < bytes; ++k)
     if ((s.shadow()[at + k] & SharedMemory::kPending) != 0)
       w.fault("race", what + ", where a cp.async that nobody has waited for will write: " + where(at + k) + ".", lane);
   for (unsigned k = 0; k < bytes; ++k)
-    if (s.shadow()[at + k] != SharedMemory::kGood) w.fault("uninitialised", what + ", never written: " + where(at + k) + ".", lane);
+    if (s.shadow()[at + k] != SharedMemory::kGood)
+      w.fault("uninitialised", what + ", never written: " + where(at + k) + ".", lane);
   w.fault("out-of-bounds", what + ".", lane);
 }
 
@@ -127,6 +131,16 @@ struct Distinct {
   uint64_t bytes = 0, blocks = 0;
 };
 Distinct distinct(const uint64_t* address, uint32_t mask, unsigned bytes, unsigned block) {
+  if (mask == kAll) {
+    // Side by side, or all at one place: what most requests are.
+    uint64_t apart = 0, away = 0;
+    for (int i = 0; i < kLanes; ++i) {
+      apart |= address[i] ^ (address[0] + static_cast<uint64_t>(i) * bytes);
+      away |= address[i] ^ address[0];
+    }
+    const uint64_t all = apart == 0 ? uint64_t{bytes} * kLanes : bytes;
+    if (apart == 0 || away == 0) return {all, (address[0] + all - 1) / block - address[0] / block + 1};
+  }
   uint64_t sorted[kLanes];
   int n = 0;
   each(mask, [&](int i) { sorted[n++] = address[i]; });
@@ -149,7 +163,7 @@ Distinct distinct(const uint64_t* address, uint32_t mask, unsigned bytes, unsign
 void count_global(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch touch, Traffic& t) {
   const Distinct d = distinct(p.address, mask, bytes, 32);
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
@@ -165,13 +179,20 @@ void count_global(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch
 void count_shared(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch touch) {
   Traffic& t = w.worker->counted.shared;
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
   const int phase = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
-  uint64_t moved = 0;
-  for (int first = 0; first < kLanes; first += phase) {
+  uint64_t moved = 0, away = 0, apart = 0;
+  for (int i = 0; mask == kAll && i < kLanes; ++i) {
+    apart |= p.address[i] ^ (p.address[0] + static_cast<uint64_t>(i) * bytes);
+    away |= p.address[i] ^ p.address[0];
+  }
+  // Side by side or at one place, a phase never wants two words of a bank.
+  const bool simple = mask == kAll && (apart == 0 || away == 0);
+  if (simple) moved = static_cast<uint64_t>(kLanes / phase);
+  for (int first = 0; !simple && first < kLanes; first += phase) {
     uint64_t words[32][kLanes];
     int n[32] = {}, most = 0;
     for (int i = first; i < first + phase; ++i) {
@@ -191,6 +212,41 @@ void count_shared(Warp& w, const Places& p, uint32_t mask, unsigned bytes, Touch
   LineStat& line = w.stat();
   line.moved += moved;
   line.ideal += ideal;
+}
+
+// Blocks of a launch are in no order. Two workers may pass each other between looking and noting; the schedule decides
+// then which of the two is told.
+[[noreturn]] void block_race(Warp& w, int lane, uint64_t address, unsigned bytes, const char* what, const char* other,
+                             uint32_t tag) {
+  const Grid& g = w.grid();
+  w.worker->fault.address = address;
+  const uint32_t block = (tag & Memory::kManyBlocks) - 1, x = g.launch->grid.x, y = g.launch->grid.y;
+  const std::string by = (tag & Memory::kManyBlocks) == Memory::kManyBlocks
+                             ? "several blocks have"
+                             : "block (" + std::to_string(block % x) + "," + std::to_string(block / x % y) + "," +
+                                   std::to_string(block / x / y) + ") has";
+  w.fault("race",
+          std::string(what) + " " + std::to_string(bytes) + " bytes at " + hex(address) + " that " + by + " " + other +
+              " in the same launch: " + g.memory->where(address) + ".",
+          lane);
+}
+inline bool of_another(uint32_t tag, uint32_t mine) { return (tag ^ mine) >> 24 == 0 && tag != mine; }
+uint32_t my_tag(Warp& w) { return w.grid().stamp | (static_cast<uint32_t>(w.block->number) + 1); }
+
+void watch_global_load(Warp& w, int lane, uint64_t address, unsigned bytes) {
+  const Grid& g = w.grid();
+  const uint32_t mine = my_tag(w);
+  const uint64_t off = address - g.memory->base();
+  Memory::Tags* t = g.tags + off / g.granule;
+  for (unsigned k = 0; k < bytes; k += g.granule, ++t) {
+    const uint32_t read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
+    if (read != mine) {
+      const bool many = of_another(read, mine);
+      __atomic_store_n(&t->read, many ? g.stamp | Memory::kManyBlocks : mine, __ATOMIC_RELAXED);
+    }
+    const uint32_t written = __atomic_load_n(&t->write, __ATOMIC_RELAXED);
+    if (of_another(written, mine)) block_race(w, lane, address, bytes, "reads", "written", written);
+  }
 }
 
 void reach_global(Warp& w, Space space, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
@@ -225,13 +281,22 @@ void reach_global(Warp& w, Space space, uint32_t mask, Touch touch, unsigned byt
       p->at[i] = data + off;
     });
   }
-  if (g.counting) count_global(w, *p, mask, bytes, touch, space == Space::constant ? w.worker->counted.constant : w.worker->counted.global);
+  if (g.tags != nullptr && space != Space::constant) {
+    p->global |= mask;
+    if (touch != Touch::store)
+      each(mask, [&](int i) {
+        if (a[i] - base < limit) watch_global_load(w, i, a[i], bytes);
+      });
+  }
+  if (g.counting)
+    count_global(w, *p, mask, bytes, touch,
+                 space == Space::constant ? w.worker->counted.constant : w.worker->counted.global);
 }
 
 void reach_local(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
   Traffic& t = w.worker->counted.local;
   const auto asked = static_cast<uint64_t>(__builtin_popcount(mask)) * bytes;
-  if (touch == Touch::load)
+  if (touch == Touch::load || touch == Touch::peek)
     ++t.load_requests, t.load_bytes += asked;
   else
     ++t.store_requests, t.store_bytes += asked;
@@ -240,7 +305,8 @@ void reach_local(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p)
     if ((x & (bytes - 1)) != 0) misaligned(w, i, x, bytes, touch);
     if (x + bytes > w.local_size() || !pass(w.local_shadow(i) + x, bytes, touch)) {
       w.worker->fault.address = x;
-      const std::string what = std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes of local memory at " + hex(x);
+      const std::string what =
+          std::string(verb(touch)) + " " + std::to_string(bytes) + " bytes of local memory at " + hex(x);
       bool outside = x + bytes > w.local_size();
       for (unsigned k = 0; !outside && k < bytes; ++k) outside = (w.local_shadow(i)[x + k] & 1) == 0;
       if (outside) w.fault("out-of-bounds", what + ": the thread has " + std::to_string(w.local_size()) + " bytes.", i);
@@ -254,10 +320,12 @@ void reach_param(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p)
   auto& params = w.grid().params;
   each(mask, [&](int i) {
     const uint64_t x = p->address[i];
-    if (touch != Touch::load) w.fault("out-of-bounds", "writes to the kernel's parameters.", i);
+    if (touch == Touch::store || touch == Touch::atomic)
+      w.fault("out-of-bounds", "writes to the kernel's parameters.", i);
     if ((x & (bytes - 1)) != 0) misaligned(w, i, x, bytes, touch);
     if (x + bytes > params.size())
-      w.fault("out-of-bounds", "reads beyond the kernel's " + std::to_string(params.size()) + " bytes of parameters.", i);
+      w.fault("out-of-bounds", "reads beyond the kernel's " + std::to_string(params.size()) + " bytes of parameters.",
+              i);
     p->at[i] = params.data() + x;
   });
 }
@@ -269,12 +337,13 @@ inline bool ordered(const Warp& w, uint32_t me, uint32_t other, uint32_t clock) 
   return warp == w.index ? clock <= w.epoch_sync : clock <= w.known[warp];
 }
 
-[[noreturn]] void race(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, const char* what, const char* other, uint32_t thread) {
+[[noreturn]] void race(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, const char* what, const char* other,
+                       uint32_t thread) {
   w.worker->fault.address = at;
   const std::string by = thread == UINT32_MAX ? "several threads" : "thread " + std::to_string(thread);
   w.fault("race",
-          std::string(what) + " " + std::to_string(bytes) + " bytes of shared memory at " + hex(at) + " that " + by + " of the block has " +
-              other + ", with no barrier between.",
+          std::string(what) + " " + std::to_string(bytes) + " bytes of shared memory at " + hex(at) + " that " + by +
+              " of the block has " + other + ", with no barrier between.",
           static_cast<int>(lane));
 }
 
@@ -293,6 +362,28 @@ void watch_load(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool strong
     a->read_warps |= 1u << w.index;
     a->read_clock = clock;
   }
+}
+
+void watch_loads(Warp& w, uint32_t mask, const Places& p, unsigned bytes, bool strong) {
+  // All lanes at one place, as when a tile's row is read by all: one look does for them.
+  uint64_t away = 0;
+  for (int i = 0; mask == kAll && i < kLanes; ++i) away |= p.address[i] ^ p.address[0];
+  if (mask == kAll && away == 0 && !strong) {
+    SharedMemory& s = w.block->shared;
+    const uint32_t g = s.granule();
+    SharedMemory::Access* a = s.accesses() + p.address[0] / g;
+    bool plain = true;
+    for (unsigned k = 0; k < bytes; k += g) plain &= (a[k / g].write >> 11) <= w.floor;
+    for (unsigned k = 0; plain && k < bytes; k += g, ++a) {
+      if (a->read_clock <= w.floor) a->read_warps = 0;
+      a->read_thread = SharedMemory::kMany;
+      a->read_warps |= 1u << w.index;
+      a->read_clock = w.block->clock;
+    }
+    if (plain) return;
+  }
+  each(mask,
+       [&](int i) { watch_load(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), bytes, strong); });
 }
 
 void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool strong, const void* value) {
@@ -328,17 +419,43 @@ void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool stron
   }
 }
 
+void watch_global_store(Warp& w, uint32_t lane, uint64_t address, unsigned bytes, const void* value) {
+  const Grid& g = w.grid();
+  const uint64_t off = address - g.memory->base();
+  if (off >= g.memory->reserved()) return;
+  const uint32_t mine = my_tag(w);
+  const bool same = std::memcmp(g.memory->data() + off, value, bytes) == 0;
+  Memory::Tags* t = g.tags + off / g.granule;
+  for (unsigned k = 0; k < bytes; k += g.granule, ++t) {
+    const uint32_t written = __atomic_exchange_n(&t->write, mine, __ATOMIC_RELAXED),
+                   read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
+    const bool by_write = of_another(written, mine);
+    if (!by_write && !of_another(read, mine)) continue;
+    if (!same)
+      block_race(w, static_cast<int>(lane), address, bytes, "writes", by_write ? "written" : "read",
+                 by_write ? written : read);
+    ++w.worker->counted.same_value_races;
+  }
+}
+
 void reach_shared(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
   SharedMemory& s = w.block->shared;
   const uint64_t size = s.bytes();
   char* data = s.data();
   uint8_t* shadow = s.shadow();
-  each(mask, [&](int i) {
-    const uint64_t x = p->address[i];
-    if ((x & (bytes - 1)) != 0) misaligned(w, i, x, bytes, touch);
-    if (x >= size || bytes > size - x || !pass(shadow + x, bytes, touch)) refuse_shared(w, i, x, bytes, touch);
-    p->at[i] = data + x;
-  });
+  uint64_t apart = 0;
+  for (int i = 0; i < kLanes; ++i) apart |= p->address[i] ^ (p->address[0] + static_cast<uint64_t>(i) * bytes);
+  const bool near = mask == kAll && apart == 0 && touch == Touch::store && p->address[0] % bytes == 0 &&
+                    p->address[0] + kLanes * bytes <= size &&
+                    pass_range(shadow + p->address[0], size_t{kLanes} * bytes, touch);
+  for (int i = 0; near && i < kLanes; ++i) p->at[i] = data + p->address[i];
+  if (!near)
+    each(mask, [&](int i) {
+      const uint64_t x = p->address[i];
+      if ((x & (bytes - 1)) != 0) misaligned(w, i, x, bytes, touch);
+      if (x >= size || bytes > size - x || !pass(shadow + x, bytes, touch)) refuse_shared(w, i, x, bytes, touch);
+      p->at[i] = data + x;
+    });
   p->shared |= mask;
   if (w.grid().counting) count_shared(w, *p, mask, bytes, touch);
 }
@@ -357,6 +474,7 @@ void reach(Warp& w, const Inst& in, uint32_t mask, Touch touch, unsigned bytes, 
 }
 
 void reach_at(Warp& w, Space space, uint32_t mask, Touch touch, unsigned bytes, Places* p) {
+  if (touch == Touch::load && !w.grid().options->uninitialised) touch = Touch::peek;
   switch (space) {
     case Space::global:
     case Space::constant: return reach_global(w, space, mask, touch, bytes, p);

@@ -67,13 +67,17 @@ struct Word {
   static Word of(uint64_t x) {
     return {x >> 63, x >> 42 & 0xFFFFF, x >> 22 & 0xFFFFF, static_cast<int64_t>(x << 42) >> 42};
   }
-  uint64_t bits() const { return phase << 63 | expected << 42 | pending << 22 | (static_cast<uint64_t>(bytes) & 0x3FFFFF); }
+  uint64_t bits() const {
+    return phase << 63 | expected << 42 | pending << 22 | (static_cast<uint64_t>(bytes) & 0x3FFFFF);
+  }
 };
 
 uint64_t* word_at(Warp& w, int lane, uint64_t address, Space space, Touch touch, Places* p) {
   p->address[lane] = address;
   reach_at(w, space, 1u << lane, touch, 8, p);
-  if (watched(w)) watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p->address[lane]), 8, touch != Touch::store, nullptr);
+  if (watched(w))
+    watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p->address[lane]), 8, touch != Touch::store,
+                nullptr);
   return reinterpret_cast<uint64_t*>(p->at[lane]);
 }
 
@@ -96,7 +100,8 @@ void settle(Phases& p, Word* word) {
 // What of these bits apply to the operation.
 enum Mbarrier : uint16_t { kExpect = 1, kDrop = 2, kNoArrival = 4, kParity = 8, kComplete = 16 };
 
-void arrive_one(Warp& w, int lane, uint64_t address, Space space, uint64_t count, int64_t bytes, uint16_t mode, uint64_t* state) {
+void arrive_one(Warp& w, int lane, uint64_t address, Space space, uint64_t count, int64_t bytes, uint16_t mode,
+                uint64_t* state) {
   Places place;
   uint64_t* at = word_at(w, lane, address, space, Touch::atomic, &place);
   uint64_t raw;
@@ -108,7 +113,9 @@ void arrive_one(Warp& w, int lane, uint64_t address, Space space, uint64_t count
   if ((mode & kComplete) != 0) word.bytes -= bytes;
   if ((mode & kNoArrival) == 0) {
     if (count > word.pending)
-      w.fault("barrier", "an mbarrier gets more arrivals than the " + std::to_string(word.expected) + " it was initialised for.", lane);
+      w.fault("barrier",
+              "an mbarrier gets more arrivals than the " + std::to_string(word.expected) + " it was initialised for.",
+              lane);
     word.pending -= count;
     if ((mode & kDrop) != 0) word.expected -= count;
     p.coming[w.index] = w.block->clock++;
@@ -159,7 +166,8 @@ bool passed(Warp& w, const Inst& in, int i) {
   uint64_t raw;
   std::memcpy(&raw, place.at[i], 8);
   const Word word = Word::of(raw);
-  const uint64_t phase = (in.mode & kParity) != 0 ? w.lanes<uint32_t>(in.op[2])[i] & 1 : w.lanes<uint64_t>(in.op[2])[i] >> 63;
+  const uint64_t phase =
+      (in.mode & kParity) != 0 ? w.lanes<uint32_t>(in.op[2])[i] & 1 : w.lanes<uint64_t>(in.op[2])[i] >> 63;
   if (word.phase == phase) return false;
   const Phases& p = phases_of(w, place.address[i]);
   for (uint32_t k = 0; k < p.done.size(); ++k) w.known[k] = std::max(w.known[k], p.done[k]);
@@ -245,7 +253,8 @@ void cp(Binder& b) {
   b.out.space = Space::shared;
   b.address(b.operand(0), &b.out.op[1]);
   const Operand& size = b.operand(2);
-  if (size.kind != Operand::Kind::integer || (size.value != 4 && size.value != 8 && size.value != 16)) b.refuse("copies have 4, 8 or 16 bytes");
+  if (size.kind != Operand::Kind::integer || (size.value != 4 && size.value != 8 && size.value != 16))
+    b.refuse("copies have 4, 8 or 16 bytes");
   b.out.bytes = static_cast<uint8_t>(size.value);
   b.out.count = 1;
   if (b.operands() == (policy ? 5u : 4u)) {
@@ -259,7 +268,8 @@ void cp(Binder& b) {
 }
 
 void mbarrier(Binder& b) {
-  const std::string what = b.take_one({"init", "inval", "arrive", "arrive_drop", "test_wait", "try_wait", "expect_tx", "complete_tx", "pending_count"});
+  const std::string what = b.take_one(
+      {"init", "inval", "arrive", "arrive_drop", "test_wait", "try_wait", "expect_tx", "complete_tx", "pending_count"});
   b.drop({"release", "acquire", "relaxed", "cta", "cluster"});
   if (what == "pending_count") {
     b.take_type();

@@ -72,7 +72,8 @@ struct AtHalfAdd {
     const auto sum = [](uint16_t x, uint16_t y) { return H::narrow(H::widen(x) + H::widen(y)); };
     if constexpr (!pair) return sum(a, b);
     return static_cast<T>(sum(static_cast<uint16_t>(a), static_cast<uint16_t>(b)) |
-                          static_cast<uint32_t>(sum(static_cast<uint16_t>(a >> 16), static_cast<uint16_t>(b >> 16))) << 16);
+                          static_cast<uint32_t>(sum(static_cast<uint16_t>(a >> 16), static_cast<uint16_t>(b >> 16)))
+                              << 16);
   }
 };
 
@@ -162,7 +163,8 @@ void atomic(Binder& b) {
   const Operand& value = b.operand(i++);
   if (count > 1) {
     std::vector<Slot> slots;
-    for (unsigned k = 0; k < count; ++k) slots.push_back(d != nullptr && d->kind == Operand::Kind::vector ? b.result(d->parts.at(k), t) : kSink);
+    for (unsigned k = 0; k < count; ++k)
+      slots.push_back(d != nullptr && d->kind == Operand::Kind::vector ? b.result(d->parts.at(k), t) : kSink);
     if (value.kind != Operand::Kind::vector || value.parts.size() != count) b.refuse("a vector is missing");
     for (const Operand& o : value.parts) slots.push_back(b.source(o, t));
     b.out.list = b.list(std::move(slots));
@@ -177,7 +179,8 @@ void atomic(Binder& b) {
   if (i + (policy ? 1 : 0) != b.operands()) b.refuse("a wrong number of operands");
   b.set(run_of(op, t), Class::atomic);
   if (b.out.space == Space::global || b.out.space == Space::generic) b.code.uses_global_atomics = true;
-  if (b.out.space == Space::shared || b.out.space == Space::generic) b.code.granule = std::min(b.code.granule, static_cast<uint32_t>(ptx::size_of(t)));
+  if (b.out.space == Space::shared || b.out.space == Space::generic)
+    b.code.granule = std::min(b.code.granule, static_cast<uint32_t>(ptx::size_of(t)));
 }
 
 }  // namespace

@@ -52,6 +52,9 @@ constexpr SpecialRow kSpecialRows[] = {
     {"%nclusterid.y", kNctaidY},
     {"%nclusterid.z", kNctaidZ},
     {"%gridid", kGridid},
+    // Where the blocks of a cooperative launch meet: an address, as cooperative_groups.h reads it.
+    {"%envreg1", kEnvreg1},
+    {"%envreg2", kEnvreg2},
 };
 
 const std::unordered_map<std::string, Bind>& table() {
@@ -68,8 +71,9 @@ const std::unordered_map<std::string, Bind>& table() {
 }  // namespace
 
 const char* name_of(Class c) {
-  static const char* const names[kClasses] = {"integer", "float",  "convert",  "move",   "compare", "control", "barrier", "warp",
-                                              "global",  "shared", "local", "constant", "atomic", "mma",     "copy"};
+  static const char* const names[kClasses] = {"integer", "float",    "convert", "move",   "compare",
+                                              "control", "barrier",  "warp",    "global", "shared",
+                                              "local",   "constant", "atomic",  "mma",    "copy"};
   return names[static_cast<int>(c)];
 }
 
@@ -159,18 +163,19 @@ Slot Binder::source(const Operand& o, Type t) {
     case Operand::Kind::integer:
       if (t == Type::pred) return linker.constant(4, o.value != 0 ? kAll : 0);
       if (t == Type::f64) return linker.constant(8, bits<uint64_t>(static_cast<double>(static_cast<int64_t>(o.value))));
-      if (t == Type::f32)
-        return linker.constant(4, bits<uint32_t>(static_cast<float>(static_cast<int64_t>(o.value))));
+      if (t == Type::f32) return linker.constant(4, bits<uint32_t>(static_cast<float>(static_cast<int64_t>(o.value))));
       return linker.constant(bytes, o.value);
     case Operand::Kind::single:
-      if (t == Type::f64) return linker.constant(8, bits<uint64_t>(static_cast<double>(bits<float>(static_cast<uint32_t>(o.value)))));
+      if (t == Type::f64)
+        return linker.constant(8, bits<uint64_t>(static_cast<double>(bits<float>(static_cast<uint32_t>(o.value)))));
       return linker.constant(bytes, o.value);
     case Operand::Kind::real:
       if (bytes == 4) return linker.constant(4, bits<uint32_t>(static_cast<float>(bits<double>(o.value))));
       return linker.constant(8, o.value);
     case Operand::Kind::variable: {
       const auto local = code.locals.find(o.variable);
-      if (o.variable->space == Space::local || (o.variable->space == Space::param && !(function.entry && local == code.locals.end())))
+      if (o.variable->space == Space::local ||
+          (o.variable->space == Space::param && !(function.entry && local == code.locals.end())))
         refuse("the address of '" + o.variable->name + "' is only known to mov");
       return linker.constant(bytes, linker.address(o.variable) + o.value);
     }
@@ -254,7 +259,8 @@ void Binder::bind(const ptx::Instruction& instruction) {
   out.line = instruction.line;
   used_modifiers.assign(instruction.modifiers.size(), false);
   if (instruction.guard >= 0) {
-    if (function.registers[static_cast<size_t>(instruction.guard)].type != Type::pred) refuse("the guard is no predicate");
+    if (function.registers[static_cast<size_t>(instruction.guard)].type != Type::pred)
+      refuse("the guard is no predicate");
     out.guard = registers[static_cast<size_t>(instruction.guard)];
     out.guarded = instruction.guard_negated ? 2 : 1;
   }

@@ -1,5 +1,5 @@
-// From an instruction of the text to one that runs: each opcode has a function that takes its modifiers and operands and
-// leaves none unread.
+// From an instruction of the text to one that runs: each opcode has a function that takes its modifiers and operands
+// and leaves none unread.
 #pragma once
 #include <functional>
 #include <set>
@@ -18,8 +18,8 @@ using ptx::Type;
 // What all functions of a module share while they are being bound.
 struct Linker {
   const ptx::Module* module;
-  std::function<uint64_t(const ptx::Variable*)> address;       // of a global, constant or shared variable
-  std::vector<char> constants;                                 // bank kConstants, without its alignment
+  std::function<uint64_t(const ptx::Variable*)> address;         // of a global, constant or shared variable
+  std::vector<char> constants;                                   // bank kConstants, without its alignment
   std::map<std::pair<unsigned, uint64_t>, Slot> constant_slots;  // by size and bits
   std::unordered_map<std::string, Code*> codes;
   Slot constant(unsigned bytes, uint64_t bits);
@@ -43,7 +43,7 @@ class Binder {
   bool take(const char* modifier);  // once
   bool has(const char* modifier) const;
   std::string take_one(std::initializer_list<const char*> choices);  // empty: none of them
-  Type take_type();                 // the first type among those not taken
+  Type take_type();                                                  // the first type among those not taken
   void drop(std::initializer_list<const char*> harmless);
   Round rounding(Round otherwise);
   // ---- operands
@@ -72,7 +72,7 @@ struct Row {
   Bind bind;
 };
 // Tables of the families, ended by a null opcode.
-extern const Row kIntegerRows[], kFloatRows[], kHalfRows[], kConvertRows[], kMoveRows[], kMemoryRows[], kAtomicRows[], kControlRows[],
-    kWarpRows[], kAsyncRows[], kMatrixRows[];
+extern const Row kIntegerRows[], kFloatRows[], kHalfRows[], kConvertRows[], kMoveRows[], kMemoryRows[], kAtomicRows[],
+    kControlRows[], kWarpRows[], kAsyncRows[], kMatrixRows[];
 
 }  // namespace sim

@@ -20,6 +20,7 @@ void Block::start(Grid& g, Worker& w, uint64_t n) {
   live = g.threads;
   clock = 1;
   executed = 0;
+  random.state = g.options->seed * 0xD1342543DE82EF95u ^ n;
   phases.clear();
   warps.resize(g.warps);
   for (uint32_t i = 0; i < g.warps; ++i) warps[i].start(this, &w, i);
@@ -33,12 +34,12 @@ bool Block::run(uint64_t turn) {
   if (schedule == Options::Schedule::reversed) std::reverse(order.begin(), order.end());
   while (executed - start < turn * kLanes) {
     bool moved = false, over = true;
-    if (schedule == Options::Schedule::random_warps) std::shuffle(order.begin(), order.end(), worker->random);
+    if (schedule == Options::Schedule::random_warps) std::shuffle(order.begin(), order.end(), random);
     for (uint32_t i : order) {
       Warp& w = warps[i];
       if (w.ended()) continue;
       // Random schedules stop a warp at any place.
-      const uint64_t slice = schedule == Options::Schedule::random_warps ? 1 + worker->random() % 64 : turn;
+      const uint64_t slice = schedule == Options::Schedule::random_warps ? 1 + random() % 64 : turn;
       moved |= w.run(slice);
       over &= w.ended();
     }
@@ -117,8 +118,8 @@ void Block::arrive(Warp& w, const Inst& in, uint32_t mask) {
     b.arrivals.assign(warps.size(), 0);
   } else if (b.expected != expected) {
     w.fault("barrier",
-            "barrier " + std::to_string(id) + " is given two thread counts: " + std::to_string(b.expected) + " at line " +
-                std::to_string(b.line) + " and " + std::to_string(expected) + " here.",
+            "barrier " + std::to_string(id) + " is given two thread counts: " + std::to_string(b.expected) +
+                " at line " + std::to_string(b.line) + " and " + std::to_string(expected) + " here.",
             first);
   } else if (expected == 0 && b.line != in.line) {
     w.fault("barrier",

@@ -2,7 +2,6 @@
 #pragma once
 #include <atomic>
 #include <mutex>
-#include <random>
 
 #include "warp.h"
 
@@ -26,13 +25,17 @@ struct Grid {
   uint32_t shared_bytes;    // with the gaps between variables
   std::vector<SharedVariable> shared;
   bool counting;            // traffic too
+  Memory::Tags* tags;       // null: races between blocks are not looked for
+  uint32_t stamp, granule;  // of the tags
   std::vector<char> params;
+  uint64_t workspace;  // of a cooperative launch: zeros, where grid.sync() counts
+  uint64_t turn;       // warp instructions before another block's turn
 };
 
 struct Barrier {
   uint32_t arrived = 0, expected = 0;  // threads; expected 0: all of the block
   uint32_t waiting = 0;
-  int line = 0;                        // of the first that arrived
+  int line = 0;                          // of the first that arrived
   uint32_t any = 0, all = 1, count = 0;  // what barrier.red gathers
   std::vector<uint32_t> arrivals;        // by warp: the clock when it came; 0: not
 };
@@ -47,6 +50,20 @@ struct Phases {
   std::vector<uint32_t> coming, done;
 };
 
+// A block's own, so that its schedule does not depend on which worker has it (splitmix64).
+struct Random {
+  using result_type = uint64_t;
+  uint64_t state = 0;
+  static constexpr uint64_t min() { return 0; }
+  static constexpr uint64_t max() { return UINT64_MAX; }
+  uint64_t operator()() {
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+  }
+};
+
 class Block {
  public:
   Grid* grid = nullptr;
@@ -56,13 +73,14 @@ class Block {
   SharedMemory shared;
   std::vector<Warp> warps;
   Barrier barriers[kBarriers];
-  uint32_t live = 0;    // threads
-  uint32_t clock = 1;   // ticks at each event that may order accesses
+  uint32_t live = 0;   // threads
+  uint32_t clock = 1;  // ticks at each event that may order accesses
   uint64_t executed = 0;
+  Random random;
   std::map<uint64_t, Phases> phases;  // by address
 
   void start(Grid&, Worker&, uint64_t number);
-  bool run(uint64_t turn);  // true: all its warps have ended
+  bool run(uint64_t turn);                         // true: all its warps have ended
   void arrive(Warp&, const Inst&, uint32_t mask);  // at a barrier
   void leave(Warp&, uint32_t lanes);               // threads that exited
   std::string deadlock(Warp** warp, int* lane, const char** kind);
@@ -74,10 +92,8 @@ class Block {
 
 class Worker {
  public:
-  explicit Worker(Grid& grid, uint32_t index) : grid(grid), index(index), random(grid.options->seed + index) {}
+  explicit Worker(Grid& grid) : grid(grid) {}
   Grid& grid;
-  uint32_t index;
-  std::mt19937_64 random;
   std::vector<std::vector<LineStat>> stats;  // by function, by instruction
   Counters counted;
   bool failed = false;

@@ -111,9 +111,12 @@ int builtin_named(const std::string& name) {
 void run_builtin(Warp& w, const Call& c, uint32_t mask) {
   each(mask, [&](int lane) {
     if (static_cast<Builtin>(c.builtin) == Builtin::assertion) {
-      const std::string what = text_at(w, lane, argument(w, c, lane, 0)), file = text_at(w, lane, argument(w, c, lane, 1)),
+      const std::string what = text_at(w, lane, argument(w, c, lane, 0)),
+                        file = text_at(w, lane, argument(w, c, lane, 1)),
                         function = text_at(w, lane, argument(w, c, lane, 3));
-      w.fault("assert", file + ":" + std::to_string(static_cast<uint32_t>(argument(w, c, lane, 2))) + ": " + function + ": assertion `" + what + "` failed.",
+      w.fault("assert",
+              file + ":" + std::to_string(static_cast<uint32_t>(argument(w, c, lane, 2))) + ": " + function +
+                  ": assertion `" + what + "` failed.",
               lane);
     }
     const int items = print(w, c, lane);

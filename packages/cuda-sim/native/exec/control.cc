@@ -22,7 +22,8 @@ void brx(Binder& b) {
   b.out.flow = Flow::indexed;
   b.out.kind = Class::control;
   b.out.op[0] = b.source(0, Type::u32);
-  if (b.operand(1).kind != Operand::Kind::label || b.operand(1).value >= b.function.targets.size()) b.refuse("no list of targets");
+  if (b.operand(1).kind != Operand::Kind::targets)
+    b.refuse("no list of targets");
   b.out.target = static_cast<uint32_t>(b.operand(1).value);
 }
 
@@ -45,9 +46,11 @@ void call(Binder& b) {
   if (callee->defined) {
     Code* code = b.linker.codes.at(name.text);
     c.callee = code;
-    const auto pair = [&](const Operand* list, const std::vector<const ptx::Variable*>& formal, std::vector<Call::Argument>& into, bool out) {
+    const auto pair = [&](const Operand* list, const std::vector<const ptx::Variable*>& formal,
+                          std::vector<Call::Argument>& into, bool out) {
       const size_t n = list == nullptr ? 0 : list->parts.size();
-      if (n != formal.size()) b.refuse("takes " + std::to_string(formal.size()) + " arguments, not " + std::to_string(n));
+      if (n != formal.size())
+        b.refuse("takes " + std::to_string(formal.size()) + " arguments, not " + std::to_string(n));
       for (size_t k = 0; k < n; ++k) {
         const uint32_t here = place(list->parts[k]), there = code->locals.at(formal[k]);
         const auto bytes = static_cast<uint32_t>(std::min(formal[k]->bytes, list->parts[k].variable->bytes));
@@ -60,9 +63,11 @@ void call(Binder& b) {
     c.builtin = builtin_named(name.text);
     if (c.builtin < 0) b.refuse("function '" + name.text + "' is not defined in this module");
     if (arguments != nullptr)
-      for (const Operand& o : arguments->parts) c.arguments.push_back({place(o), 0, static_cast<uint32_t>(o.variable->bytes)});
+      for (const Operand& o : arguments->parts)
+        c.arguments.push_back({place(o), 0, static_cast<uint32_t>(o.variable->bytes)});
     if (results != nullptr)
-      for (const Operand& o : results->parts) c.results.push_back({0, place(o), static_cast<uint32_t>(o.variable->bytes)});
+      for (const Operand& o : results->parts)
+        c.results.push_back({0, place(o), static_cast<uint32_t>(o.variable->bytes)});
     b.code.prints = true;
   }
   b.out.flow = Flow::call;
@@ -80,7 +85,9 @@ void exit(Binder& b) {
   b.out.flow = Flow::exit;
   b.out.kind = Class::control;
 }
-void trap_run(Warp& w, const Inst&, uint32_t mask) { w.fault("trap", "the program stops itself.", __builtin_ctz(mask)); }
+void trap_run(Warp& w, const Inst&, uint32_t mask) {
+  w.fault("trap", "the program stops itself.", __builtin_ctz(mask));
+}
 void trap(Binder& b) { b.set(trap_run, Class::control); }
 
 // ---- barriers
@@ -117,7 +124,8 @@ void bar(Binder& b) {
   if (what == "red") {
     bool negated;
     b.out.op[3] = b.predicate_source(b.operand(i), &negated);
-    b.out.mode = static_cast<uint16_t>(kReduce | (negated ? kNegated : 0) | (reduce == "popc" ? kCount : 0) | (reduce == "or" ? kAny : 0));
+    b.out.mode = static_cast<uint16_t>(kReduce | (negated ? kNegated : 0) | (reduce == "popc" ? kCount : 0) |
+                                       (reduce == "or" ? kAny : 0));
   }
   b.out.kind = Class::barrier;
   if (what == "arrive") {
@@ -131,8 +139,9 @@ void bar(Binder& b) {
 
 // One memory, one order: nothing is left to fence.
 void fence(Binder& b) {
-  b.drop({"gl", "cta", "sys", "gpu", "sc", "acq_rel", "acquire", "release", "cluster", "proxy", "alias", "async", "async::global", "async::shared::cta",
-          "generic", "async::generic", "sync_restrict::shared::cta", "mbarrier_init"});
+  b.drop({"gl", "cta", "sys", "gpu", "sc", "acq_rel", "acquire", "release", "cluster", "proxy", "alias", "async",
+          "async::global", "async::shared::cta", "generic", "async::generic", "sync_restrict::shared::cta",
+          "mbarrier_init"});
   b.set(nothing, Class::control);
 }
 void wait_a_little(Warp& w, const Inst&, uint32_t) { ++w.yields; }

@@ -94,9 +94,12 @@ struct Convert {
       return v < low ? std::numeric_limits<To>::min() : static_cast<To>(v);
     } else if constexpr (S::integer) {
       if constexpr (std::is_same<D, F32>::value)
-        return finish32(round_of(mode) == Round::nearest_even ? static_cast<float>(x) : rounded<float, From>(x, round_of(mode)), mode);
+        return finish32(
+            round_of(mode) == Round::nearest_even ? static_cast<float>(x) : rounded<float, From>(x, round_of(mode)),
+            mode);
       else if constexpr (std::is_same<D, F64>::value)
-        return bits<uint64_t>(round_of(mode) == Round::nearest_even ? static_cast<double>(x) : rounded<double, From>(x, round_of(mode)));
+        return bits<uint64_t>(round_of(mode) == Round::nearest_even ? static_cast<double>(x)
+                                                                    : rounded<double, From>(x, round_of(mode)));
       else
         return narrow<std::conditional_t<std::is_same<D, F16>::value, Half, Bf16>>(static_cast<double>(x), mode);
     } else {
@@ -111,7 +114,8 @@ struct Convert {
           return finish32(rounded<float, double>(v, round_of(mode)), mode);
         return finish32(static_cast<float>(v), mode);
       } else {
-        return narrow<std::conditional_t<std::is_same<D, F16>::value, Half, Bf16>>(v, static_cast<uint16_t>((mode & kIntegral) != 0 ? mode & ~kRound : mode));
+        return narrow<std::conditional_t<std::is_same<D, F16>::value, Half, Bf16>>(
+            v, static_cast<uint16_t>((mode & kIntegral) != 0 ? mode & ~kRound : mode));
       }
     }
   }
@@ -185,7 +189,8 @@ template <class H>
 void pack(Warp& w, const Inst& in, uint32_t mask) {
   const float *a = w.lanes<float>(in.op[1]), *b = w.lanes<float>(in.op[2]);
   if (in.mode == 0)
-    return write<uint32_t>(w, in.op[0], mask, [=](int i) { return static_cast<uint32_t>(H::narrow(a[i])) << 16 | H::narrow(b[i]); });
+    return write<uint32_t>(w, in.op[0], mask,
+                           [=](int i) { return static_cast<uint32_t>(H::narrow(a[i])) << 16 | H::narrow(b[i]); });
   const uint16_t mode = in.mode;
   write<uint32_t>(w, in.op[0], mask, [=](int i) {
     return static_cast<uint32_t>(sim::narrow<H>(a[i], mode)) << 16 | sim::narrow<H>(b[i], mode);
@@ -202,7 +207,8 @@ void pack_fp8(Warp& w, const Inst& in, uint32_t mask) {
   const bool relu = (in.mode & kRelu) != 0;
   write<uint16_t>(w, in.op[0], mask, [=](int i) {
     const float x = relu && a[i] < 0 ? 0 : a[i], y = relu && b[i] < 0 ? 0 : b[i];
-    return static_cast<uint16_t>(encode(x, f, Round::nearest_even, true) << 8 | encode(y, f, Round::nearest_even, true));
+    return static_cast<uint16_t>(encode(x, f, Round::nearest_even, true) << 8 |
+                                 encode(y, f, Round::nearest_even, true));
   });
 }
 template <class H>
@@ -213,7 +219,8 @@ void half_to_fp8(Warp& w, const Inst& in, uint32_t mask) {
   write<uint16_t>(w, in.op[0], mask, [=](int i) {
     float x = H::widen(static_cast<uint16_t>(a[i] >> 16)), y = H::widen(static_cast<uint16_t>(a[i]));
     if (relu) x = x < 0 ? 0 : x, y = y < 0 ? 0 : y;
-    return static_cast<uint16_t>(encode(x, f, Round::nearest_even, true) << 8 | encode(y, f, Round::nearest_even, true));
+    return static_cast<uint16_t>(encode(x, f, Round::nearest_even, true) << 8 |
+                                 encode(y, f, Round::nearest_even, true));
   });
 }
 void fp8_to_half(Warp& w, const Inst& in, uint32_t mask) {
@@ -237,7 +244,8 @@ void to_tf32(Warp& w, const Inst& in, uint32_t mask) {
 }
 
 template <class T>
-void pack_bytes(Warp& w, const Inst& in, uint32_t mask) {  // cvt.pack.sat.{u8,s8}.s32.b32: two bytes, c's lower half above
+void pack_bytes(Warp& w, const Inst& in,
+                uint32_t mask) {  // cvt.pack.sat.{u8,s8}.s32.b32: two bytes, c's lower half above
   const int32_t *a = w.lanes<int32_t>(in.op[1]), *b = w.lanes<int32_t>(in.op[2]);
   const uint32_t* c = w.lanes<uint32_t>(in.op[3]);
   const bool has_c = in.mode != 0;
@@ -256,7 +264,11 @@ void cvt_pack(Binder& b) {
   const Type to = b.take_type();
   b.take_type();
   const bool four = b.take("b32");
-  b.set(to == Type::u8 ? pack_bytes<uint8_t> : to == Type::s8 ? pack_bytes<int8_t> : to == Type::u16 ? pack_bytes<uint16_t> : to == Type::s16 ? pack_bytes<int16_t> : nullptr,
+  b.set(to == Type::u8    ? pack_bytes<uint8_t>
+        : to == Type::s8  ? pack_bytes<int8_t>
+        : to == Type::u16 ? pack_bytes<uint16_t>
+        : to == Type::s16 ? pack_bytes<int16_t>
+                          : nullptr,
         Class::convert);
   b.out.op[0] = b.result(0, Type::b32);
   b.out.op[1] = b.source(1, Type::b32);
@@ -294,7 +306,11 @@ void cvt(Binder& b) {
     b.out.op[0] = b.result(0, Type::b16);
     b.out.op[1] = b.source(1, s);
     if (s == Type::f32) b.out.op[2] = b.source(2, s);
-    b.set(s == Type::f32 ? pack_fp8 : s == Type::f16x2 ? half_to_fp8<Half> : s == Type::bf16x2 ? half_to_fp8<Bf16> : nullptr, Class::convert);
+    b.set(s == Type::f32      ? pack_fp8
+          : s == Type::f16x2  ? half_to_fp8<Half>
+          : s == Type::bf16x2 ? half_to_fp8<Bf16>
+                              : nullptr,
+          Class::convert);
     return;
   }
   if (d == Type::tf32) {
@@ -308,7 +324,8 @@ void cvt(Binder& b) {
   if (whole && float_d && float_s) mode |= kIntegral;
   if (!given && ((!float_d && float_s) || (float_d && !float_s))) b.refuse("a rounding is missing");
   const Operand &to = b.operand(0), &what = b.operand(1);
-  const unsigned to_bytes = b.width(to, std::max(2u, ptx::size_of(d))), from_bytes = b.width(what, std::max(2u, ptx::size_of(s)));
+  const unsigned to_bytes = b.width(to, std::max(2u, ptx::size_of(d))),
+                 from_bytes = b.width(what, std::max(2u, ptx::size_of(s)));
   if (to_bytes < ptx::size_of(d) || from_bytes < ptx::size_of(s)) b.refuse("a register is too narrow");
   const auto of_size = [](unsigned n) { return n == 2 ? Type::b16 : n == 4 ? Type::b32 : Type::b64; };
   b.out.mode = mode;
@@ -317,7 +334,8 @@ void cvt(Binder& b) {
   b.out.op[0] = b.result(to, of_size(to_bytes));
   b.out.op[1] = b.source(what, what.kind == Operand::Kind::reg ? of_size(from_bytes) : s);
   Run run = pair_of(d, s);
-  const bool natural = to_bytes == std::max(2u, ptx::size_of(d)) && from_bytes == std::max(2u, ptx::size_of(s)) && ptx::size_of(d) > 1 && ptx::size_of(s) > 1;
+  const bool natural = to_bytes == std::max(2u, ptx::size_of(d)) && from_bytes == std::max(2u, ptx::size_of(s)) &&
+                       ptx::size_of(d) > 1 && ptx::size_of(s) > 1;
   if (natural && mode == 0) {
     if (s == Type::f32 && d == Type::f16) run = narrow_one<Half>;
     if (s == Type::f32 && d == Type::bf16) run = narrow_one<Bf16>;

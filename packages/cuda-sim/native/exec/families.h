@@ -8,11 +8,11 @@ inline bool is_half(Type t) { return t >= Type::f16 && t <= Type::bf16x2; }
 inline bool is_integer(Type t) { return t >= Type::b8 && t <= Type::s64; }
 
 // Each takes the modifiers that belong to its type; the type itself has been taken.
-void float_two(Binder&, Type, const std::string& opcode);    // add, sub, mul, div, min, max
-void float_one(Binder&, Type, const std::string& opcode);    // abs, neg
-void float_fused(Binder&, Type);                             // fma, mad
+void float_two(Binder&, Type, const std::string& opcode);  // add, sub, mul, div, min, max
+void float_one(Binder&, Type, const std::string& opcode);  // abs, neg
+void float_fused(Binder&, Type);                           // fma, mad
 void half_two(Binder&, Type, const std::string& opcode);
-void half_one(Binder&, Type, const std::string& opcode);     // abs, neg, ex2, tanh
+void half_one(Binder&, Type, const std::string& opcode);  // abs, neg, ex2, tanh
 void half_fused(Binder&, Type);
 
 // A function for each integer type, or null for the others.

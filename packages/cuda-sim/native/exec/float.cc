@@ -127,7 +127,8 @@ template <class Op, class T, int operands>
   static constexpr int modes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
   const bool ftz = (in.mode & 16) != 0, sat = (in.mode & 32) != 0;
   T* d = w.lanes<T>(in.op[0]);
-  const T *a = w.lanes<T>(in.op[1]), *b = w.lanes<T>(in.op[operands > 1 ? 2 : 1]), *c = w.lanes<T>(in.op[operands > 2 ? 3 : 1]);
+  const T *a = w.lanes<T>(in.op[1]), *b = w.lanes<T>(in.op[operands > 1 ? 2 : 1]),
+          *c = w.lanes<T>(in.op[operands > 2 ? 3 : 1]);
   T results[kLanes];
   for (int i = 0; i < kLanes; ++i) {
     volatile T x = a[i], y = b[i], z = c[i];  // volatile: computed between the two calls, not before or after
@@ -154,7 +155,8 @@ template <class Op, class T, int operands>
 template <class Op, int operands>
 void bind_directed(Binder& b, Type t, Round round, bool ftz, bool sat) {
   b.out.mode = static_cast<uint16_t>(static_cast<int>(round) | ftz << 4 | sat << 5);
-  b.plain(t == Type::f32 ? directed<Op, float, operands> : directed<Op, double, operands>, Class::floating, t, operands);
+  b.plain(t == Type::f32 ? directed<Op, float, operands> : directed<Op, double, operands>, Class::floating, t,
+          operands);
 }
 
 template <class Op>
@@ -173,7 +175,9 @@ void order_two(Binder& b, Type t) {
   if (t == Type::f64) return b.plain(binary<Op, double>, Class::floating, t, 2);
   if (t != Type::f32) b.refuse("no such type");
   if (sign && nan) b.refuse(".NaN.xorsign.abs is not supported");
-  b.plain(sign ? flagged<XorSign<Op>, Two>(ftz, false) : nan ? flagged<OrNan<Op>, Two>(ftz, false) : flagged<Op, Two>(ftz, false),
+  b.plain(sign  ? flagged<XorSign<Op>, Two>(ftz, false)
+          : nan ? flagged<OrNan<Op>, Two>(ftz, false)
+                : flagged<Op, Two>(ftz, false),
           Class::floating, t, 2);
 }
 
@@ -281,7 +285,8 @@ void approximate_division(Warp& w, const Inst& in, uint32_t mask) {
   const float *a = w.lanes<float>(in.op[1]), *b = w.lanes<float>(in.op[2]);
   write<float>(w, in.op[0], mask, [=](int i) {
     const float x = ftz ? flush(a[i]) : a[i], y = ftz ? flush(b[i]) : b[i];
-    const float r = where == Options::Bound::nearest ? x / y : moved(static_cast<double>(x) / y, kDivision, false, where);
+    const float r =
+        where == Options::Bound::nearest ? x / y : moved(static_cast<double>(x) / y, kDivision, false, where);
     return ftz ? flush(r) : r;
   });
 }
@@ -313,13 +318,15 @@ void tanh(Binder& b) {
   b.plain(approximate<Tanh>, Class::floating, t, 1);
 }
 
-void reciprocal64(Warp& w, const Inst& in, uint32_t mask) {  // rcp.approx.ftz.f64: the upper word of the result is what counts
+void reciprocal64(Warp& w, const Inst& in,
+                  uint32_t mask) {  // rcp.approx.ftz.f64: the upper word of the result is what counts
   const double* a = w.lanes<double>(in.op[1]);
   write<double>(w, in.op[0], mask, [=](int i) { return bits<double>(bits<uint64_t>(1 / a[i]) & 0xFFFFFFFF00000000u); });
 }
 void reciprocal_sqrt64(Warp& w, const Inst& in, uint32_t mask) {
   const double* a = w.lanes<double>(in.op[1]);
-  write<double>(w, in.op[0], mask, [=](int i) { return bits<double>(bits<uint64_t>(1 / std::sqrt(a[i])) & 0xFFFFFFFF00000000u); });
+  write<double>(w, in.op[0], mask,
+                [=](int i) { return bits<double>(bits<uint64_t>(1 / std::sqrt(a[i])) & 0xFFFFFFFF00000000u); });
 }
 
 void rcp_sqrt(Binder& b) {
@@ -332,8 +339,10 @@ void rcp_sqrt(Binder& b) {
   if (approx) {
     if (t != Type::f32) b.refuse("no such type");
     b.out.mode = ftz;
-    const Run run = root ? (ftz ? approximate_simple<ApproxSqrt, Sqrt, true> : approximate_simple<ApproxSqrt, Sqrt, false>)
-                         : (ftz ? approximate_simple<ApproxReciprocal, Reciprocal, true> : approximate_simple<ApproxReciprocal, Reciprocal, false>);
+    const Run run =
+        root ? (ftz ? approximate_simple<ApproxSqrt, Sqrt, true> : approximate_simple<ApproxSqrt, Sqrt, false>)
+             : (ftz ? approximate_simple<ApproxReciprocal, Reciprocal, true>
+                    : approximate_simple<ApproxReciprocal, Reciprocal, false>);
     return b.plain(run, Class::floating, t, 1);
   }
   if (t != Type::f32 && t != Type::f64) b.refuse("no such type");

@@ -1,5 +1,5 @@
-// Arithmetic of f16 and bf16, single and in pairs. f32 holds sums and products of theirs, and rounding twice is rounding
-// once there (24 >= 2 * 11 + 2 bits); a fused product is rounded to odd first.
+// Arithmetic of f16 and bf16, single and in pairs. f32 holds sums and products of theirs, and rounding twice is
+// rounding once there (24 >= 2 * 11 + 2 bits); a fused product is rounded to odd first.
 #include <cmath>
 
 #include "families.h"
@@ -84,15 +84,16 @@ void fused(Warp& w, const Inst& in, uint32_t mask) {
     const double r = fused_to_odd(widened<H>(x, after), widened<H>(y, after), widened<H>(z, after));
     // f32 to odd would need another step; what f32 can't hold exactly goes the long way.
     const float narrow = static_cast<float>(r);
-    const uint16_t h = static_cast<double>(narrow) == r ? H::narrow(narrow) : static_cast<uint16_t>(encode(r, H::format));
+    const uint16_t h =
+        static_cast<double>(narrow) == r ? H::narrow(narrow) : static_cast<uint16_t>(encode(r, H::format));
     return finish<H>(h, after);
   };
   if constexpr (pair) {
     const uint32_t *a = w.lanes<uint32_t>(in.op[1]), *b = w.lanes<uint32_t>(in.op[2]), *c = w.lanes<uint32_t>(in.op[3]);
     write<uint32_t>(w, in.op[0], mask, [=](int i) {
       return f(static_cast<uint16_t>(a[i]), static_cast<uint16_t>(b[i]), static_cast<uint16_t>(c[i])) |
-             static_cast<uint32_t>(
-                 f(static_cast<uint16_t>(a[i] >> 16), static_cast<uint16_t>(b[i] >> 16), static_cast<uint16_t>(c[i] >> 16)))
+             static_cast<uint32_t>(f(static_cast<uint16_t>(a[i] >> 16), static_cast<uint16_t>(b[i] >> 16),
+                                     static_cast<uint16_t>(c[i] >> 16)))
                  << 16;
     });
   } else {
@@ -168,7 +169,8 @@ Run one_of(Type t) {
 
 void after(Binder& b) {
   b.take("rn");
-  b.out.mode = static_cast<uint16_t>((b.take("ftz") ? kFtz : 0) | (b.take("sat") ? kSat : 0) | (b.take("relu") ? kRelu : 0));
+  b.out.mode =
+      static_cast<uint16_t>((b.take("ftz") ? kFtz : 0) | (b.take("sat") ? kSat : 0) | (b.take("relu") ? kRelu : 0));
 }
 
 }  // namespace
@@ -187,7 +189,8 @@ void half_two(Binder& b, Type t, const std::string& op) {
 
 void half_one(Binder& b, Type t, const std::string& op) {
   b.out.mode = b.take("ftz") ? kFtz : 0;
-  if (op == "ex2" || op == "tanh") return b.plain(op == "ex2" ? one_of<Exp2>(t) : one_of<Tanh>(t), Class::floating, t, 1);
+  if (op == "ex2" || op == "tanh")
+    return b.plain(op == "ex2" ? one_of<Exp2>(t) : one_of<Tanh>(t), Class::floating, t, 1);
   b.plain(op == "abs" ? one_of<Abs>(t) : one_of<Neg>(t), Class::floating, t, 1);
 }
 

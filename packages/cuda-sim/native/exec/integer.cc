@@ -256,7 +256,8 @@ struct Bfe {
     position &= 0xFF;
     length &= 0xFF;
     const U<T> u = static_cast<U<T>>(a);
-    const bool negative = std::is_signed<T>::value && length != 0 && (u >> std::min(position + length - 1, width - 1) & 1) != 0;
+    const bool negative =
+        std::is_signed<T>::value && length != 0 && (u >> std::min(position + length - 1, width - 1) & 1) != 0;
     const U<T> all = static_cast<U<T>>(-1);
     const U<T> field = position >= width ? 0 : static_cast<U<T>>(u >> position);
     if (length == 0) return 0;
@@ -274,7 +275,8 @@ struct Bfi {
     length &= 0xFF;
     if (position >= width || length == 0) return b;
     const uint32_t kept = std::min(length, width - position);
-    const T mask = static_cast<T>((kept >= width ? static_cast<T>(-1) : static_cast<T>((T{1} << kept) - 1)) << position);
+    const T mask =
+        static_cast<T>((kept >= width ? static_cast<T>(-1) : static_cast<T>((T{1} << kept) - 1)) << position);
     return static_cast<T>((b & ~mask) | (static_cast<T>(a << position) & mask));
   }
 };
@@ -306,6 +308,27 @@ struct PrmtMode {
   }
 };
 
+template <bool wrap>
+struct Bmsk {  // c ones from bit b
+  static uint32_t of(uint32_t b, uint32_t c) {
+    if (wrap) b &= 31, c &= 31;
+    if (b >= 32) return 0;
+    const uint64_t ones = c >= 32 ? 0xFFFFFFFFu : (uint64_t{1} << c) - 1;
+    return static_cast<uint32_t>(ones << b);
+  }
+};
+template <bool wrap>
+struct Extend {  // the lower b bits of a, with their sign or without
+  static uint32_t of(uint32_t a, uint32_t b) {
+    if (wrap) b &= 31;
+    return b >= 32 ? a : b == 0 ? 0 : a & ((1u << b) - 1);
+  }
+  static int32_t of(int32_t a, uint32_t b) {
+    if (wrap) b &= 31;
+    return b >= 32 ? a : b == 0 ? 0 : static_cast<int32_t>(static_cast<uint32_t>(a) << (32 - b)) >> (32 - b);
+  }
+};
+
 void lop3(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t *a = w.lanes<uint32_t>(in.op[1]), *b = w.lanes<uint32_t>(in.op[2]), *c = w.lanes<uint32_t>(in.op[3]);
   const uint32_t table = in.mode;
@@ -323,7 +346,8 @@ struct Dp4a {
   static int32_t of(int32_t a, int32_t b, int32_t c) {
     uint32_t sum = static_cast<uint32_t>(c);
     for (int i = 0; i < 4; ++i)
-      sum += static_cast<uint32_t>(static_cast<int32_t>(static_cast<A>(a >> 8 * i)) * static_cast<int32_t>(static_cast<B>(b >> 8 * i)));
+      sum += static_cast<uint32_t>(static_cast<int32_t>(static_cast<A>(a >> 8 * i)) *
+                                   static_cast<int32_t>(static_cast<B>(b >> 8 * i)));
     return static_cast<int32_t>(sum);
   }
 };
@@ -333,7 +357,8 @@ struct Dp2a {
     uint32_t sum = static_cast<uint32_t>(c);
     for (int i = 0; i < 2; ++i) {
       const auto x = static_cast<std::conditional_t<std::is_signed<A>::value, int16_t, uint16_t>>(a >> 16 * i);
-      sum += static_cast<uint32_t>(x) * static_cast<uint32_t>(static_cast<int32_t>(static_cast<B>(b >> 8 * (i + from))));
+      sum +=
+          static_cast<uint32_t>(x) * static_cast<uint32_t>(static_cast<int32_t>(static_cast<B>(b >> 8 * (i + from))));
     }
     return static_cast<int32_t>(sum);
   }
@@ -360,7 +385,8 @@ void mad_carry(Warp& w, const Inst& in, uint32_t mask) {
   each(mask, [&](int i) {
     const T product = high ? High::of(a[i], b[i]) : Low::of(a[i], b[i]);
     using W = unsigned __int128;
-    const W r = static_cast<W>(static_cast<U<T>>(product)) + static_cast<U<T>>(c[i]) + (carry_in ? w.carry >> i & 1 : 0);
+    const W r =
+        static_cast<W>(static_cast<U<T>>(product)) + static_cast<U<T>>(c[i]) + (carry_in ? w.carry >> i & 1 : 0);
     d[i] = static_cast<T>(r);
     if (carry_out) w.carry = (w.carry & ~(1u << i)) | static_cast<uint32_t>(r >> sizeof(T) * 8 & 1) << i;
   });
@@ -381,8 +407,9 @@ void add_sub(Binder& b) {
     const Type t = b.take_type();
     const unsigned bytes = ptx::size_of(t);
     if (bytes < 4 || !is_integer(t)) b.refuse("carries are of 32 and 64 bits");
-    Run run = subtract ? (carry_in ? carry_run<true, true>(carry_out, bytes) : carry_run<true, false>(carry_out, bytes))
-                       : (carry_in ? carry_run<false, true>(carry_out, bytes) : carry_run<false, false>(carry_out, bytes));
+    Run run = subtract
+                  ? (carry_in ? carry_run<true, true>(carry_out, bytes) : carry_run<true, false>(carry_out, bytes))
+                  : (carry_in ? carry_run<false, true>(carry_out, bytes) : carry_run<false, false>(carry_out, bytes));
     b.plain(run, Class::integer, t, 2);
     return;
   }
@@ -391,7 +418,8 @@ void add_sub(Binder& b) {
   if (is_half(t)) return half_two(b, t, op);
   if (ptx::is_float(t)) return float_two(b, t, op);
   if (t == Type::u16x2 || t == Type::s16x2)
-    return b.plain(subtract ? binary<Pair16<Sub, uint16_t>, uint32_t> : binary<Pair16<Add, uint16_t>, uint32_t>, Class::integer, t, 2);
+    return b.plain(subtract ? binary<Pair16<Sub, uint16_t>, uint32_t> : binary<Pair16<Add, uint16_t>, uint32_t>,
+                   Class::integer, t, 2);
   Run run = subtract ? by_integer<Integer<Sub>::Two>(t) : by_integer<Integer<Add>::Two>(t);
   if (sat) run = subtract ? binary<SubSat, int32_t> : binary<AddSat, int32_t>;
   b.plain(run, Class::integer, t, 2);
@@ -453,7 +481,8 @@ void mad(Binder& b) {
   if (ptx::is_float(t)) return float_fused(b, t);
   if (carry_in || carry_out) {
     const bool high = part == "hi";
-    b.plain(carry_in ? (carry_out ? mad_carry_run<true, true>(t, high) : mad_carry_run<true, false>(t, high)) : mad_carry_run<false, true>(t, high),
+    b.plain(carry_in ? (carry_out ? mad_carry_run<true, true>(t, high) : mad_carry_run<true, false>(t, high))
+                     : mad_carry_run<false, true>(t, high),
             Class::integer, t, 3);
     return;
   }
@@ -469,7 +498,8 @@ void mad(Binder& b) {
     return;
   }
   if (part.empty()) b.refuse(".lo, .hi or .wide is missing");
-  b.plain(part == "lo" ? by_integer<Integer<Low>::Three>(t) : by_integer<Integer<High>::Three>(t), Class::integer, t, 3);
+  b.plain(part == "lo" ? by_integer<Integer<Low>::Three>(t) : by_integer<Integer<High>::Three>(t), Class::integer, t,
+          3);
 }
 
 void mul24(Binder& b) {
@@ -498,13 +528,17 @@ void min_max(Binder& b) {
   if (is_half(t)) return half_two(b, t, b.in->opcode);
   if (ptx::is_float(t)) return float_two(b, t, b.in->opcode);
   if (t == Type::u16x2)
-    return b.plain(low ? binary<Pair16<Min, uint16_t>, uint32_t> : binary<Pair16<Max, uint16_t>, uint32_t>, Class::integer, t, 2);
+    return b.plain(low ? binary<Pair16<Min, uint16_t>, uint32_t> : binary<Pair16<Max, uint16_t>, uint32_t>,
+                   Class::integer, t, 2);
   if (t == Type::s16x2) {
     if (b.take("relu"))
-      return b.plain(low ? binary<Pair16<MinRelu, int16_t>, uint32_t> : binary<Pair16<MaxRelu, int16_t>, uint32_t>, Class::integer, t, 2);
-    return b.plain(low ? binary<Pair16<Min, int16_t>, uint32_t> : binary<Pair16<Max, int16_t>, uint32_t>, Class::integer, t, 2);
+      return b.plain(low ? binary<Pair16<MinRelu, int16_t>, uint32_t> : binary<Pair16<MaxRelu, int16_t>, uint32_t>,
+                     Class::integer, t, 2);
+    return b.plain(low ? binary<Pair16<Min, int16_t>, uint32_t> : binary<Pair16<Max, int16_t>, uint32_t>,
+                   Class::integer, t, 2);
   }
-  if (t == Type::s32 && b.take("relu")) return b.plain(low ? binary<MinRelu, int32_t> : binary<MaxRelu, int32_t>, Class::integer, t, 2);
+  if (t == Type::s32 && b.take("relu"))
+    return b.plain(low ? binary<MinRelu, int32_t> : binary<MaxRelu, int32_t>, Class::integer, t, 2);
   b.plain(low ? by_integer<Integer<Min>::Two>(t) : by_integer<Integer<Max>::Two>(t), Class::integer, t, 2);
 }
 void abs_neg(Binder& b) {
@@ -512,7 +546,8 @@ void abs_neg(Binder& b) {
   if (is_half(t)) return half_one(b, t, b.in->opcode);
   if (ptx::is_float(t)) return float_one(b, t, b.in->opcode);
   if (b.in->opcode == "abs" && !ptx::is_signed(t)) b.refuse("needs a signed type");
-  b.plain(b.in->opcode == "abs" ? by_integer<Integer<Abs>::One>(t) : by_integer<Integer<Neg>::One>(t), Class::integer, t, 1);
+  b.plain(b.in->opcode == "abs" ? by_integer<Integer<Abs>::One>(t) : by_integer<Integer<Neg>::One>(t), Class::integer,
+          t, 1);
 }
 void sad(Binder& b) {
   const Type t = b.take_type();
@@ -522,7 +557,8 @@ void sad(Binder& b) {
 // Predicates are words of 32 lanes: the same functions do, masked by hand.
 template <class Op>
 void predicate_two(Warp& w, const Inst& in, uint32_t mask) {
-  const uint32_t a = w.predicate(in.op[1]) ^ ((in.mode & 1) != 0 ? kAll : 0), b = w.predicate(in.op[2]) ^ ((in.mode & 2) != 0 ? kAll : 0);
+  const uint32_t a = w.predicate(in.op[1]) ^ ((in.mode & 1) != 0 ? kAll : 0),
+                 b = w.predicate(in.op[2]) ^ ((in.mode & 2) != 0 ? kAll : 0);
   set_predicate(w, in.op[0], mask, Op::of(a, b));
 }
 void predicate_not(Warp& w, const Inst& in, uint32_t mask) { set_predicate(w, in.op[0], mask, ~w.predicate(in.op[1])); }
@@ -606,7 +642,10 @@ void bfind(Binder& b) {
 }
 void brev(Binder& b) {
   const Type t = b.take_type();
-  b.plain(ptx::size_of(t) == 4 ? unary<Brev, uint32_t> : ptx::size_of(t) == 8 ? unary<Brev, uint64_t> : nullptr, Class::integer, t, 1);
+  b.plain(ptx::size_of(t) == 4   ? unary<Brev, uint32_t>
+          : ptx::size_of(t) == 8 ? unary<Brev, uint64_t>
+                                 : nullptr,
+          Class::integer, t, 1);
 }
 template <class T>
 struct BfeMake {
@@ -641,8 +680,9 @@ void prmt(Binder& b) {
   const Type t = b.take_type();
   if (t != Type::b32) b.refuse("needs .b32");
   static constexpr const char* names[] = {"f4e", "b4e", "rc8", "ecl", "ecr", "rc16"};
-  static constexpr Run runs[] = {ternary<PrmtMode<0>, uint32_t>, ternary<PrmtMode<1>, uint32_t>, ternary<PrmtMode<2>, uint32_t>,
-                                 ternary<PrmtMode<3>, uint32_t>, ternary<PrmtMode<4>, uint32_t>, ternary<PrmtMode<5>, uint32_t>};
+  static constexpr Run runs[] = {ternary<PrmtMode<0>, uint32_t>, ternary<PrmtMode<1>, uint32_t>,
+                                 ternary<PrmtMode<2>, uint32_t>, ternary<PrmtMode<3>, uint32_t>,
+                                 ternary<PrmtMode<4>, uint32_t>, ternary<PrmtMode<5>, uint32_t>};
   Run run = ternary<Prmt, uint32_t>;
   for (int i = 0; i < 6; ++i)
     if (b.take(names[i])) run = runs[i];
@@ -654,6 +694,26 @@ void bind_lop3(Binder& b) {
   b.set(lop3, Class::integer);
   for (size_t i = 0; i < 4; ++i) b.out.op[i] = i == 0 ? b.result(0, t) : b.source(i, t);
   b.out.mode = static_cast<uint16_t>(b.operand(4).value & 0xFF);
+}
+bool wraps(Binder& b) {
+  const bool wrap = b.take("wrap");
+  if (!wrap && !b.take("clamp")) b.refuse(".clamp or .wrap is missing");
+  return wrap;
+}
+void bmsk(Binder& b) {
+  const bool wrap = wraps(b);
+  const Type t = b.take_type();
+  if (t != Type::b32) b.refuse("needs .b32");
+  b.plain(wrap ? binary<Bmsk<true>, uint32_t> : binary<Bmsk<false>, uint32_t>, Class::integer, t, 2);
+}
+void szext(Binder& b) {
+  const bool wrap = wraps(b);
+  const Type t = b.take_type();
+  if (t != Type::u32 && t != Type::s32) b.refuse("needs .u32 or .s32");
+  b.plain(t == Type::u32 ? (wrap ? binary<Extend<true>, uint32_t> : binary<Extend<false>, uint32_t>)
+                         : (wrap ? binary<Extend<true>, int32_t, int32_t, uint32_t>
+                                 : binary<Extend<false>, int32_t, int32_t, uint32_t>),
+          Class::integer, t, 2);
 }
 void dp4a(Binder& b) {
   const bool sa = ptx::is_signed(b.take_type()), sb = ptx::is_signed(b.take_type());
@@ -675,12 +735,14 @@ void dp2a(Binder& b) {
 
 }  // namespace
 
-const Row kIntegerRows[] = {{"add", add_sub},       {"sub", add_sub},     {"addc", add_sub},     {"subc", add_sub},  {"mul", mul},
-                            {"mad", mad},           {"madc", mad},        {"mul24", mul24},      {"mad24", mul24},   {"div", div},
-                            {"rem", rem},           {"min", min_max},     {"max", min_max},      {"abs", abs_neg},   {"neg", abs_neg},
-                            {"sad", sad},           {"and", logic<And>},  {"or", logic<Or>},     {"xor", logic<Xor>}, {"not", bit_not},
-                            {"cnot", cnot},         {"shl", shift<Shl>},  {"shr", shift<Shr>},   {"shf", shf},       {"popc", count<Popc>},
-                            {"clz", count<Clz>},    {"bfind", bfind},     {"brev", brev},        {"bfe", bfe},       {"bfi", bfi},
-                            {"prmt", prmt},         {"lop3", bind_lop3},  {"dp4a", dp4a},        {"dp2a", dp2a},     {nullptr, nullptr}};
+const Row kIntegerRows[] = {
+    {"add", add_sub},    {"sub", add_sub},    {"addc", add_sub},   {"subc", add_sub},   {"mul", mul},
+    {"mad", mad},        {"madc", mad},       {"mul24", mul24},    {"mad24", mul24},    {"div", div},
+    {"rem", rem},        {"min", min_max},    {"max", min_max},    {"abs", abs_neg},    {"neg", abs_neg},
+    {"sad", sad},        {"and", logic<And>}, {"or", logic<Or>},   {"xor", logic<Xor>}, {"not", bit_not},
+    {"cnot", cnot},      {"shl", shift<Shl>}, {"shr", shift<Shr>}, {"shf", shf},        {"popc", count<Popc>},
+    {"clz", count<Clz>}, {"bfind", bfind},    {"brev", brev},      {"bfe", bfe},        {"bfi", bfi},
+    {"prmt", prmt},      {"lop3", bind_lop3}, {"bmsk", bmsk},      {"szext", szext},    {"dp4a", dp4a},
+    {"dp2a", dp2a},      {nullptr, nullptr}};
 
 }  // namespace sim

@@ -35,13 +35,14 @@ struct Options {
   Products products = Products::exact;
   Bound approximations = Bound::nearest;
   bool races = true;
-  bool strict_barriers = true;  // threads that have ended are missed at barriers of the whole block
+  bool uninitialised = true;                   // reading what was never written is a fault
+  bool strict_barriers = true;                 // threads that have ended are missed at barriers of the whole block
   uint64_t max_instructions = 20'000'000'000;  // thread instructions of one launch; then the fault "timeout"
   int threads = 2;                             // more than one only where the result cannot depend on it
   int arch = 90;                               // whose limits are enforced
 
   // SHAKTI_SIM_SCHEDULE=in-order|reversed|random-warps|random-blocks, _SEED, _COPIES=late|early,
-  // _PRODUCTS=exact|truncate|chunked, _APPROXIMATIONS=nearest|low|high, _RACES=1|0,
+  // _PRODUCTS=exact|truncate|chunked, _APPROXIMATIONS=nearest|low|high, _RACES=1|0, _UNINITIALISED=1|0,
   // _STRICT_BARRIERS=1|0, _MAX_INSTRUCTIONS, _THREADS,
   // _ARCH=80|86|89|90|100|120. A word that is none of these is an error, whose sentence goes into `error`.
   static bool from_environment(Options*, std::string* error);
@@ -58,13 +59,13 @@ class Function {
   virtual const std::string& name() const = 0;
   virtual const std::vector<Parameter>& parameters() const = 0;
   virtual uint64_t parameter_bytes() const = 0;
-  virtual uint64_t shared_bytes() const = 0;  // static ones
-  virtual uint64_t local_bytes() const = 0;   // of one thread
+  virtual uint64_t shared_bytes() const = 0;    // static ones
+  virtual uint64_t local_bytes() const = 0;     // of one thread
   virtual uint64_t constant_bytes() const = 0;  // of the module
-  virtual uint32_t registers() const = 0;     // 32-bit registers live at once: an estimate of what ptxas would need
-  virtual uint32_t max_threads() const = 0;   // .maxntid, else 1024
-  virtual Dim3 required_threads() const = 0;  // .reqntid, else zeros
-  virtual Dim3 required_cluster() const = 0;  // .reqnctapercluster, else zeros
+  virtual uint32_t registers() const = 0;       // 32-bit registers live at once: an estimate of what ptxas would need
+  virtual uint32_t max_threads() const = 0;     // .maxntid, else 1024
+  virtual Dim3 required_threads() const = 0;    // .reqntid, else zeros
+  virtual Dim3 required_cluster() const = 0;    // .reqnctapercluster, else zeros
 };
 
 class Module {
@@ -76,8 +77,8 @@ class Module {
   virtual Function* function(std::string_view name) = 0;  // null: no such kernel
   virtual std::vector<Function*> functions() = 0;
   virtual bool global(std::string_view name, uint64_t* address, uint64_t* bytes) = 0;
-  virtual int ptx_version() const = 0;  // 90: .version 9.0
-  virtual int target() const = 0;       // 80: .target sm_80
+  virtual int ptx_version() const = 0;    // 90: .version 9.0
+  virtual int target() const = 0;         // 80: .target sm_80
   virtual bool target_exact() const = 0;  // sm_90a: for no other chip
 };
 

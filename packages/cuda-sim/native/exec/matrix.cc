@@ -1,9 +1,9 @@
 // Tensor cores: ldmatrix, stmatrix, movmatrix, mma.sync, and wmma as mma.h emits it.
 //
 // Fragments of mma.sync lie as the PTX manual draws them: with g = lane / 4, t = lane % 4 and p elements in a register,
-// register r of A holds row g + 8 * (r % 2), columns p * t + 4 * p * (r / 2) onwards; register r of B the same columns of
-// row (that is n) g; C and D hold rows g and g + 8, columns 2 * t and 2 * t + 1. Those of wmma are the machine's secret:
-// here each lane has a run of the matrix's elements.
+// register r of A holds row g + 8 * (r % 2), columns p * t + 4 * p * (r / 2) onwards; register r of B the same columns
+// of row (that is n) g; C and D hold rows g and g + 8, columns 2 * t and 2 * t + 1. Those of wmma are the machine's
+// secret: here each lane has a run of the matrix's elements.
 #include <cmath>
 
 #include "access.h"
@@ -57,8 +57,9 @@ void multiply_exact(Matrices& x, int m, int k) {
   }
 }
 
-// What chips have been seen to do (arXiv 2512.07004 and earlier): products of a group along k are aligned to the largest
-// exponent among them and the sum so far, cut two bits below f32's last, added exactly, and the sum is cut to f32.
+// What chips have been seen to do (arXiv 2512.07004 and earlier): products of a group along k are aligned to the
+// largest exponent among them and the sum so far, cut two bits below f32's last, added exactly, and the sum is cut to
+// f32.
 void multiply_truncated(Matrices& x, const Shape& s, int group) {
   for (int i = 0; i < s.m; ++i) {
     for (int j = 0; j < s.n; ++j) {
@@ -75,7 +76,8 @@ void multiply_truncated(Matrices& x, const Shape& s, int group) {
         }
         double total = 0;
         for (int q = 0; q < n; ++q)
-          total += finite && most > -10000 ? std::ldexp(std::trunc(std::ldexp(terms[q], 25 - most)), most - 25) : terms[q];
+          total +=
+              finite && most > -10000 ? std::ldexp(std::trunc(std::ldexp(terms[q], 25 - most)), most - 25) : terms[q];
         sum = truncated(total);
       }
       x.c[i][j] = sum;
@@ -99,7 +101,8 @@ void multiply_chunked(Matrices& x, const Shape& s, int chunk) {
 
 void multiply(Warp& w, Matrices& x, const Shape& s, bool integers) {
   w.worker->counted.mma += 1;
-  w.worker->counted.mma_flop += 2ull * static_cast<uint64_t>(s.m) * static_cast<uint64_t>(s.n) * static_cast<uint64_t>(s.k);
+  w.worker->counted.mma_flop +=
+      2ull * static_cast<uint64_t>(s.m) * static_cast<uint64_t>(s.n) * static_cast<uint64_t>(s.k);
   const auto how = w.grid().options->products;
   if (integers || how == Options::Products::exact) {
     switch (s.n) {
@@ -117,25 +120,15 @@ uint32_t narrow(Type t, double x, bool saturate) {
     case Type::f16: return encode(x, kF16);
     case Type::f32: return bits<uint32_t>(static_cast<float>(x));
     default:
-      if (saturate) return static_cast<uint32_t>(static_cast<int32_t>(x > 2147483647.0 ? 2147483647.0 : x < -2147483648.0 ? -2147483648.0 : x));
+      if (saturate)
+        return static_cast<uint32_t>(static_cast<int32_t>(x > 2147483647.0    ? 2147483647.0
+                                                          : x < -2147483648.0 ? -2147483648.0
+                                                                              : x));
       return static_cast<uint32_t>(static_cast<int64_t>(x));  // wraps: sums stay far below 2^53
   }
 }
 
 unsigned bits_of(Type t) { return t == Type::tf32 ? 32 : ptx::size_of(t) * 8; }
-
-// What an instruction knows of its matrices, found by Inst::mode.
-struct Product {
-  Shape shape;
-  Type d, a, b, c;
-  bool saturate;
-  bool wmma;
-  int ra, rb, rc, rd;  // registers of each
-};
-std::vector<Product>& products() {
-  static auto* all = new std::vector<Product>;
-  return *all;
-}
 
 void everybody(Warp& w, uint32_t mask) {
   if (mask != kAll) w.fault("shuffle", "all 32 lanes have to take part.", __builtin_ctz(mask));
@@ -148,7 +141,8 @@ void read_a(Warp& w, const Slot* regs, int n, Matrices& x) {
     const uint32_t* v = w.lanes<uint32_t>(regs[r]);
     for (int lane = 0; lane < kLanes; ++lane)
       for (int i = 0; i < p; ++i)
-        x.a[lane / 4 + 8 * (r & 1)][p * (lane & 3) + i + 4 * p * (r >> 1)] = widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
+        x.a[lane / 4 + 8 * (r & 1)][p * (lane & 3) + i + 4 * p * (r >> 1)] =
+            widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
   }
 }
 template <Type t>
@@ -158,31 +152,26 @@ void read_b(Warp& w, const Slot* regs, int n, Matrices& x) {
     const uint32_t* v = w.lanes<uint32_t>(regs[r]);
     for (int lane = 0; lane < kLanes; ++lane)
       for (int i = 0; i < p; ++i)
-        x.b[p * (lane & 3) + i + 4 * p * r][lane / 4] = widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
+        x.b[p * (lane & 3) + i + 4 * p * r][lane / 4] =
+            widen(t, e == 32 ? v[lane] : v[lane] >> e * i & ((1u << (e & 31)) - 1));
   }
 }
-void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const Product& p, Matrices& x) {
-#define EACH(T)                                                                  \
-  case Type::T:                                                                  \
-    if (ta == Type::T) read_a<Type::T>(w, regs + p.rd, p.ra, x);                 \
+void read_ab(Warp& w, Type ta, Type tb, const Slot* regs, const MatrixForm& p, Matrices& x) {
+#define EACH(T)                                                  \
+  case Type::T:                                                  \
+    if (ta == Type::T) read_a<Type::T>(w, regs + p.rd, p.ra, x); \
     break;
-  switch (ta) {
-    EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break;
-  }
+  switch (ta) { EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break; }
 #undef EACH
-#define EACH(T)                                                     \
-  case Type::T:                                                     \
-    read_b<Type::T>(w, regs + p.rd + p.ra, p.rb, x);                \
-    break;
-  switch (tb) {
-    EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break;
-  }
+#define EACH(T) \
+  case Type::T: read_b<Type::T>(w, regs + p.rd + p.ra, p.rb, x); break;
+  switch (tb) { EACH(f16) EACH(bf16) EACH(tf32) EACH(s8) EACH(u8) EACH(e4m3) EACH(e5m2) default : break; }
 #undef EACH
 }
 
 void mma_run(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Product& p = products()[in.target];
+  const MatrixForm& p = w.running().forms[in.target];
   Matrices x;
   const Slot* s = in.list;
   read_ab(w, p.a, p.b, s, p, x);
@@ -199,7 +188,7 @@ void mma_run(Warp& w, const Inst& in, uint32_t mask) {
       }
     }
   }
-  multiply(w, x, p.shape, p.c == Type::s32);
+  multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   for (int r = 0; r < p.rd; ++r) {
     uint32_t* v = w.lanes<uint32_t>(s[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -245,7 +234,9 @@ void gather(Binder& b, std::vector<Slot>& slots, size_t i, int n, Type t, bool r
   const Operand& o = b.operand(i);
   const std::vector<Operand> one{o};
   const auto& parts = o.kind == Operand::Kind::vector ? o.parts : one;
-  if (static_cast<int>(parts.size()) != n) b.refuse("operand " + std::to_string(i + 1) + " has " + std::to_string(parts.size()) + " registers, not " + std::to_string(n));
+  if (static_cast<int>(parts.size()) != n)
+    b.refuse("operand " + std::to_string(i + 1) + " has " + std::to_string(parts.size()) + " registers, not " +
+             std::to_string(n));
   for (const Operand& p : parts) slots.push_back(results ? b.result(p, t) : b.source(p, t));
 }
 
@@ -278,11 +269,16 @@ void mma(Binder& b) {
   const bool floats = d == Type::f32 || d == Type::f16;
   const bool sixteen = (ta == Type::f16 || ta == Type::bf16) && ta == tb && (s.k == 8 || s.k == 16);
   const bool tf32 = ta == Type::tf32 && tb == ta && (s.k == 4 || s.k == 8);
-  const bool bytes = (ta == Type::s8 || ta == Type::u8) && (tb == Type::s8 || tb == Type::u8) && (s.k == 16 || s.k == 32) && d == Type::s32 && tc == d;
-  const bool fp8 = (ta == Type::e4m3 || ta == Type::e5m2) && (tb == Type::e4m3 || tb == Type::e5m2) && (s.k == 32 || s.k == 16);
-  if (!bytes && !(floats && (tc == Type::f32 || tc == Type::f16) && (sixteen || tf32 || fp8))) b.refuse("no such types for this shape");
-  Product p{};
-  p.shape = s;
+  const bool bytes = (ta == Type::s8 || ta == Type::u8) && (tb == Type::s8 || tb == Type::u8) &&
+                     (s.k == 16 || s.k == 32) && d == Type::s32 && tc == d;
+  const bool fp8 =
+      (ta == Type::e4m3 || ta == Type::e5m2) && (tb == Type::e4m3 || tb == Type::e5m2) && (s.k == 32 || s.k == 16);
+  if (!bytes && !(floats && (tc == Type::f32 || tc == Type::f16) && (sixteen || tf32 || fp8)))
+    b.refuse("no such types for this shape");
+  MatrixForm p{};
+  p.m = s.m;
+  p.n = s.n;
+  p.k = s.k;
   p.d = d;
   p.a = ta;
   p.b = tb;
@@ -298,8 +294,8 @@ void mma(Binder& b) {
   gather(b, slots, 2, p.rb, Type::b32, false);
   gather(b, slots, 3, p.rc, Type::b32, false);
   b.out.list = b.list(std::move(slots));
-  b.out.target = static_cast<uint32_t>(products().size());
-  products().push_back(p);
+  b.out.target = static_cast<uint32_t>(b.code.forms.size());
+  b.code.forms.push_back(p);
   b.set(mma_run, Class::mma);
 }
 
@@ -312,7 +308,8 @@ void ldmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t rows = n == 4 ? kAll : (1u << 8 * n) - 1;
   reach(w, in, rows, Touch::load, 16, &p);
   if (watched(w))
-    each(rows & p.shared, [&](int i) { watch_load(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), 16, false); });
+    each(rows & p.shared,
+         [&](int i) { watch_load(w, static_cast<uint32_t>(i), static_cast<uint32_t>(p.address[i]), 16, false); });
   for (int k = 0; k < n; ++k) {
     uint32_t* d = w.lanes<uint32_t>(in.list[k]);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -342,7 +339,8 @@ void stmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
       const int r = row & 7;
       v[c] = static_cast<uint16_t>(trans ? s[4 * c + r / 2] >> 16 * (r & 1) : s[4 * r + c / 2] >> 16 * (c & 1));
     }
-    if (watched(w) && (p.shared >> row & 1) != 0) watch_store(w, static_cast<uint32_t>(row), static_cast<uint32_t>(p.address[row]), 16, false, v);
+    if (watched(w) && (p.shared >> row & 1) != 0)
+      watch_store(w, static_cast<uint32_t>(row), static_cast<uint32_t>(p.address[row]), 16, false, v);
     std::memcpy(p.at[row], v, 16);
   });
 }
@@ -361,7 +359,8 @@ void matrix_copy(Binder& b) {
   gather(b, slots, loads ? 0 : 1, n, Type::b32, loads);
   b.out.list = b.list(std::move(slots));
   b.out.count = static_cast<uint8_t>(n);
-  b.set(loads ? (trans ? ldmatrix_run<true> : ldmatrix_run<false>) : (trans ? stmatrix_run<true> : stmatrix_run<false>), Class::shared);
+  b.set(loads ? (trans ? ldmatrix_run<true> : ldmatrix_run<false>) : (trans ? stmatrix_run<true> : stmatrix_run<false>),
+        Class::shared);
 }
 void movmatrix_run(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
@@ -382,70 +381,66 @@ void movmatrix(Binder& b) {
 }
 
 // ---- wmma
-struct Fragment2 {  // a matrix spread over the lanes
-  int rows, columns;
-  Type type;
-  int registers;
-  bool by_rows;
-};
-std::vector<Fragment2>& fragments() {
-  static auto* all = new std::vector<Fragment2>;
-  return *all;
-}
-int elements(const Fragment2& f) { return f.rows * f.columns / kLanes; }
+int elements(const MatrixForm& f) { return f.m * f.n / kLanes; }
 // Where element i of a lane lies: its register and its bits.
 unsigned element_bits(Type t) { return t == Type::tf32 || t == Type::f32 || t == Type::s32 ? 32 : bits_of(t); }
 
 void wmma_load(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Fragment2& f = fragments()[in.target];
-  Places start;
-  const unsigned bits = element_bits(f.type), bytes = bits / 8, per = 32 / bits;
+  const MatrixForm& f = w.running().forms[in.target];
+  const unsigned bits = element_bits(f.a), bytes = bits / 8, per = 32 / bits;
   const int n = elements(f);
   uint32_t values[kLanes][32] = {};
   for (int i = 0; i < n; ++i) {
     Places p;
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int e = lane * n + i, r = e / f.columns, c = e % f.columns;
+      const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
-      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
+      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c)
+                                    : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
       p.address[lane] = base + static_cast<uint64_t>(in.offset) + at * bytes;
     }
     reach_at(w, in.space, mask, Touch::load, bytes, &p);
     if (p.shared != 0 && watched(w))
-      each(p.shared, [&](int lane) { watch_load(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false); });
+      each(p.shared, [&](int lane) {
+        watch_load(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false);
+      });
     for (int lane = 0; lane < kLanes; ++lane) std::memcpy(&values[lane][i], p.at[lane], bytes);
   }
-  (void)start;
   // Fragments with more room than elements hold them twice.
-  for (int r = 0; r < f.registers; ++r) {
+  for (int r = 0; r < f.ra; ++r) {
     uint32_t* d = w.lanes<uint32_t>(in.list[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
       uint32_t v = 0;
-      for (unsigned k = 0; k < per; ++k) v |= values[lane][(static_cast<unsigned>(r) * per + k) % static_cast<unsigned>(n)] << (k * bits & 31);
+      for (unsigned k = 0; k < per; ++k)
+        v |= values[lane][(static_cast<unsigned>(r) * per + k) % static_cast<unsigned>(n)] << (k * bits & 31);
       d[lane] = v;
     }
   }
 }
 void wmma_store(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Fragment2& f = fragments()[in.target];
-  const unsigned bits = element_bits(f.type), bytes = bits / 8, per = 32 / bits;
+  const MatrixForm& f = w.running().forms[in.target];
+  const unsigned bits = element_bits(f.a), bytes = bits / 8, per = 32 / bits;
   const int n = elements(f);
   for (int i = 0; i < n; ++i) {
     Places p;
     for (int lane = 0; lane < kLanes; ++lane) {
-      const int e = lane * n + i, r = e / f.columns, c = e % f.columns;
+      const int e = lane * n + i, r = e / f.n, c = e % f.n;
       const uint64_t stride = w.lanes<uint32_t>(in.op[2])[lane];
       const uint64_t base = in.wide_address ? w.lanes<uint64_t>(in.op[1])[lane] : w.lanes<uint32_t>(in.op[1])[lane];
-      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c) : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
+      const uint64_t at = f.by_rows ? static_cast<uint64_t>(r) * stride + static_cast<uint64_t>(c)
+                                    : static_cast<uint64_t>(c) * stride + static_cast<uint64_t>(r);
       p.address[lane] = base + static_cast<uint64_t>(in.offset) + at * bytes;
     }
     reach_at(w, in.space, mask, Touch::store, bytes, &p);
     for (int lane = 0; lane < kLanes; ++lane) {
-      const uint32_t v = w.lanes<uint32_t>(in.list[static_cast<unsigned>(i) / per])[lane] >> (static_cast<unsigned>(i) % per * bits & 31);
-      if ((p.shared >> lane & 1) != 0 && watched(w)) watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false, &v);
+      const uint32_t v = w.lanes<uint32_t>(in.list[static_cast<unsigned>(i) / per])[lane] >>
+                         (static_cast<unsigned>(i) % per * bits & 31);
+      if ((p.shared >> lane & 1) != 0 && watched(w))
+        watch_store(w, static_cast<uint32_t>(lane), static_cast<uint32_t>(p.address[lane]), bytes, false, &v);
+      if ((p.global >> lane & 1) != 0) watch_global_store(w, static_cast<uint32_t>(lane), p.address[lane], bytes, &v);
       std::memcpy(p.at[lane], &v, bytes);
     }
   }
@@ -466,22 +461,22 @@ void spread(Warp& w, const Slot* regs, int rows, int columns, Type t, To to) {
 }
 void wmma_mma(Warp& w, const Inst& in, uint32_t mask) {
   everybody(w, mask);
-  const Product& p = products()[in.target];
+  const MatrixForm& p = w.running().forms[in.target];
   Matrices x;
   const Slot* s = in.list;
-  spread(w, s + p.rd, p.shape.m, p.shape.k, p.a, [&](int r, int c, double v) { x.a[r][c] = v; });
-  spread(w, s + p.rd + p.ra, p.shape.k, p.shape.n, p.b, [&](int r, int c, double v) { x.b[r][c] = v; });
-  spread(w, s + p.rd + p.ra + p.rb, p.shape.m, p.shape.n, p.c, [&](int r, int c, double v) { x.c[r][c] = v; });
-  multiply(w, x, p.shape, p.c == Type::s32);
+  spread(w, s + p.rd, p.m, p.k, p.a, [&](int r, int c, double v) { x.a[r][c] = v; });
+  spread(w, s + p.rd + p.ra, p.k, p.n, p.b, [&](int r, int c, double v) { x.b[r][c] = v; });
+  spread(w, s + p.rd + p.ra + p.rb, p.m, p.n, p.c, [&](int r, int c, double v) { x.c[r][c] = v; });
+  multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   const unsigned bits = element_bits(p.d), per = 32 / bits;
-  const int n = p.shape.m * p.shape.n / kLanes;
+  const int n = p.m * p.n / kLanes;
   for (int r = 0; r < p.rd; ++r) {
     uint32_t* d = w.lanes<uint32_t>(s[r]);
     for (int lane = 0; lane < kLanes; ++lane) {
       uint32_t v = 0;
       for (unsigned k = 0; k < per; ++k) {
         const int e = lane * n + static_cast<int>(static_cast<unsigned>(r) * per + k);
-        v |= narrow(p.d, x.c[e / p.shape.n][e % p.shape.n], p.saturate) << (k * bits & 31);
+        v |= narrow(p.d, x.c[e / p.n][e % p.n], p.saturate) << (k * bits & 31);
       }
       d[lane] = v;
     }
@@ -508,10 +503,11 @@ void wmma(Binder& b) {
     std::vector<Type> types;
     for (const auto& m : b.in->modifiers)
       if (ptx::type_of(m) != Type::none) types.push_back(b.take_type());
-    Product p{};
-    p.shape = s;
+    MatrixForm p{};
+    p.m = s.m;
+    p.n = s.n;
+    p.k = s.k;
     p.saturate = saturate;
-    p.wmma = true;
     if (types.size() == 2) {  // f16: only D and C are named
       p.d = types[0];
       p.c = types[1];
@@ -534,8 +530,8 @@ void wmma(Binder& b) {
     gather(b, slots, 2, p.rb, Type::b32, false);
     gather(b, slots, 3, p.rc, Type::b32, false);
     b.out.list = b.list(std::move(slots));
-    b.out.target = static_cast<uint32_t>(products().size());
-    products().push_back(p);
+    b.out.target = static_cast<uint32_t>(b.code.forms.size());
+    b.code.forms.push_back(p);
     return b.set(wmma_mma, Class::mma);
   }
   const std::string layout = b.take_one({"row", "col"});
@@ -543,31 +539,30 @@ void wmma(Binder& b) {
   b.out.space = b.space();
   const Type t = b.take_type();
   if (layout.empty() || which.empty()) b.refuse("a layout or a matrix is missing");
-  Fragment2 f{};
-  f.rows = which == "b" ? s.k : s.m;
-  f.columns = which == "a" ? s.k : s.n;
-  f.type = t;
+  MatrixForm f{};
+  f.m = which == "b" ? s.k : s.m;
+  f.n = which == "a" ? s.k : s.n;
+  f.a = t;
   f.by_rows = layout == "row";
-  f.registers = wmma_registers(t, f.rows, f.columns, which == "c" || which == "d");
+  f.ra = wmma_registers(t, f.m, f.n, which == "c" || which == "d");
   const bool loads = what == "load";
   b.address(b.operand(loads ? 1 : 0), &b.out.op[1]);
   std::vector<Slot> slots;
-  gather(b, slots, loads ? 0 : 1, f.registers, Type::b32, loads);
+  gather(b, slots, loads ? 0 : 1, f.ra, Type::b32, loads);
   b.out.list = b.list(std::move(slots));
-  b.out.op[2] = b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.columns : f.rows));
-  b.out.target = static_cast<uint32_t>(fragments().size());
-  fragments().push_back(f);
+  b.out.op[2] =
+      b.operands() > 2 ? b.source(2, Type::u32) : b.linker.constant(4, static_cast<uint64_t>(f.by_rows ? f.n : f.m));
+  b.out.target = static_cast<uint32_t>(b.code.forms.size());
+  b.code.forms.push_back(f);
+  b.code.global_granule = std::min(b.code.global_granule, element_bits(t) / 8);
   if (b.out.space != Space::global) b.code.granule = std::min(b.code.granule, element_bits(t) / 8);
   b.set(loads ? wmma_load : wmma_store, Class::mma);
 }
 
 }  // namespace
 
-const Row kMatrixRows[] = {{"mma", mma},
-                           {"ldmatrix", matrix_copy},
-                           {"stmatrix", matrix_copy},
-                           {"movmatrix", movmatrix},
-                           {"wmma", wmma},
-                           {nullptr, nullptr}};
+const Row kMatrixRows[] = {
+    {"mma", mma},   {"ldmatrix", matrix_copy}, {"stmatrix", matrix_copy}, {"movmatrix", movmatrix},
+    {"wmma", wmma}, {nullptr, nullptr}};
 
 }  // namespace sim

@@ -47,7 +47,8 @@ void pack(Warp& w, const Inst& in, uint32_t mask) {
   }
   char* to = w.lanes<char>(in.op[0]);
   const unsigned whole = n * bytes;
-  each(mask, [&](int i) { std::memcpy(to + static_cast<unsigned>(i) * whole, t + static_cast<unsigned>(i) * whole, whole); });
+  each(mask,
+       [&](int i) { std::memcpy(to + static_cast<unsigned>(i) * whole, t + static_cast<unsigned>(i) * whole, whole); });
 }
 void unpack(Warp& w, const Inst& in, uint32_t mask) {
   const unsigned n = in.count, bytes = in.bytes, whole = n * bytes;
@@ -57,14 +58,16 @@ void unpack(Warp& w, const Inst& in, uint32_t mask) {
     char* to = w.lanes<char>(in.list[k]);
     each(mask, [&](int i) {
       std::memset(to + static_cast<unsigned>(i) * in.register_bytes, 0, in.register_bytes);
-      std::memcpy(to + static_cast<unsigned>(i) * in.register_bytes, t + static_cast<unsigned>(i) * whole + k * bytes, bytes);
+      std::memcpy(to + static_cast<unsigned>(i) * in.register_bytes, t + static_cast<unsigned>(i) * whole + k * bytes,
+                  bytes);
     });
   }
 }
 template <class Whole, class Part>
 void pack_two(Warp& w, const Inst& in, uint32_t mask) {
   const Part *a = w.lanes<Part>(in.list[0]), *b = w.lanes<Part>(in.list[1]);
-  write<Whole>(w, in.op[0], mask, [=](int i) { return static_cast<Whole>(static_cast<Whole>(b[i]) << sizeof(Part) * 8 | a[i]); });
+  write<Whole>(w, in.op[0], mask,
+               [=](int i) { return static_cast<Whole>(static_cast<Whole>(b[i]) << sizeof(Part) * 8 | a[i]); });
 }
 template <class Whole, class Part>
 void unpack_two(Warp& w, const Inst& in, uint32_t mask) {
@@ -95,7 +98,8 @@ void mov(Binder& b) {
     if (n == 0 || bytes % n != 0) b.refuse("a vector that does not fill the register");
     const unsigned part = bytes / n;
     std::vector<Slot> slots;
-    for (const Operand& o : parts) slots.push_back(packs ? b.source(o, plain_type(part)) : b.result(o, plain_type(part)));
+    for (const Operand& o : parts)
+      slots.push_back(packs ? b.source(o, plain_type(part)) : b.result(o, plain_type(part)));
     b.out.list = b.list(std::move(slots));
     b.out.count = static_cast<uint8_t>(n);
     b.out.bytes = static_cast<uint8_t>(part);
@@ -118,9 +122,11 @@ void mov(Binder& b) {
     b.set(copy_predicate, Class::move);
     return;
   }
-  if (from.kind == Operand::Kind::special && (from.text == "%clock" || from.text == "%clock_hi" || from.text == "%globaltimer_lo"))
+  if (from.kind == Operand::Kind::special &&
+      (from.text == "%clock" || from.text == "%clock_hi" || from.text == "%globaltimer_lo"))
     return b.set(from.text == "%clock_hi" ? copy<uint32_t> : clock<uint32_t>, Class::move);
-  if (from.kind == Operand::Kind::special && (from.text == "%clock64" || from.text == "%globaltimer")) return b.set(clock<uint64_t>, Class::move);
+  if (from.kind == Operand::Kind::special && (from.text == "%clock64" || from.text == "%globaltimer"))
+    return b.set(clock<uint64_t>, Class::move);
   if (from.kind == Operand::Kind::variable) {
     const auto local = b.code.locals.find(from.variable);
     if (local != b.code.locals.end()) {
@@ -135,7 +141,8 @@ void mov(Binder& b) {
 
 // ---- comparisons
 enum class Order : uint8_t { eq, ne, lt, le, gt, ge, equ, neu, ltu, leu, gtu, geu, num, nan };
-constexpr const char* kOrders[] = {"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"};
+constexpr const char* kOrders[] = {"eq",  "ne",  "lt",  "le",  "gt",  "ge",  "equ",
+                                   "neu", "ltu", "leu", "gtu", "geu", "num", "nan"};
 
 template <Order order, class T>
 inline bool holds(T a, T b) {
@@ -311,7 +318,8 @@ void setp(Binder& b) {
                                              : setp_half<Bf16, true>)
                        : compare_run<Setp>(t, ftz, order);
   if (is_half(t)) b.out.count = static_cast<uint8_t>(order);
-  if ((t == Type::f16x2 || t == Type::bf16x2) && (b.out.mode != 0 || b.operand(0).pair == nullptr)) b.refuse("a pair needs two results and no third operand");
+  if ((t == Type::f16x2 || t == Type::bf16x2) && (b.out.mode != 0 || b.operand(0).pair == nullptr))
+    b.refuse("a pair needs two results and no third operand");
   b.set(run, Class::compare);
   b.out.op[0] = b.result(0, Type::pred);
   if (b.operand(0).pair != nullptr) {
@@ -415,7 +423,9 @@ void selp_run(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t p = w.predicate(in.op[3]) ^ (in.mode != 0 ? kAll : 0);
   write<T>(w, in.op[0], mask, [=](int i) { return (p >> i & 1) != 0 ? a[i] : b[i]; });
 }
-Run selp_of(unsigned bytes) { return bytes == 2 ? selp_run<uint16_t> : bytes == 4 ? selp_run<uint32_t> : selp_run<uint64_t>; }
+Run selp_of(unsigned bytes) {
+  return bytes == 2 ? selp_run<uint16_t> : bytes == 4 ? selp_run<uint32_t> : selp_run<uint64_t>;
+}
 void selp_predicate(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t p = w.predicate(in.op[3]) ^ (in.mode != 0 ? kAll : 0);
   set_predicate(w, in.op[0], mask, (w.predicate(in.op[1]) & p) | (w.predicate(in.op[2]) & ~p));
@@ -441,8 +451,12 @@ void slct(Binder& b) {
   const Type t = b.take_type(), c = b.take_type();
   if (c != Type::s32 && c != Type::f32) b.refuse("needs .s32 or .f32");
   const unsigned n = ptx::size_of(t);
-  b.set(c == Type::s32 ? (n == 2 ? slct_run<uint16_t, int32_t> : n == 4 ? slct_run<uint32_t, int32_t> : slct_run<uint64_t, int32_t>)
-                       : (n == 2 ? slct_run<uint16_t, float> : n == 4 ? slct_run<uint32_t, float> : slct_run<uint64_t, float>),
+  b.set(c == Type::s32 ? (n == 2   ? slct_run<uint16_t, int32_t>
+                          : n == 4 ? slct_run<uint32_t, int32_t>
+                                   : slct_run<uint64_t, int32_t>)
+                       : (n == 2   ? slct_run<uint16_t, float>
+                          : n == 4 ? slct_run<uint32_t, float>
+                                   : slct_run<uint64_t, float>),
         Class::compare);
   b.out.op[0] = b.result(0, t);
   b.out.op[1] = b.source(1, t);
@@ -485,7 +499,8 @@ void isspacep_run(Warp& w, const Inst& in, uint32_t mask) {
   const uint64_t start = window(in.space);
   write_predicate(w, in.op[0], mask, [&](int i) {
     const bool windowed = a[i] >= kSharedWindow && a[i] < kParamWindow + kWindow;
-    return in.space == Space::global || in.space == Space::constant ? !windowed : a[i] >= start && a[i] < start + kWindow;
+    return in.space == Space::global || in.space == Space::constant ? !windowed
+                                                                    : a[i] >= start && a[i] < start + kWindow;
   });
 }
 void isspacep(Binder& b) {
@@ -497,7 +512,7 @@ void isspacep(Binder& b) {
 
 }  // namespace
 
-const Row kMoveRows[] = {{"mov", mov},   {"setp", setp}, {"set", bind_set},       {"selp", selp},
+const Row kMoveRows[] = {{"mov", mov},   {"setp", setp}, {"set", bind_set},      {"selp", selp},
                          {"slct", slct}, {"cvta", cvta}, {"isspacep", isspacep}, {nullptr, nullptr}};
 
 }  // namespace sim

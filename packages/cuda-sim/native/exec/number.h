@@ -30,7 +30,9 @@ inline uint32_t encode(double x, Format f, Round round = Round::nearest_even, bo
   const uint64_t b = bits<uint64_t>(x);
   const uint32_t sign = static_cast<uint32_t>(b >> 63) << (f.width() - 1);
   const uint32_t infinity = ((1u << f.exponent) - 1) << f.mantissa;
-  if (std::isnan(x)) return f.finite ? (1u << (f.width() - 1)) - 1 : (f.width() == 8 ? infinity | 3u : (infinity | ((1u << f.mantissa) - 1)));
+  if (std::isnan(x))
+    return f.finite ? (1u << (f.width() - 1)) - 1
+                    : (f.width() == 8 ? infinity | 3u : (infinity | ((1u << f.mantissa) - 1)));
   const uint32_t largest = f.finite ? infinity | ((1u << f.mantissa) - 2) : infinity - 1;
   if (std::isinf(x)) return sign | (saturate ? largest : f.finite ? infinity | ((1u << f.mantissa) - 1) : infinity);
   int e = static_cast<int>(b >> 52 & 0x7FF) - 1023;
@@ -71,7 +73,8 @@ inline uint32_t encode(double x, Format f, Round round = Round::nearest_even, bo
   const uint64_t magnitude = biased == 0 ? kept : (static_cast<uint64_t>(biased - 1) << f.mantissa) + kept;
   const uint32_t limit = f.finite ? largest + 1 : infinity;
   if (magnitude >= limit) {
-    const bool towards_zero = round == Round::zero || (round == Round::down && sign == 0) || (round == Round::up && sign != 0);
+    const bool towards_zero =
+        round == Round::zero || (round == Round::down && sign == 0) || (round == Round::up && sign != 0);
     if (saturate || towards_zero) return sign | largest;
     return sign | (f.finite ? infinity | ((1u << f.mantissa) - 1) : infinity);
   }

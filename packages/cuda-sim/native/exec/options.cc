@@ -11,12 +11,18 @@ namespace sim {
 const Limits* limits_of(int arch) {
   static constexpr uint32_t x31 = 0x7FFFFFFF, k = 1024;
   static constexpr Limits chips[] = {
-      {80, 108, 1024, 2048, 32, 48 * k, 163 * k, 164 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 4096},
-      {86, 82, 1024, 1536, 16, 48 * k, 99 * k, 100 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 4096},
-      {89, 128, 1024, 1536, 24, 48 * k, 99 * k, 100 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 4096},
-      {90, 132, 1024, 2048, 32, 48 * k, 227 * k, 228 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 32764},
-      {100, 148, 1024, 2048, 32, 48 * k, 227 * k, 228 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 32764},
-      {120, 170, 1024, 1536, 24, 48 * k, 99 * k, 100 * k, k, 65536, 65536, 255, 1024, 1024, 64, x31, 65535, 65535, 65536, 32764},
+      {80,    108, 1024, 2048, 32, 48 * k, 163 * k, 164 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,   65535,   65536, 4096},
+      {86,    82,  1024, 1536, 16, 48 * k, 99 * k, 100 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,  65535,   65536, 4096},
+      {89,    128, 1024, 1536, 24, 48 * k, 99 * k, 100 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,  65535,   65536, 4096},
+      {90,    132, 1024, 2048, 32, 48 * k, 227 * k, 228 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,   65535,   65536, 32764},
+      {100,   148, 1024, 2048, 32, 48 * k, 227 * k, 228 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,   65535,   65536, 32764},
+      {120,   170, 1024, 1536, 24, 48 * k, 99 * k, 100 * k, k,     65536,
+       65536, 255, 1024, 1024, 64, x31,    65535,  65535,   65536, 32764},
   };
   for (const Limits& c : chips)
     if (c.arch == arch) return &c;
@@ -55,7 +61,8 @@ class Reader {
     if (text == nullptr || *text == '\0') return;
     char* end;
     const unsigned long long value = std::strtoull(text, &end, 10);
-    if (*end != '\0' || value < least || *text == '-') return fail(name, text, "a number of at least " + std::to_string(least));
+    if (*end != '\0' || value < least || *text == '-')
+      return fail(name, text, "a number of at least " + std::to_string(least));
     *to = static_cast<T>(value);
   }
 
@@ -71,11 +78,13 @@ class Reader {
 
 bool Options::from_environment(Options* o, std::string* error) {
   Reader r(error);
-  r.choose("SHAKTI_SIM_SCHEDULE", &o->schedule, {{"in-order", 0}, {"reversed", 1}, {"random-warps", 2}, {"random-blocks", 3}});
+  r.choose("SHAKTI_SIM_SCHEDULE", &o->schedule,
+           {{"in-order", 0}, {"reversed", 1}, {"random-warps", 2}, {"random-blocks", 3}});
   r.choose("SHAKTI_SIM_COPIES", &o->copies, {{"late", 0}, {"early", 1}});
   r.choose("SHAKTI_SIM_PRODUCTS", &o->products, {{"exact", 0}, {"truncate", 1}, {"chunked", 2}});
   r.choose("SHAKTI_SIM_APPROXIMATIONS", &o->approximations, {{"nearest", 0}, {"low", 1}, {"high", 2}});
   r.choose("SHAKTI_SIM_RACES", &o->races, {{"0", 0}, {"1", 1}});
+  r.choose("SHAKTI_SIM_UNINITIALISED", &o->uninitialised, {{"0", 0}, {"1", 1}});
   r.choose("SHAKTI_SIM_STRICT_BARRIERS", &o->strict_barriers, {{"0", 0}, {"1", 1}});
   r.choose("SHAKTI_SIM_ARCH", &o->arch, {{"80", 80}, {"86", 86}, {"89", 89}, {"90", 90}, {"100", 100}, {"120", 120}});
   r.number("SHAKTI_SIM_SEED", &o->seed, 0);

@@ -77,7 +77,8 @@ class Program : public Module {
       for (const auto& r : v->relocations) {
         const ptx::Variable* to = parsed_.variable(r.symbol);
         const auto found = to == nullptr ? addresses_.end() : addresses_.find(to);
-        if (found == addresses_.end()) throw ptx::Error{v->line, "the address of '" + r.symbol + "' cannot be taken here"};
+        if (found == addresses_.end())
+          throw ptx::Error{v->line, "the address of '" + r.symbol + "' cannot be taken here"};
         const uint64_t value = (found->second + static_cast<uint64_t>(r.addend)) >> r.shift;
         std::memcpy(data + r.at, &value, r.bytes);
       }
@@ -116,7 +117,8 @@ class Program : public Module {
       k->max_threads_ = product(f.required_threads);
       k->required_threads_ = {f.required_threads[0], f.required_threads[1], f.required_threads[2]};
     }
-    if (f.required_cluster[0] != 0) k->required_cluster_ = {f.required_cluster[0], f.required_cluster[1], f.required_cluster[2]};
+    if (f.required_cluster[0] != 0)
+      k->required_cluster_ = {f.required_cluster[0], f.required_cluster[1], f.required_cluster[2]};
 
     const auto functions = closure(f);
     auto shared = place_shared(functions, *k);
@@ -167,12 +169,14 @@ class Program : public Module {
     code.registers = map.words;
     code.reads_unset = map.reads_unset;
     code.targets = f.targets;
-  code.inst.reserve(f.body.size());
+    code.inst.reserve(f.body.size());
     for (const auto& in : f.body) binder.bind(in);
   }
 
-  // Static variables in the order of the text, then the dynamic ones, all at one place. The kernel's own size has no gaps.
-  std::map<const ptx::Variable*, uint32_t> place_shared(const std::vector<const ptx::Function*>& functions, Kernel& k) const {
+  // Static variables in the order of the text, then the dynamic ones, all at one place. The kernel's own size has no
+  // gaps.
+  std::map<const ptx::Variable*, uint32_t> place_shared(const std::vector<const ptx::Function*>& functions,
+                                                        Kernel& k) const {
     std::set<const ptx::Variable*> used;
     for (const ptx::Function* f : functions)
       for (const auto& in : f->body)
@@ -201,6 +205,7 @@ class Program : public Module {
       at += v->bytes;
       gap += kSharedGap;
     }
+    if (at > 1 << 28) throw ptx::Error{functions[0]->line, "more than 256 MB of shared memory"};
     k.shared_bytes_ = at;
     uint64_t align = 16;
     for (const ptx::Variable* v : dynamic) align = std::max(align, v->align);

@@ -26,9 +26,12 @@ void collect(const Operand& o, std::vector<uint32_t>& into) {
 // Which operands an instruction writes: the first, but for those that have no result.
 Uses uses_of(const ptx::Instruction& in) {
   Uses u;
-  static constexpr const char* no_result[] = {"st", "bra", "brx", "ret", "exit", "red", "call", "prefetch", "membar", "fence", "cp", "stmatrix", "trap", "nanosleep"};
+  static constexpr const char* no_result[] = {"st",       "bra",    "brx",   "ret", "exit",     "red",  "call",
+                                              "prefetch", "membar", "fence", "cp",  "stmatrix", "trap", "nanosleep"};
   bool result = std::find(std::begin(no_result), std::end(no_result), in.opcode) == std::end(no_result);
-  const auto has = [&](const char* m) { return std::find(in.modifiers.begin(), in.modifiers.end(), m) != in.modifiers.end(); };
+  const auto has = [&](const char* m) {
+    return std::find(in.modifiers.begin(), in.modifiers.end(), m) != in.modifiers.end();
+  };
   if ((in.opcode == "bar" || in.opcode == "barrier") && !has("red")) result = false;
   if (in.opcode == "wmma" && has("store")) result = false;
   for (size_t i = 0; i < in.operands.size(); ++i) {
@@ -52,8 +55,11 @@ RegisterMap place_registers(const ptx::Function& f) {
   std::vector<std::vector<uint32_t>> targets(n);
   for (size_t i = 0; i < n; ++i) {
     const auto& in = f.body[i];
-    if (in.opcode == "bra" && !in.operands.empty()) targets[i].push_back(static_cast<uint32_t>(in.operands[0].value));
-    if (in.opcode == "brx" && in.operands.size() > 1 && in.operands[1].value < f.targets.size()) targets[i] = f.targets[in.operands[1].value];
+    // What else stands there is refused later.
+    for (const Operand& o : in.operands) {
+      if (o.kind == Operand::Kind::label && o.value < n) targets[i].push_back(static_cast<uint32_t>(o.value));
+      if (o.kind == Operand::Kind::targets) targets[i] = f.targets[o.value];
+    }
     for (uint32_t t : targets[i]) starts[t] = 1;
     if (!targets[i].empty() || in.opcode == "ret" || in.opcode == "exit") starts[i + 1] = 1;
   }
@@ -113,8 +119,10 @@ RegisterMap place_registers(const ptx::Function& f) {
   RegisterMap map;
   for (const Part& p : parts) {
     for (size_t w = 0; w < words; ++w) {
-      for (uint64_t bits = p.in[w]; bits != 0; bits &= bits - 1) touch(static_cast<uint32_t>(w * 64) + static_cast<uint32_t>(__builtin_ctzll(bits)), p.first);
-      for (uint64_t bits = p.out[w]; bits != 0; bits &= bits - 1) touch(static_cast<uint32_t>(w * 64) + static_cast<uint32_t>(__builtin_ctzll(bits)), p.last + 1);
+      for (uint64_t bits = p.in[w]; bits != 0; bits &= bits - 1)
+        touch(static_cast<uint32_t>(w * 64) + static_cast<uint32_t>(__builtin_ctzll(bits)), p.first);
+      for (uint64_t bits = p.out[w]; bits != 0; bits &= bits - 1)
+        touch(static_cast<uint32_t>(w * 64) + static_cast<uint32_t>(__builtin_ctzll(bits)), p.last + 1);
       if (p.first == 0) map.reads_unset |= p.in[w] != 0;
     }
     for (uint32_t i = p.first; i <= p.last; ++i) {
@@ -125,7 +133,8 @@ RegisterMap place_registers(const ptx::Function& f) {
   std::vector<uint32_t> order;
   for (uint32_t r = 0; r < registers; ++r)
     if (from[r] != kNever) order.push_back(r);
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return from[a] != from[b] ? from[a] < from[b] : a < b; });
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return from[a] != from[b] ? from[a] < from[b] : a < b; });
 
   // ---- places: by size, the one freed last is taken first, since it is warm
   map.slots.assign(registers, kSink);

@@ -11,6 +11,7 @@ namespace sim {
 namespace {
 
 constexpr uint32_t kAlign = 64;
+constexpr uint64_t kRotation = 1 << 16;  // instructions
 
 }  // namespace
 
@@ -28,6 +29,8 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   epoch_sync = floor = 0;
   known.assign(g.warps, 0);
   yields = 0;
+  steps_ = 0;
+  rotate_at_ = kRotation;
   frames_.clear();
   free_frames_.clear();
   fragments_.clear();
@@ -80,6 +83,8 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   all(kTotalSmemSize, g.shared_bytes);
   all(kZero, 0);
   all(kOne, 1);
+  all(kEnvreg1, static_cast<uint32_t>(g.workspace >> 32));
+  all(kEnvreg2, static_cast<uint32_t>(g.workspace));
   std::memset(s + kGridid * kLanes, 0, 8 * kLanes);
 }
 
@@ -120,9 +125,7 @@ void Warp::enter(const Frame& f) {
   running_ = f.code;
 }
 
-LineStat& Warp::stat() {
-  return worker->stats[running_->index][static_cast<size_t>(current - running_->inst.data())];
-}
+LineStat& Warp::stat() { return worker->stats[running_->index][static_cast<size_t>(current - running_->inst.data())]; }
 
 bool Warp::ready() const {
   for (const Fragment& f : fragments_)
@@ -246,8 +249,13 @@ void Warp::call(Fragment& f, const Inst& in, uint32_t mask) {
     return;  // the caller of this function has moved pc
   }
   const Code& code = *c.callee;
-  Frame frame{&code, f.pc, f.frame, caller.depth + 1, caller.registers + (caller.code->register_bytes + 63) / 64 * 64,
-              caller.local + (caller.code->local_bytes + 15) / 16 * 16, &c,
+  Frame frame{&code,
+              f.pc,
+              f.frame,
+              caller.depth + 1,
+              caller.registers + (caller.code->register_bytes + 63) / 64 * 64,
+              caller.local + (caller.code->local_bytes + 15) / 16 * 16,
+              &c,
               static_cast<uint32_t>(__builtin_popcount(mask))};
   if (frame.depth > 10'000) fault("limit", "calls go deeper than 10000.", __builtin_ctz(mask));
   const uint32_t need = frame.registers + code.register_bytes + kAlign;
@@ -325,9 +333,10 @@ bool Warp::run(uint64_t turn) {
       if (k < 0) break;
     }
     // A loop in which lanes wait for others of their warp must not keep those from running.
-    if (left < turn && fragments_.size() > 1 && (left & 0xFFFF) == 0) {
-      k = static_cast<int>(worker->random() % fragments_.size());
-      if (fragments_[k].state != Fragment::State::ready) continue;
+    if (fragments_.size() > 1 && steps_ >= rotate_at_) {
+      rotate_at_ = steps_ + kRotation;
+      const int other = static_cast<int>(block->random() % fragments_.size());
+      if (fragments_[other].state == Fragment::State::ready) k = other;
     }
     Fragment f = fragments_[k];
     fragments_[k] = fragments_.back();
@@ -348,7 +357,9 @@ bool Warp::run(uint64_t turn) {
     LineStat* stats = worker->stats[code->index].data();
     uint32_t join = fragments_.empty() ? UINT32_MAX : join_point(f);
     uint64_t threads = 0;
-    const uint64_t turn_end = fragments_.empty() ? 0 : (left > 0x10000 ? (left - 1) & ~uint64_t{0xFFFF} : 0);
+    if (rotate_at_ <= steps_) rotate_at_ = steps_ + kRotation;
+    const uint64_t turn_end = fragments_.empty() ? 0 : left - std::min(left, rotate_at_ - steps_);
+    const uint64_t left_before = left;
     bool gone = false;  // all lanes of the fragment have exited
     for (;;) {
       const Inst& in = insts[f.pc];
@@ -438,6 +449,7 @@ bool Warp::run(uint64_t turn) {
       if (f.pc >= join || left <= turn_end || yields != 0) break;
     }
     if (!gone) fragments_.push_back(f);
+    steps_ += left_before - left;
     block->executed += threads;
     moved = true;
     if (worker->budget < threads)

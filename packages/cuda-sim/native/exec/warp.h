@@ -5,7 +5,6 @@
 // this is where a program expects its lanes to meet.
 #pragma once
 #include <cstdint>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,7 @@ constexpr uint64_t kWindow = uint64_t{1} << 32;
 enum Special : uint32_t {
   kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
   kLaneid, kWarpid, kNwarpid, kSmid, kNsmid, kLanemaskEq, kLanemaskLt, kLanemaskLe, kLanemaskGt, kLanemaskGe,
-  kDynamicSmemSize, kTotalSmemSize, kZero, kOne, kGridid /* 64 bits: two */, kSpecialCount = kGridid + 2
+  kDynamicSmemSize, kTotalSmemSize, kZero, kOne, kEnvreg1, kEnvreg2, kGridid /* 64 bits: two */, kSpecialCount = kGridid + 2
 };
 // clang-format on
 
@@ -71,14 +70,14 @@ class Warp {
   char* bank[4] = {};  // of the running frame
   Block* block = nullptr;
   Worker* worker = nullptr;
-  uint32_t index = 0;     // in its block
-  uint32_t live = 0;      // lanes that have not exited
+  uint32_t index = 0;  // in its block
+  uint32_t live = 0;   // lanes that have not exited
   uint32_t exited = 0;
   const Inst* current = nullptr;
   uint32_t carry = 0;       // CC.CF, a bit a lane
   uint64_t ticks = 0;       // of %clock, beside the instructions executed
   uint32_t local_base = 0;  // of the running frame
-  uint32_t yields = 0;    // asks the scheduler for another warp's turn
+  uint32_t yields = 0;      // asks the scheduler for another warp's turn
 
   void start(Block*, Worker*, uint32_t index);
   // Runs until it has to wait, has ended, or has had its turn. True: it did something.
@@ -98,16 +97,18 @@ class Warp {
   uint32_t& predicate(Slot s) { return *lanes<uint32_t>(s); }
   [[noreturn]] void fault(const char* kind, const std::string& message, int lane);
   Grid& grid() const;
+  const Code& running() const { return *running_; }
   LineStat& stat();  // what is counted of the running instruction
 
   char* local_data(int lane) { return local_.data() + static_cast<size_t>(lane) * local_stride_; }
   uint8_t* local_shadow(int lane) { return local_shadow_.data() + static_cast<size_t>(lane) * local_stride_; }
   uint32_t local_size() const { return local_stride_; }
 
-  std::vector<AsyncCopy> copies;      // in the order of issue
+  std::vector<AsyncCopy> copies;                        // in the order of issue
   std::vector<std::pair<uint32_t, uint64_t>> arrivals;  // lane and mbarrier: due when the lane's copies are done
-  uint32_t committed[kLanes] = {};    // groups that each lane has closed
-  void finish_copies(uint32_t mask, uint32_t but);  // all but the last groups of these lanes; UINT32_MAX: uncommitted too
+  uint32_t committed[kLanes] = {};                      // groups that each lane has closed
+  void finish_copies(uint32_t mask,
+                     uint32_t but);  // all but the last groups of these lanes; UINT32_MAX: uncommitted too
 
   uint32_t waiting_barrier[kLanes] = {};  // which barrier a lane waits at
   uint32_t epoch_sync = 0;                // the block's clock at this warp's last __syncwarp
@@ -125,6 +126,7 @@ class Warp {
   std::vector<uint32_t> specials_;
 
   const Code* running_ = nullptr;
+  uint64_t steps_ = 0, rotate_at_ = 0;  // instructions so far, and when another fragment gets a turn
 
   void enter(const Frame&);
   int pick();

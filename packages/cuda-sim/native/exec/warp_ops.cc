@@ -10,7 +10,8 @@ void shfl_run(Warp& w, const Inst& in, uint32_t mask) {
   const uint32_t *a = w.lanes<uint32_t>(in.op[1]), *b = w.lanes<uint32_t>(in.op[2]), *c = w.lanes<uint32_t>(in.op[3]);
   uint32_t result[kLanes], inside = 0;
   each(mask, [&](int lane) {
-    const int by = static_cast<int>(b[lane] & 31), clamp = static_cast<int>(c[lane] & 31), segment = static_cast<int>(c[lane] >> 8 & 31);
+    const int by = static_cast<int>(b[lane] & 31), clamp = static_cast<int>(c[lane] & 31),
+              segment = static_cast<int>(c[lane] >> 8 & 31);
     const int low = lane & segment, high = (lane & segment) | (clamp & ~segment);
     int from = lane;
     bool good = false;
@@ -35,7 +36,9 @@ void shfl_run(Warp& w, const Inst& in, uint32_t mask) {
     if (!good) from = lane;
     if ((mask >> from & 1) == 0)
       w.fault("shuffle",
-              "reads lane " + std::to_string(from) + (((w.exited >> from) & 1) != 0 ? ", which has ended." : ", which takes no part in it."), lane);
+              "reads lane " + std::to_string(from) +
+                  (((w.exited >> from) & 1) != 0 ? ", which has ended." : ", which takes no part in it."),
+              lane);
     inside |= static_cast<uint32_t>(good) << lane;
     result[lane] = a[from];
   });
@@ -81,7 +84,11 @@ void vote(Binder& b) {
   if (how.empty()) b.refuse("no form that is known");
   bool negated;
   b.out.op[1] = b.predicate_source(b.operand(1), &negated);
-  b.out.mode = static_cast<uint16_t>((how == "all" ? kAllOf : how == "any" ? kAnyOf : how == "uni" ? kUniform : kBallot) | (negated ? kNegated : 0));
+  b.out.mode = static_cast<uint16_t>((how == "all"   ? kAllOf
+                                      : how == "any" ? kAnyOf
+                                      : how == "uni" ? kUniform
+                                                     : kBallot) |
+                                     (negated ? kNegated : 0));
   b.out.flow = Flow::sync;
   b.set(vote_run, Class::warp);
   b.out.op[0] = b.result(0, how == "ballot" ? Type::b32 : Type::pred);
@@ -114,7 +121,8 @@ void match(Binder& b) {
   if (!b.take("sync")) b.refuse(".sync is missing");
   const Type t = b.take_type();
   const bool wide = ptx::size_of(t) == 8;
-  b.set(any ? (wide ? match_any<uint64_t> : match_any<uint32_t>) : (wide ? match_all<uint64_t> : match_all<uint32_t>), Class::warp);
+  b.set(any ? (wide ? match_any<uint64_t> : match_any<uint32_t>) : (wide ? match_all<uint64_t> : match_all<uint32_t>),
+        Class::warp);
   b.out.flow = Flow::sync;
   b.out.op[0] = b.result(0, Type::b32);
   if (b.operand(0).pair != nullptr) {
@@ -214,7 +222,8 @@ void elect(Binder& b) {
 
 }  // namespace
 
-const Row kWarpRows[] = {{"shfl", shfl},   {"vote", vote},             {"match", match}, {"redux", redux},
-                         {"elect", elect}, {"activemask", activemask}, {nullptr, nullptr}};
+const Row kWarpRows[] = {{"shfl", shfl},    {"vote", vote},   {"match", match},
+                         {"redux", redux},  {"elect", elect}, {"activemask", activemask},
+                         {nullptr, nullptr}};
 
 }  // namespace sim

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 namespace sim {
@@ -30,9 +29,8 @@ std::string hex(uint64_t x) {
 
 Memory::Memory(uint64_t capacity, Fill fill) : capacity_(capacity), fill_(fill) {
   // The same addresses in every run where the system lets us, so that reports can be compared.
-  static std::atomic<uint64_t> devices{0};
   reserved_ = kSpan;
-  for (uint64_t n = devices++; base_ == 0 && n < 16; ++n) {
+  for (uint64_t n = 0; base_ == 0 && n < 16; ++n) {
     void* p = reserve(reinterpret_cast<void*>(kFirst + n * 2 * kSpan), kSpan, PROT_NONE, MAP_FIXED_NOREPLACE);
     if (p != nullptr) base_ = reinterpret_cast<uint64_t>(p);
   }
@@ -47,6 +45,18 @@ Memory::~Memory() {
   if (base_ != 0) munmap(reinterpret_cast<void*>(base_), kSpan);
   if (data_ != nullptr) munmap(data_, kSpan);
   if (shadow_ != nullptr) munmap(shadow_, kSpan);
+  if (tags_ != nullptr) munmap(tags_, kSpan * sizeof(Tags));
+}
+
+Memory::Tags* Memory::watch(uint32_t* stamp) {
+  if (tags_ == nullptr) tags_ = static_cast<Tags*>(reserve(nullptr, kSpan * sizeof(Tags), PROT_READ | PROT_WRITE, 0));
+  if (tags_ == nullptr) return nullptr;
+  if (++stamp_ == 256) {  // stamps are used again: forget what they meant
+    madvise(tags_, kSpan * sizeof(Tags), MADV_DONTNEED);
+    stamp_ = 1;
+  }
+  *stamp = stamp_ << 24;
+  return tags_;
 }
 
 uint64_t Memory::allocate(uint64_t bytes, uint64_t align, const char* what) {

@@ -35,6 +35,14 @@ class Memory {
   uint64_t used() const { return used_; }
   uint64_t capacity() const { return capacity_; }
 
+  // Which block of a launch last wrote and read a granule of 1, 2 or 4 bytes: stamp << 24 | block + 1, of the launch
+  // that a stamp names. For races between blocks.
+  struct Tags {
+    uint32_t write, read;
+  };
+  static constexpr uint32_t kManyBlocks = 0xFFFFFF;
+  Tags* watch(uint32_t* stamp);  // a new stamp; null: no room
+
   // For the instructions that read and write: shadow bytes say what the data bytes are.
   static constexpr uint8_t kAddressable = 1, kInitialised = 2, kGood = kAddressable | kInitialised;
   uint64_t base() const { return base_; }
@@ -54,6 +62,8 @@ class Memory {
   uint8_t* shadow_ = nullptr;
   std::map<uint64_t, Allocation> allocations_;  // by address, freed ones too
   std::map<uint64_t, Allocation> mapped_;
+  Tags* tags_ = nullptr;
+  uint32_t stamp_ = 0;
 };
 
 }  // namespace sim

@@ -8,7 +8,8 @@ namespace sim {
 
 class SharedMemory {
  public:
-  static constexpr uint8_t kAddressable = 1, kInitialised = 2, kGood = 3, kPending = 4;  // kPending: cp.async not waited for
+  static constexpr uint8_t kAddressable = 1, kInitialised = 2, kGood = 3,
+                           kPending = 4;  // kPending: cp.async not waited for
 
   char* data() { return data_.data(); }
   uint8_t* shadow() { return shadow_.data(); }
@@ -24,10 +25,10 @@ class SharedMemory {
 
   // ---- races. A granule's last write and the reads since: by whom, and at which tick of the block's clock.
   struct Access {
-    uint32_t write = 0;          // clock << 11 | atomic << 10 | thread
-    uint32_t read_clock = 0;     // of the latest read
-    uint32_t read_warps = 0;     // by warp of the block
-    uint32_t read_thread = 0;    // thread + 1; kMany: several
+    uint32_t write = 0;        // clock << 11 | atomic << 10 | thread
+    uint32_t read_clock = 0;   // of the latest read
+    uint32_t read_warps = 0;   // by warp of the block
+    uint32_t read_thread = 0;  // thread + 1; kMany: several
   };
   static constexpr uint32_t kMany = 0xFFFFFFFFu;
   void watch(uint32_t granule) {

@@ -40,7 +40,7 @@ struct Variable {
   std::string name;
   Space space = Space::generic;
   uint64_t bytes = 0, align = 1;
-  bool external = false;  // .extern: a dynamic shared array when it has no size
+  bool external = false;   // .extern: a dynamic shared array when it has no size
   std::vector<char> init;  // empty: not initialised
   std::vector<Relocation> relocations;
   int line = 0;
@@ -59,7 +59,8 @@ struct Operand {
     real,      // value: bits of an f64
     variable,  // variable + value, its address
     function,  // text
-    label,     // value: index of an instruction, or of a target list for brx.idx
+    label,     // value: index of an instruction
+    targets,   // value: index of a list of .branchtargets
     special,   // text
     address,   // [parts[0] + value]; no parts: an absolute address
     vector,    // parts: {a, b}, or (a, b) of a call

@@ -11,6 +11,8 @@ namespace {
 
 using Kind = Token::Kind;
 
+constexpr uint64_t kMostElements = uint64_t{1} << 36;
+
 // Names declared between two braces.
 struct Scope {
   std::unordered_map<std::string, int> registers;
@@ -42,6 +44,16 @@ class Parser {
   std::vector<Scope> scopes_;
   std::vector<std::vector<Reference>> pending_;
   int file_ = 0, source_line_ = 0;
+  int depth_ = 0;
+
+  // Nesting that no compiler makes must not use up the stack.
+  struct Deeper {
+    Parser& p;
+    explicit Deeper(Parser& p) : p(p) {
+      if (++p.depth_ > 100) p.fail("nested too deeply");
+    }
+    ~Deeper() { --p.depth_; }
+  };
 
   // ---- tokens
   const Token& peek(size_t k = 0) const { return tokens_[std::min(at_ + k, tokens_.size() - 1)]; }
@@ -199,16 +211,23 @@ class Parser {
         if (take("]")) {
           sized = false;
         } else {
-          count *= integer();
+          const uint64_t n = integer();
+          if (n > kMostElements / std::max<uint64_t>(count, 1)) fail("'" + v->name + "' is too large");
+          count *= n;
           expect("]");
         }
       }
+      if ((v->align & (v->align - 1)) != 0 || v->align == 0 || v->align > 1 << 16)
+        fail("an alignment that is no power of two up to 65536");
       if (take("=")) initialiser(*v, type);
       const uint64_t given = v->init.size() / size_of(type);
       if (!sized) count *= given / vector;
       if (given > count) fail("more values than elements of '" + v->name + "'");
       v->bytes = count * size_of(type);
-      if (!v->init.empty()) v->init.resize(v->bytes);
+      if (!v->init.empty()) {
+        if (v->bytes > uint64_t{1} << 30) fail("'" + v->name + "' is too large for a variable with values");
+        v->init.resize(v->bytes);
+      }
       if (!sized && v->bytes == 0 && !external && space != Space::param) fail("'" + v->name + "' has no size");
       into.push_back(std::move(v));
       declared(into.back().get());
@@ -217,6 +236,7 @@ class Parser {
   }
 
   void initialiser(Variable& v, Type type) {
+    const Deeper guard(*this);
     if (take("{")) {
       while (!take("}")) {
         initialiser(v, type);
@@ -341,7 +361,7 @@ class Parser {
       if (found != scopes_.back().labels.end())
         o.value = found->second;
       else if (list != scopes_.back().target_lists.end())
-        o.value = list->second;
+        o.kind = Operand::Kind::targets, o.value = list->second;
       else if (pending_.size() == 1)
         throw Error{r.line, "unknown name '" + r.name + "'"};
       else
@@ -371,6 +391,7 @@ class Parser {
   std::vector<OpenTarget> open_targets_;
 
   void statement() {
+    const Deeper guard(*this);
     const int line = peek().line;
     if (take("{")) {
       scopes_.emplace_back();
@@ -522,6 +543,7 @@ class Parser {
   }
 
   Operand operand(size_t index, size_t position) {
+    const Deeper guard(*this);
     Operand o;
     if (peek().kind == Kind::number || is("-")) return number();
     if (take("!")) {

@@ -17,8 +17,8 @@ struct Fault {
   std::string message;  // whole: kernel, block, thread, line, address, the allocation missed
   Dim3 block{0, 0, 0}, thread{0, 0, 0};
   uint64_t address = 0;  // of the access, where there is one
-  int line = 0;        // of the PTX
-  std::string source;  // file:line of the .cu when compiled with -lineinfo
+  int line = 0;          // of the PTX
+  std::string source;    // file:line of the .cu when compiled with -lineinfo
 };
 
 }  // namespace sim

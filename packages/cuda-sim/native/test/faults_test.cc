@@ -9,22 +9,27 @@ void found(Device& d, const char* kernel, bool ran, const char* kind) {
   if (kind == nullptr) {
     EXPECT(ran, "%s: %s", kernel, d.fault.message.c_str());
   } else {
-    EXPECT(!ran && d.fault.kind == kind, "%s: expected %s, found %s", kernel, kind, ran ? "nothing" : d.fault.message.c_str());
-    EXPECT(d.fault.message.find(kernel) != std::string::npos && d.fault.kernel == kernel, "%s: the kernel is not named: %s", kernel, d.fault.message.c_str());
+    EXPECT(!ran && d.fault.kind == kind, "%s: expected %s, found %s", kernel, kind,
+           ran ? "nothing" : d.fault.message.c_str());
+    EXPECT(d.fault.message.find(kernel) != std::string::npos && d.fault.kernel == kernel,
+           "%s: the kernel is not named: %s", kernel, d.fault.message.c_str());
   }
 }
 
-void everything(const sim::Options& options) {
+void everything(const std::string& arch, const sim::Options& options) {
   Device d;
   d.options = options;
-  if (!d.load_file("kernels/faults.ptx")) return;
+  if (!d.load_file("kernels/faults." + arch + ".ptx")) return;
   const Float ones(512, 1.5f);
-  const uint64_t x = d.put(ones), y = d.empty(2048), small = d.put(Float(100, 1.0f)), out = d.empty(400), fresh = d.empty(2048);
-#define RUN(kind, kernel, grid, block, dynamic, ...) found(d, #kernel, d.run(#kernel, grid, block, dynamic, __VA_ARGS__), kind)
+  const uint64_t x = d.put(ones), y = d.empty(2048), small = d.put(Float(100, 1.0f)), out = d.empty(400),
+                 fresh = d.empty(2048);
+#define RUN(kind, kernel, grid, block, dynamic, ...) \
+  found(d, #kernel, d.run(#kernel, grid, block, dynamic, __VA_ARGS__), kind)
   const sim::Dim3 one{1};
   RUN("out-of-bounds", off_by_one, sim::Dim3{4}, sim::Dim3{32}, 0, small, out, 100);
   EXPECT(d.fault.thread.x == 4 && d.fault.block.x == 3 && d.fault.line > 0, "%s", d.fault.message.c_str());
-  EXPECT(d.fault.message.find("0 bytes after the end of an allocation of 400 bytes") != std::string::npos, "%s", d.fault.message.c_str());
+  EXPECT(d.fault.message.find("0 bytes after the end of an allocation of 400 bytes") != std::string::npos, "%s",
+         d.fault.message.c_str());
   EXPECT(d.fault.source.find("faults.cu:") != std::string::npos, "%s", d.fault.message.c_str());
   RUN("out-of-bounds", before_start, one, sim::Dim3{32}, 0, small, out, 32);
   RUN("out-of-bounds", copy, one, sim::Dim3{32}, 0, uint64_t{0}, out, 32);
@@ -35,6 +40,11 @@ void everything(const sim::Options& options) {
   const uint64_t gone = d.put(ones);
   d.memory.free(gone);
   RUN("use-after-free", copy, one, sim::Dim3{32}, 0, gone, out, 32);
+  RUN("race", blocks_overlap, sim::Dim3{4}, sim::Dim3{64}, 0, y, 63);
+  RUN(nullptr, blocks_overlap, sim::Dim3{4}, sim::Dim3{64}, 0, y, 64);
+  RUN(nullptr, blocks_write_the_same, sim::Dim3{4}, sim::Dim3{64}, 0, y);
+  RUN("race", reads_a_neighbour, sim::Dim3{4}, sim::Dim3{64}, 0, d.put(ones));
+  RUN(nullptr, reads_a_neighbour, one, sim::Dim3{64}, 0, d.put(ones));
   RUN("race", missing_barrier, one, sim::Dim3{128}, 0, x, y);
   RUN("race", missing_second_barrier, one, sim::Dim3{128}, 0, x, y, 3);
   RUN(nullptr, missing_second_barrier, one, sim::Dim3{128}, 0, x, y, 1);
@@ -74,7 +84,8 @@ void everything(const sim::Options& options) {
   const uint64_t t = d.put(threes);
   RUN("trap", stops_itself, one, sim::Dim3{32}, 0, t);
   RUN("assert", asserts, one, sim::Dim3{32}, 0, t);
-  EXPECT(d.fault.thread.x == 7 && d.fault.message.find("x[threadIdx.x] != 3") != std::string::npos, "%s", d.fault.message.c_str());
+  EXPECT(d.fault.thread.x == 7 && d.fault.message.find("x[threadIdx.x] != 3") != std::string::npos, "%s",
+         d.fault.message.c_str());
   d.options.max_instructions = 100000;
   RUN("timeout", never_ends, one, sim::Dim3{32}, 0, t);
   d.options.max_instructions = 20'000'000'000;
@@ -98,11 +109,15 @@ void refused() {
   const auto log = [](const std::string& body) {
     sim::Memory memory(1 << 20);
     std::string text;
-    const auto m = sim::Module::load(".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n.reg .b32 %r<4>;\n" + body + "\nret;\n}\n", memory, &text);
+    const auto m = sim::Module::load(
+        ".version 9.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n.reg .b32 %r<4>;\n" +
+            body + "\nret;\n}\n",
+        memory, &text);
     EXPECT(m == nullptr, "loaded: %s", body.c_str());
     return text;
   };
-  EXPECT(log("frobnicate.b32 %r1, %r2;") == "PTX line 7: 'frobnicate.b32': unknown instruction", "%s", log("frobnicate.b32 %r1, %r2;").c_str());
+  EXPECT(log("frobnicate.b32 %r1, %r2;") == "PTX line 7: 'frobnicate.b32': unknown instruction", "%s",
+         log("frobnicate.b32 %r1, %r2;").c_str());
   EXPECT(log("add.strange.s32 %r1, %r2, %r3;").find("unknown modifier .strange") != std::string::npos, "modifier");
   EXPECT(log("add.s64 %r1, %r2, %r3;").find("register %r1 has 4 bytes") != std::string::npos, "width");
   EXPECT(log("add.s32 %r1, %r2;").find("operands") != std::string::npos, "operands");
@@ -117,13 +132,15 @@ void refused() {
 }  // namespace
 
 int main() {
-  sim::Options o;
-  everything(o);
-  o.schedule = sim::Options::Schedule::reversed;
-  o.copies = sim::Options::Copies::early;
-  everything(o);
-  o.schedule = sim::Options::Schedule::random_warps;
-  everything(o);
+  for (const std::string arch : {"sm_80", "sm_100"}) {
+    sim::Options o;
+    everything(arch, o);
+    o.schedule = sim::Options::Schedule::reversed;
+    o.copies = sim::Options::Copies::early;
+    everything(arch, o);
+    o.schedule = sim::Options::Schedule::random_warps;
+    everything(arch, o);
+  }
   refused();
   return finish("faults");
 }

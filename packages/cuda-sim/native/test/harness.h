@@ -43,7 +43,8 @@ struct Device {
     return module != nullptr;
   }
   bool load_file(const std::string& path) {
-    std::ifstream in(path);
+    const std::string here = __FILE__;
+    std::ifstream in(here.substr(0, here.rfind('/') + 1) + path);
     std::stringstream text;
     text << in.rdbuf();
     EXPECT(!text.str().empty(), "no file %s", path.c_str());
@@ -102,10 +103,11 @@ struct Device {
     l.block = block;
     l.dynamic_shared = dynamic;
     l.params = a.bytes;
+    l.cooperative = cooperative;
     fault = {};
     return sim::run(l, memory, options, counting ? &counters : nullptr, &fault);
   }
-  bool counting = false;
+  bool counting = false, cooperative = false;
 };
 
 inline uint16_t bf16(float x) {

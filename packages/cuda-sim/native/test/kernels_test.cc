@@ -22,9 +22,9 @@ std::vector<float> numbers(size_t n, uint64_t seed) {
   return v;
 }
 
-void basic() {
+void basic(const std::string& arch) {
   Device d;
-  if (!d.load_file("kernels/basic.ptx")) return;
+  if (!d.load_file("kernels/basic." + arch + ".ptx")) return;
   const auto x = numbers(100003, 1);
   const uint64_t px = d.put(x), pout = d.empty(7 * 4);
   EXPECT(d.run("reduce_sum", {7}, {256}, 0, px, pout, 100003), "%s", d.fault.message.c_str());
@@ -79,7 +79,8 @@ void basic() {
   };
   for (int i = 0; i < 300; ++i) {
     float v = in[i] * p.b[p.a % 3];
-    v += static_cast<float>(((i + p.a + 1) & 7) * i) + static_cast<float>(1 << (i & 7)) + static_cast<float>(fibonacci(i % 10));
+    v += static_cast<float>(((i + p.a + 1) & 7) * i) + static_cast<float>(1 << (i & 7)) +
+         static_cast<float>(fibonacci(i % 10));
     switch (i % 7) {
       case 0: v += 1; break;
       case 1: v *= 2; break;
@@ -109,14 +110,15 @@ void products(Device& d, int m, int n, int k) {
   std::vector<double> want(static_cast<size_t>(m) * n);
   for (int i = 0; i < m; ++i)
     for (int j = 0; j < n; ++j)
-      for (int l = 0; l < k; ++l) want[i * n + j] += static_cast<double>(from_bf16(a[i * k + l])) * from_bf16(b[j * k + l]);
+      for (int l = 0; l < k; ++l)
+        want[i * n + j] += static_cast<double>(from_bf16(a[i * k + l])) * from_bf16(b[j * k + l]);
   close("gemm_mma", d.get<float>(pc, want.size()), want, 1e-5);
 }
 
-void tensor(const sim::Options& options) {
+void tensor(const std::string& arch, const sim::Options& options) {
   Device d;
   d.options = options;
-  if (!d.load_file("kernels/tensor.ptx")) return;
+  if (!d.load_file("kernels/tensor." + arch + ".ptx")) return;
   products(d, 64, 64, 64);
   products(d, 100, 70, 136);
   products(d, 1, 33, 8);
@@ -171,7 +173,8 @@ void tensor(const sim::Options& options) {
       double mean = 0, var = 0;
       for (int j = 0; j < width; ++j) mean += x[i * width + j] / static_cast<double>(width);
       for (int j = 0; j < width; ++j) var += (x[i * width + j] - mean) * (x[i * width + j] - mean) / width;
-      for (int j = 0; j < width; ++j) want[i * width + j] = (x[i * width + j] - mean) / std::sqrt(var + 1e-5) * w[j] + b[j];
+      for (int j = 0; j < width; ++j)
+        want[i * width + j] = (x[i * width + j] - mean) / std::sqrt(var + 1e-5) * w[j] + b[j];
     }
     close("layernorm", d.get<float>(py, want.size()), want, 1e-5);
   }
@@ -187,7 +190,8 @@ void tensor(const sim::Options& options) {
       double sum = 0;
       for (int j = 0; j < classes; ++j) sum += std::exp(static_cast<double>(x[i * classes + j]));
       loss[i] = std::log(sum) - x[i * classes + target[i]];
-      for (int j = 0; j < classes; ++j) grad[i * classes + j] = (std::exp(static_cast<double>(x[i * classes + j])) / sum - (j == target[i])) / rows;
+      for (int j = 0; j < classes; ++j)
+        grad[i * classes + j] = (std::exp(static_cast<double>(x[i * classes + j])) / sum - (j == target[i])) / rows;
     }
     close("cross_entropy loss", d.get<float>(pl, rows), loss, 1e-5);
     std::vector<float> got;
@@ -202,11 +206,13 @@ void tensor(const sim::Options& options) {
     for (float& x : v) x = std::fabs(x);
     const auto g = rounded(gf);
     const uint64_t pp = d.put(p), pg = d.put(g), pm = d.put(m), pv = d.put(v);
-    EXPECT(d.run("adamw", {8}, {128}, 0, pp, pg, pm, pv, n, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 3), "%s", d.fault.message.c_str());
+    EXPECT(d.run("adamw", {8}, {128}, 0, pp, pg, pm, pv, n, 0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 3), "%s",
+           d.fault.message.c_str());
     std::vector<double> want(n);
     for (int i = 0; i < n; ++i) {
       const double gi = from_bf16(g[i]), mi = 0.9 * m[i] + 0.1 * gi, vi = 0.95 * v[i] + 0.05 * gi * gi;
-      want[i] = p[i] - 0.01 * (mi / (1 - std::pow(0.9, 3)) / (std::sqrt(vi / (1 - std::pow(0.95, 3))) + 1e-8) + 0.1 * p[i]);
+      want[i] =
+          p[i] - 0.01 * (mi / (1 - std::pow(0.9, 3)) / (std::sqrt(vi / (1 - std::pow(0.95, 3))) + 1e-8) + 0.1 * p[i]);
     }
     close("adamw", d.get<float>(pp, n), want, 1e-5);
   }
@@ -218,7 +224,8 @@ void tensor(const sim::Options& options) {
     EXPECT(d.run("rope", {8}, {128}, 0, px, length, heads, half), "%s", d.fault.message.c_str());
     std::vector<double> want(x.size());
     for (int i = 0; i < length * heads * half; ++i) {
-      const double angle = i / (heads * half) * std::pow(10000.0, -static_cast<double>(i % half) / half), c = std::cos(angle), s = std::sin(angle);
+      const double angle = i / (heads * half) * std::pow(10000.0, -static_cast<double>(i % half) / half),
+                   c = std::cos(angle), s = std::sin(angle);
       const double u = from_bf16(x[2 * i]), w = from_bf16(x[2 * i + 1]);
       want[2 * i] = u * c - w * s;
       want[2 * i + 1] = u * s + w * c;
@@ -229,22 +236,97 @@ void tensor(const sim::Options& options) {
   }
 }
 
+// Not written here.
+void foreign(const std::string& arch, const sim::Options& options) {
+  Device d;
+  d.options = options;
+  if (!d.load_file("kernels/foreign." + arch + ".ptx")) return;
+  Random r(81);
+  std::vector<int> x(512);
+  std::vector<float> f(512);
+  for (int& v : x) v = static_cast<int>(r.word() % 201) - 100;
+  for (float& v : f) v = r.number() * 1000;
+  const uint64_t px = d.put(x), pf = d.put(f), y = d.empty(5 * 512 * 4);
+#define RUN(kernel, grid, block, ...) \
+  EXPECT(d.run(kernel, sim::Dim3{grid}, sim::Dim3{block}, 0, __VA_ARGS__), "%s", d.fault.message.c_str())
+  RUN("block_sum", 4, 128, px, y);
+  for (int b = 0; b < 4; ++b) {
+    int sum = 0;
+    for (int i = 0; i < 128; ++i) sum += x[b * 128 + i];
+    EXPECT(d.get<int>(y, 4)[b] == sum, "block_sum");
+  }
+  RUN("block_scan", 1, 128, px, y);
+  std::vector<int> want = x;
+  for (int i = 1; i < 512; ++i) want[i] += want[i - 1];
+  EXPECT(d.get<int>(y, 512) == want, "block_scan");
+  RUN("block_sort", 1, 128, pf, y);
+  std::vector<float> sorted = f;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT(d.get<float>(y, 512) == sorted, "block_sort");
+  // It reads one element more than it has written, and does not use it.
+  EXPECT(!d.run("warp_sort", sim::Dim3{1}, sim::Dim3{32}, 0, px, y) && d.fault.kind == "uninitialised", "warp_sort: %s",
+         d.fault.message.c_str());
+  d.options.uninitialised = false;
+  RUN("warp_sort", 1, 32, px, y);
+  want.assign(x.begin(), x.begin() + 128);
+  std::sort(want.begin(), want.end());
+  EXPECT(d.get<int>(y, 128) == want, "warp_sort");
+  RUN("tiles", 1, 64, px, y);
+  const auto got = d.get<int>(y, 5 * 64);
+  for (int i = 0; i < 64; ++i) {
+    const int tile = i / 8 * 8, warp = i / 32 * 32;
+    int sum = 0, scan = 0, ballot = 0, positive = 0, rank = 0, most = -1000;
+    bool any = false;
+    for (int k = tile; k < tile + 8; ++k) {
+      sum += x[k];
+      ballot |= (x[k] > 0) << (k - tile);
+      any |= x[k] > 50;
+      if ((x[k] & 1) == (x[i] & 1)) most = std::max(most, x[k]);
+    }
+    for (int k = warp; k < warp + 32; ++k) {
+      positive += x[k] > 0;
+      rank += k < i && x[k] > 0;
+      scan += k <= i ? x[k] : 0;
+    }
+    EXPECT(got[i] == sum, "tile sum %d", i);
+    EXPECT(got[64 + i] == scan, "tile scan %d", i);
+    EXPECT(got[128 + i] == (ballot | any << 8 | 1 << 9), "tile votes %d", i);
+    EXPECT(got[192 + i] == (x[i] > 0 ? positive * 10100 + rank : -1), "coalesced %d", i);
+    EXPECT(got[256 + i] == most, "labeled %d: %d, not %d", i, got[256 + i], most);
+  }
+#undef RUN
+  std::vector<int> ring(5 * 64);
+  for (int i = 0; i < 320; ++i) ring[static_cast<size_t>(i)] = i;
+  const uint64_t pr = d.put(ring);
+  d.cooperative = true;
+  EXPECT(d.run("whole_grid", {5}, {64}, 0, pr, 7), "%s", d.fault.message.c_str());
+  const auto turned = d.get<int>(pr, 320);
+  for (int i = 0; i < 320; ++i)
+    EXPECT(turned[static_cast<size_t>(i)] == (i + 320 - 7) % 320 + 7, "whole_grid: [%d] is %d", i,
+           turned[static_cast<size_t>(i)]);
+}
+
 }  // namespace
 
 int main() {
-  basic();
-  sim::Options o;
-  tensor(o);
-  o.copies = sim::Options::Copies::early;
-  o.schedule = sim::Options::Schedule::reversed;
-  o.approximations = sim::Options::Bound::low;
-  tensor(o);
-  o.schedule = sim::Options::Schedule::random_warps;
-  o.products = sim::Options::Products::truncate;
-  o.approximations = sim::Options::Bound::high;
-  tensor(o);
-  o.schedule = sim::Options::Schedule::random_blocks;
-  o.products = sim::Options::Products::chunked;
-  tensor(o);
+  for (const std::string arch : {"sm_80", "sm_100"}) {
+    basic(arch);
+    sim::Options o;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.copies = sim::Options::Copies::early;
+    o.schedule = sim::Options::Schedule::reversed;
+    o.approximations = sim::Options::Bound::low;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.schedule = sim::Options::Schedule::random_warps;
+    o.products = sim::Options::Products::truncate;
+    o.approximations = sim::Options::Bound::high;
+    tensor(arch, o);
+    foreign(arch, o);
+    o.schedule = sim::Options::Schedule::random_blocks;
+    o.products = sim::Options::Products::chunked;
+    tensor(arch, o);
+  }
   return finish("kernels");
 }

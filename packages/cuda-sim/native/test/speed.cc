@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
       d.options.races = races != 0;
       d.options.threads = threads;
       d.counting = argc > 2;
-      d.load_file("kernels/tensor.ptx");
+      d.load_file("kernels/tensor.sm_80.ptx");
       const auto un = static_cast<uint32_t>(size);
       std::vector<uint16_t> a(static_cast<size_t>(size) * size, 0x3F80), b = a;
       const uint64_t pa = d.put(a), pb = d.put(b), pc = d.empty(uint64_t{4} * un * un);
@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
       Device e;
       e.options = d.options;
       e.counting = d.counting;
-      e.load_file("kernels/basic.ptx");
+      e.load_file("kernels/basic.sm_80.ptx");
       const uint64_t x = e.put(std::vector<float>(1 << 22, 1.0f)), y = e.empty(1 << 22);
       time("reduce", [&] { return e.run("reduce_sum", {64}, {256}, 0, x, y, 1 << 22); });
       time("tiled", [&] { return e.run("gemm_tiled", {16, 16}, {16, 16}, 0, x, x, y, 256, 256, 256); });

@@ -28,6 +28,14 @@ KERNEL copy(const float* x, float* y, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) y[i] = x[i];
 }
+KERNEL blocks_overlap(float* y, int step) { y[blockIdx.x * step + threadIdx.x] = blockIdx.x; }
+KERNEL blocks_write_the_same(float* y) { y[threadIdx.x] = 3; }
+KERNEL reads_a_neighbour(float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  float left = i > 0 ? y[i - 1] : 0;
+  __syncthreads();
+  y[i] = left + 1;
+}
 KERNEL missing_barrier(const float* x, float* y) {
   __shared__ float s[128];
   s[threadIdx.x] = 0;
