@@ -1,6 +1,6 @@
 // Builds build/libcuda.so.1 and the program behind the command (build/cuda-sim) with g++ and nothing else. Only what
 // changed is compiled. `--tests` builds native/test too, into build/test; `--asan` everything with AddressSanitizer and
-// UndefinedBehaviorSanitizer, into build/asan; `--tsan` with ThreadSanitizer, into build/tsan.
+// UndefinedBehaviorSanitizer, into build/asan.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -18,9 +18,9 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const sanitizer = ['asan', 'tsan'].find((name) => process.argv.includes(`--${name}`))
+const asan = process.argv.includes('--asan')
 const tests = process.argv.includes('--tests')
-const out = sanitizer ? join(root, 'build', sanitizer) : join(root, 'build')
+const out = asan ? join(root, 'build', 'asan') : join(root, 'build')
 const [compiler, ...compilerFlags] = (process.env.CXX ?? 'g++').split(' ')
 
 // For this machine alone: the library is built where it is used.
@@ -28,7 +28,7 @@ const tuning = process.arch === 'x64' ? ['-march=native', '-mprefer-vector-width
 const flags = [
   ...compilerFlags,
   '-std=c++17',
-  ...(sanitizer ? ['-O1'] : ['-O3', ...tuning]),
+  ...(asan ? ['-O1'] : ['-O3', ...tuning]),
   '-g1',
   '-fPIC',
   '-pthread',
@@ -38,7 +38,7 @@ const flags = [
   '-fvisibility=hidden',
   '-Wall',
   '-Wextra',
-  ...(sanitizer === 'asan'
+  ...(asan
     ? [
         '-fsanitize=address,undefined',
         '-fno-sanitize=alignment',
@@ -46,7 +46,6 @@ const flags = [
         '-fno-omit-frame-pointer',
       ]
     : []),
-  ...(sanitizer === 'tsan' ? ['-fsanitize=thread'] : []),
   ...(process.env.CXXFLAGS ?? '').split(' ').filter(Boolean),
 ]
 

@@ -23,6 +23,8 @@ export interface SimulatorOptions {
   approximations?: 'nearest' | 'low' | 'high'
   /** Whether races are looked for; default true */
   races?: boolean
+  /** Whether reading memory that nobody wrote is a fault; default true */
+  uninitialised?: boolean
   /** Thread instructions that one launch may take */
   maxInstructions?: number
   /** Threads that run a grid */
@@ -51,6 +53,7 @@ const names: Record<keyof SimulatorOptions, string> = {
   products: 'PRODUCTS',
   approximations: 'APPROXIMATIONS',
   races: 'RACES',
+  uninitialised: 'UNINITIALISED',
   maxInstructions: 'MAX_INSTRUCTIONS',
   threads: 'THREADS',
   report: 'REPORT',
