@@ -15,6 +15,7 @@ const folders = [
   'packages/tokenizer',
   'packages/shakti-vlm',
   'packages/trainer',
+  'packages/cuda-sim',
 ]
 let failures = 0
 
@@ -80,7 +81,7 @@ for (const [name, module] of Object.entries(others)) {
 }
 `
 const others = packages.filter((name) => !['@shakti/kernels', '@shakti/tensor'].includes(name))
-const local = (name) => name.split('/')[1]
+const local = (name) => name.split('/')[1].replaceAll('-', '_')
 const record = `const others: Record<string, object> = { ${others.map(local).join(', ')} }`
 writeFileSync(
   join(work, 'package.json'),
