@@ -88,7 +88,7 @@ function summarise(file, output, code, signal, started) {
   let failed = total - passed - skipped
   let reason = ''
   if (signal) reason = `ended by ${signal}`
-  else if (total === 0) reason = `ran no test (exit code ${code})`
+  else if (total + skipped === 0) reason = `ran no test (exit code ${code})`
   else if (code !== 0 && failed === 0) reason = `exit code ${code} after its tests`
   if (reason) failed = Math.max(failed, 1)
   return {

@@ -10,7 +10,21 @@ const only = process.argv.slice(2).filter((a) => !a.startsWith('--'))
 
 // By package: which of its test files make sense on any device, by parts of their names.
 const suites = {
-  'packages/tensor': ['ops.test', 'table.test', 'norm-rope', 'epilogue', 'linear-cross-entropy', 'random', 'quant', 'autograd', 'capture', 'dtypes', 'shape-errors', 'cuda/'],
+  'packages/tensor': [
+    'ops.test',
+    'packed',
+    'table.test',
+    'norm-rope',
+    'epilogue',
+    'linear-cross-entropy',
+    'random',
+    'quant',
+    'autograd',
+    'capture',
+    'dtypes',
+    'shape-errors',
+    'cuda/',
+  ],
 }
 
 function skip(why) {
@@ -20,10 +34,13 @@ function skip(why) {
 }
 
 const nvcc = spawnSync(process.env.NVCC ?? 'nvcc', ['--version']).status === 0
-if (!nvcc && !existsSync(`${root}kernels/build/cuda`)) skip('nvcc not found, and no kernels are built')
+if (!nvcc && !existsSync(`${root}kernels/build/cuda`))
+  skip('nvcc not found, and no kernels are built')
 if (nvcc) {
   const flags = onDevice ? [] : ['--ptx']
-  const { status } = spawnSync(process.execPath, [`${root}kernels/scripts/cuda.mjs`, ...flags], { stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, [`${root}kernels/scripts/cuda.mjs`, ...flags], {
+    stdio: 'inherit',
+  })
   if (status !== 0) process.exit(1)
 }
 

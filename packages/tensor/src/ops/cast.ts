@@ -58,7 +58,8 @@ export const cast: {
   to: (x, target) => {
     const { dtype = x.dtype, device = x.device } = wish(target)
     checkDType('to', dtype)
-    const there = device === x.device ? x : transfer(x, resolveDevice('to', device))
+    const place = resolveDevice('to', device)
+    const there = place === x.device ? x : transfer(x, place)
     return dtype === there.dtype ? there : copy({ x: there }, { dtype }).out
   },
   float: (x) => cast.to(x, 'f32'),
