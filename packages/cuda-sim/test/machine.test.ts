@@ -23,7 +23,7 @@ for (const program of programs) {
   test(`${program}: all checks hold`, () => {
     const { stdout, stderr, status } = spawnSync(path(`build/test/${program}`), {
       encoding: 'utf8',
-      cwd: path('native/test'),
+      cwd: path('.'), // where they were compiled, from which they know their files
     })
     assert.is(status, 0, stdout + stderr)
     assert.match(stdout, new RegExp(`^${program}: good$`, 'm'))
