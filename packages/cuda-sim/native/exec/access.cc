@@ -424,18 +424,21 @@ void watch_global_store(Warp& w, uint32_t lane, uint64_t address, unsigned bytes
   const uint64_t off = address - g.memory->base();
   if (off >= g.memory->reserved()) return;
   const uint32_t mine = my_tag(w);
-  const bool same = std::memcmp(g.memory->data() + off, value, bytes) == 0;
   Memory::Tags* t = g.tags + off / g.granule;
   for (unsigned k = 0; k < bytes; k += g.granule, ++t) {
-    const uint32_t written = __atomic_exchange_n(&t->write, mine, __ATOMIC_RELAXED),
-                   read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
+    // What a tag tells of has been written: the tag comes after the bytes.
+    const uint32_t written = __atomic_load_n(&t->write, __ATOMIC_ACQUIRE);
+    const uint32_t read = __atomic_load_n(&t->read, __ATOMIC_RELAXED);
     const bool by_write = of_another(written, mine);
     if (!by_write && !of_another(read, mine)) continue;
-    if (!same)
+    if (std::memcmp(g.memory->data() + off, value, bytes) != 0)
       block_race(w, static_cast<int>(lane), address, bytes, "writes", by_write ? "written" : "read",
                  by_write ? written : read);
     ++w.worker->counted.same_value_races;
   }
+  std::memcpy(g.memory->data() + off, value, bytes);
+  t = g.tags + off / g.granule;
+  for (unsigned k = 0; k < bytes; k += g.granule, ++t) __atomic_store_n(&t->write, mine, __ATOMIC_RELEASE);
 }
 
 void reach_shared(Warp& w, uint32_t mask, Touch touch, unsigned bytes, Places* p) {

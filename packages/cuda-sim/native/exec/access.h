@@ -26,7 +26,7 @@ void reach_shared(Warp&, uint32_t mask, Touch, unsigned bytes, Places* p);
 void watch_load(Warp&, uint32_t lane, uint32_t at, unsigned bytes, bool strong);
 void watch_loads(Warp&, uint32_t mask, const Places&, unsigned bytes, bool strong);
 void watch_store(Warp&, uint32_t lane, uint32_t at, unsigned bytes, bool strong, const void* value);
-// A store to global memory: has another block written or read there?
+// A store to global memory, and its bytes: has another block written or read there?
 void watch_global_store(Warp&, uint32_t lane, uint64_t address, unsigned bytes, const void* value);
 inline bool watched(Warp& w) { return w.block->shared.granule() != 0; }
 

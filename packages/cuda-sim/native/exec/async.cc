@@ -196,7 +196,9 @@ void mbarrier_wait(Warp& w, const Inst& in, uint32_t mask) {
   left &= ~r;
   if (left != 0 && deliver(*w.block)) each(left, [&](int i) { r |= static_cast<uint32_t>(passed(w, in, i)) << i; });
   set_predicate(w, in.op[0], mask, r);
-  if ((mask & ~r) != 0) ++w.yields;
+  if ((mask & ~r) == 0) return;
+  ++w.yields;
+  w.vain = &in;
 }
 void mbarrier_pending(Warp& w, const Inst& in, uint32_t mask) {
   const uint64_t* state = w.lanes<uint64_t>(in.op[1]);

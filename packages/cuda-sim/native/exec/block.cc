@@ -5,6 +5,11 @@
 #include "lanes.h"
 
 namespace sim {
+namespace {
+
+constexpr uint32_t kVainRounds = 10'000;
+
+}  // namespace
 
 void Block::start(Grid& g, Worker& w, uint64_t n) {
   grid = &g;
@@ -20,6 +25,7 @@ void Block::start(Grid& g, Worker& w, uint64_t n) {
   live = g.threads;
   clock = 1;
   executed = 0;
+  vain_rounds = 0;
   random.state = g.options->seed * 0xD1342543DE82EF95u ^ n;
   phases.clear();
   warps.resize(g.warps);
@@ -33,15 +39,22 @@ bool Block::run(uint64_t turn) {
   const auto schedule = grid->options->schedule;
   if (schedule == Options::Schedule::reversed) std::reverse(order.begin(), order.end());
   while (executed - start < turn * kLanes) {
-    bool moved = false, over = true;
+    bool moved = false;
+    Warp* vain = nullptr;
+    bool all_vain = true;
+    const uint32_t before = clock;
     if (schedule == Options::Schedule::random_warps) std::shuffle(order.begin(), order.end(), random);
     for (uint32_t i : order) {
       Warp& w = warps[i];
       if (w.ended()) continue;
       // Random schedules stop a warp at any place.
       const uint64_t slice = schedule == Options::Schedule::random_warps ? 1 + random() % 64 : turn;
-      moved |= w.run(slice);
-      over &= w.ended();
+      if (!w.run(slice)) continue;
+      moved = true;
+      if (w.vain != nullptr)
+        vain = &w;
+      else
+        all_vain = false;
     }
     if (live == 0) return true;
     if (!moved) {
@@ -51,7 +64,11 @@ bool Block::run(uint64_t turn) {
       const std::string message = deadlock(&w, &lane, &kind);
       w->fault(kind, message, lane);
     }
-    (void)over;
+    vain_rounds = moved && all_vain && clock == before ? vain_rounds + 1 : 0;
+    if (vain_rounds > kVainRounds) {
+      vain->current = vain->vain;
+      vain->fault("barrier", "waits at an mbarrier for arrivals or bytes that never come.", __builtin_ctz(vain->live));
+    }
   }
   return false;
 }

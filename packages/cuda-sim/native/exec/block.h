@@ -77,6 +77,7 @@ class Block {
   uint32_t clock = 1;  // ticks at each event that may order accesses
   uint64_t executed = 0;
   Random random;
+  uint32_t vain_rounds = 0;           // in which all that ran waited at mbarriers, and nobody came
   std::map<uint64_t, Phases> phases;  // by address
 
   void start(Grid&, Worker&, uint64_t number);

@@ -22,8 +22,7 @@ void brx(Binder& b) {
   b.out.flow = Flow::indexed;
   b.out.kind = Class::control;
   b.out.op[0] = b.source(0, Type::u32);
-  if (b.operand(1).kind != Operand::Kind::targets)
-    b.refuse("no list of targets");
+  if (b.operand(1).kind != Operand::Kind::targets) b.refuse("no list of targets");
   b.out.target = static_cast<uint32_t>(b.operand(1).value);
 }
 

@@ -325,6 +325,7 @@ bool Warp::run(uint64_t turn) {
   bool moved = false;
   uint64_t left = turn;
   yields = 0;
+  vain = nullptr;
   while (left != 0 && yields == 0) {
     int k = pick();
     if (k < 0) {

@@ -74,10 +74,11 @@ class Warp {
   uint32_t live = 0;   // lanes that have not exited
   uint32_t exited = 0;
   const Inst* current = nullptr;
-  uint32_t carry = 0;       // CC.CF, a bit a lane
-  uint64_t ticks = 0;       // of %clock, beside the instructions executed
-  uint32_t local_base = 0;  // of the running frame
-  uint32_t yields = 0;      // asks the scheduler for another warp's turn
+  uint32_t carry = 0;          // CC.CF, a bit a lane
+  uint64_t ticks = 0;          // of %clock, beside the instructions executed
+  uint32_t local_base = 0;     // of the running frame
+  uint32_t yields = 0;         // asks the scheduler for another warp's turn
+  const Inst* vain = nullptr;  // the wait at an mbarrier that ended its turn
 
   void start(Block*, Worker*, uint32_t index);
   // Runs until it has to wait, has ended, or has had its turn. True: it did something.

@@ -99,6 +99,11 @@ void everything(const std::string& arch, const sim::Options& options) {
   const uint64_t numbers = d.put(line);
   RUN(nullptr, mbarriers, one, sim::Dim3{64}, 0, numbers, y);
   EXPECT(d.get<float>(y, 128)[127] == 192, "mbarriers: %g", static_cast<double>(d.get<float>(y, 128)[127]));
+  // At random a turn can end anywhere, so that nobody sees that all of them wait.
+  const bool random = options.schedule == sim::Options::Schedule::random_warps;
+  if (random) d.options.max_instructions = 1'000'000;
+  RUN(random ? "timeout" : "barrier", mbarrier_waits_for_ever, one, sim::Dim3{64}, 0, y);
+  RUN("barrier", too_many_arrivals, one, sim::Dim3{64}, 0, y);
   RUN("limit", copy, one, sim::Dim3{1025}, 0, x, y, 1);
   RUN("limit", copy, sim::Dim3{1, 65536}, sim::Dim3{32}, 0, x, y, 1);
   RUN("limit", dynamic_too_small, one, sim::Dim3{64}, 300000, y);

@@ -48,7 +48,7 @@ struct Device {
     std::stringstream text;
     text << in.rdbuf();
     EXPECT(!text.str().empty(), "no file %s", path.c_str());
-    return load(text.str());
+    return !text.str().empty() && load(text.str());
   }
   template <class T>
   uint64_t put(const std::vector<T>& v) {

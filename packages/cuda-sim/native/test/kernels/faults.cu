@@ -226,3 +226,20 @@ KERNEL mbarriers(const float* x, float* y) {
     __syncthreads();
   }
 }
+KERNEL mbarrier_waits_for_ever(float* y) {
+  __shared__ uint64_t bar;
+  uint32_t b = static_cast<uint32_t>(__cvta_generic_to_shared(&bar));
+  if (threadIdx.x == 0) asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(b), "r"(blockDim.x + 1));
+  __syncthreads();
+  asm volatile("{\n.reg .b64 s;\nmbarrier.arrive.shared.b64 s, [%0];\n}" ::"r"(b));
+  asm volatile("{\n.reg .pred p;\nagain:\nmbarrier.test_wait.parity.shared.b64 p, [%0], 0;\n@!p bra again;\n}" ::"r"(b) : "memory");
+  y[threadIdx.x] = 1;
+}
+KERNEL too_many_arrivals(float* y) {
+  __shared__ uint64_t bar;
+  uint32_t b = static_cast<uint32_t>(__cvta_generic_to_shared(&bar));
+  if (threadIdx.x == 0) asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(b), "r"(blockDim.x));
+  __syncthreads();
+  asm volatile("{\n.reg .b64 s;\nmbarrier.arrive.shared.b64 s, [%0], 3;\n}" ::"r"(b));
+  y[threadIdx.x] = 1;
+}
