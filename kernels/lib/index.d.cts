@@ -80,11 +80,17 @@ export interface NativeModule {
   /** Negative: `done` will not be called. */
   flush(done: (code: number) => void, place?: number): number
   sync(place?: number): number
-  /** From here on commands are recorded and not run. The arguments say where the random numbers stand. */
-  beginCapture(seedLo: number, seedHi: number, offset: number, place?: number): number
+  /** From here on commands are recorded and not run; `pool` is a capture to share memory with. The rest: random numbers. */
+  beginCapture(
+    seedLo: number,
+    seedHi: number,
+    offset: number,
+    place?: number,
+    pool?: number,
+  ): number
   /** A handle of what was recorded, to be released as any other; 0 when it is not kept. */
   endCapture(keep: boolean, place?: number): number
-  /** Memory that a capture keeps to itself. */
+  /** Memory that a capture added to its pool. */
   captureBytes(handle: number, place?: number): number
   replay(handle: number, seedLo: number, seedHi: number, offset: number, place?: number): number
   mapFile(path: string, offset: number, bytes: number): number

@@ -127,7 +127,7 @@ export async function scoreInWords(
     const batch = together(chat, samples)
     // Greedy decoding gives the answer exactly where every token of it is the likeliest after those before.
     const likeliest = await tidy(() =>
-      noGrad(() => heads.head(model, heads.hidden(model, batch)).argmax(-1)),
+      noGrad(() => heads.head(model, heads.hidden(model, heads.place(model, batch))).argmax(-1)),
     ).data()
     const right = samples.filter((_, row) =>
       batch.labels

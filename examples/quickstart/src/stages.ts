@@ -1,5 +1,5 @@
 // The paper's three stages as data. Each is a plain object that `run` of @shakti/trainer carries out.
-import { crossEntropy, tensor } from '@shakti/tensor'
+import { crossEntropy, tensor, type Tensor } from '@shakti/tensor'
 import {
   causal,
   collate,
@@ -9,6 +9,7 @@ import {
   evaluate,
   generated,
   batches,
+  placedLoss,
   type DataSource,
   type Loss,
   type Preference,
@@ -16,7 +17,7 @@ import {
   type Stage,
   type TokenBatch,
 } from '@shakti/trainer'
-import type { EncodedImage, ShaktiVlm } from '@shakti/vlm'
+import type { EncodedImage, PlacedImages, PlacedInputs, ShaktiVlm } from '@shakti/vlm'
 import type { Artist, Drawings } from './data/artists.js'
 import {
   definitions,
@@ -45,31 +46,45 @@ export interface Materials {
   readonly artists: readonly Artist[]
 }
 
-/** Hidden states of all positions, logits where there is something to learn. */
-export const heads = {
-  hidden: (model: ShaktiVlm, batch: Batch) => {
-    if (!batch.also) return model.forward(batch)
-    const shape = [batch.rows, batch.length]
-    const x = batch.also.reduce((sum, ids) => {
-      const there = tensor(
-        Float32Array.from(ids, (id) => (id === none ? 0 : 1)),
-        { shape: [...shape, 1] },
-      )
-      const words = tensor(
-        ids.map((id) => Math.max(id, 0)),
-        { shape },
-      )
-      return sum.add(model.decoder.embed(words).mul(there))
-    }, model.embed(batch))
-    return model.decoder.forward(x)
-  },
-  head: (model: ShaktiVlm, hidden: Parameters<ShaktiVlm['logits']>[0]) => model.logits(hidden),
+/** A batch on the device. */
+interface Inputs extends PlacedInputs {
+  /** Further words of the positions, and 1 where there are any, else 0. */
+  readonly also: readonly { readonly words: Tensor; readonly there: Tensor }[]
 }
 
-const language = causal<ShaktiVlm, Batch>({
-  ...heads,
-  headLoss: (model, hidden, labels, options) => model.loss(hidden, labels, options),
-})
+/** Hidden states of all positions, logits where there is something to learn. */
+export const heads = {
+  place(model: ShaktiVlm, batch: Batch): Inputs {
+    const shape = [batch.rows, batch.length]
+    const also = (batch.also ?? []).map((ids) => ({
+      words: tensor(
+        ids.map((id) => Math.max(id, 0)),
+        { shape },
+      ),
+      there: tensor(
+        Float32Array.from(ids, (id) => (id === none ? 0 : 1)),
+        { shape: [...shape, 1] },
+      ),
+    }))
+    return { ...model.place(batch), also }
+  },
+  hidden(model: ShaktiVlm, inputs: Inputs): Tensor {
+    const x = inputs.also.reduce(
+      (sum, { words, there }) => sum.add(model.decoder.embed(words).mul(there)),
+      model.embed(inputs),
+    )
+    return model.decoder.forward(x)
+  },
+  head: (model: ShaktiVlm, hidden: Tensor): Tensor => model.logits(hidden),
+}
+
+/** @param labels that a batch has, at most: as many in each, so that few different shapes occur */
+const language = (labels: number): Loss<ShaktiVlm, Batch> =>
+  causal<ShaktiVlm, Batch, Inputs>({
+    ...heads,
+    headLoss: (model, hidden, target, options) => model.loss(hidden, target, options),
+    labelsMultipleOf: labels,
+  })
 
 /** Pictures, and for each quarter the words for it: what stands there, where it is, and the paper. */
 interface NamedBatch {
@@ -83,27 +98,36 @@ interface NamedBatch {
  * had in their place. Captions alone teach this far more slowly: their loss reaches the encoder through attention that finds
  * nothing yet.
  */
-const naming = (pull: number): Loss<ShaktiVlm, NamedBatch> => ({
-  name: 'naming',
-  count: (batch) => batch.images.length * 4,
-  terms(model, { images, words }) {
-    const { width } = model.config.decoder
-    const tokens = model.encodeImages(images)
-    const half = Math.sqrt(tokens.shape[0]! / images.length) / 2
-    const quarters = tokens
-      .reshape([images.length, 2, half, 2, half, width])
-      .mean([2, 4])
-      .reshape([-1, width])
-    const { model: decoder } = model.decoder
-    const logits = model.logits(decoder.norm.forward(quarters))
-    const targets = words.map((ids) => tensor(ids))
-    const named = targets
-      .map((ids) => crossEntropy(logits, ids, { reduction: 'sum' }))
-      .reduce((a, b) => a.add(b))
-    const sum = targets.map((ids) => model.decoder.embed(ids)).reduce((a, b) => a.add(b))
-    return { sum: named.add(quarters.sub(sum).square().sum().mul(pull)) }
-  },
-})
+const naming = (pull: number): Loss<ShaktiVlm, NamedBatch> =>
+  placedLoss({
+    name: 'naming',
+    count: (batch: NamedBatch) => batch.images.length * 4,
+    place: (model: ShaktiVlm, { images, words }: NamedBatch) => ({
+      pictures: images.length,
+      images: model.placeImages(images),
+      words: words.map((ids) => tensor(ids)),
+    }),
+    terms(
+      model: ShaktiVlm,
+      placed: { pictures: number; images: PlacedImages; words: readonly Tensor[] },
+    ) {
+      const { pictures, images, words } = placed
+      const { width } = model.config.decoder
+      const tokens = model.encodeImages(images)
+      const half = Math.sqrt(tokens.shape[0]! / pictures) / 2
+      const quarters = tokens
+        .reshape([pictures, 2, half, 2, half, width])
+        .mean([2, 4])
+        .reshape([-1, width])
+      const { model: decoder } = model.decoder
+      const logits = model.logits(decoder.norm.forward(quarters))
+      const named = words
+        .map((ids) => crossEntropy(logits, ids, { reduction: 'sum' }))
+        .reduce((a, b) => a.add(b))
+      const sum = words.map((ids) => model.decoder.embed(ids)).reduce((a, b) => a.add(b))
+      return { sum: named.add(quarters.sub(sum).square().sum().mul(pull)) }
+    },
+  })
 
 /** Lengths in steps of 8, so that few different shapes occur. */
 export function together(chat: ChatEncoder, samples: readonly ChatSample[]): Batch {
@@ -202,7 +226,7 @@ export function buildStages(
   const { recipe: r, chat } = m
   const text = textSources(m)
   const textLoss = async (of: ShaktiVlm): Promise<number> =>
-    (await evaluate(of, { loss: language, data: text.heldOut, steps: 8 })).loss
+    (await evaluate(of, { loss: language(1), data: text.heldOut, steps: 8 })).loss
 
   const mixture = text.train(0, r.language.batch)
   const between = text.train(9, r.instruction.batch)
@@ -245,7 +269,7 @@ export function buildStages(
       weightDecay: 0.1,
       schedule: cosine({ warmup: 0.03 }),
       steps: r.language.steps,
-      loss: language,
+      loss: language(384),
       data: generated(
         (step) =>
           step < r.language.lessons ? lessons(step, r.language.batch) : mixture.batch(step),
@@ -263,7 +287,7 @@ export function buildStages(
       weightDecay: 0.1,
       schedule: cosine({ warmup: 0.1 }),
       steps: r.extension.steps,
-      loss: language,
+      loss: language(1),
       data: long,
     },
     naming: {
@@ -293,7 +317,7 @@ export function buildStages(
       weightDecay: 0.05,
       schedule: cosine({ warmup: 0.03, final: 0.02 }),
       steps: r.alignment.steps,
-      loss: language,
+      loss: language(896),
       data: generated((step) =>
         together(
           chat,
@@ -307,7 +331,7 @@ export function buildStages(
       lr: { 'vision.*': r.instruction.vision, '*': r.instruction.lr },
       schedule: cosine({ warmup: 0.03, final: 0.02 }),
       steps: r.instruction.steps,
-      loss: language,
+      loss: language(544),
       data: generated(
         (step, next) =>
           // Text between the pictures keeps the language.
@@ -333,7 +357,7 @@ export function buildStages(
       lr: r.preference.lr,
       schedule: cosine({ warmup: 0.1 }),
       steps: r.preference.steps,
-      loss: dpo<ShaktiVlm, PairBatch>({ ...heads, beta: r.preference.beta }),
+      loss: dpo<ShaktiVlm, PairBatch, Inputs>({ ...heads, beta: r.preference.beta }),
       data: batches<Preference<EncodedImage>, PairBatch>(pairs, {
         batchSize: r.preference.batch,
         seed: r.seed,

@@ -133,7 +133,6 @@ bool bytes_of(Local<Value> value, std::shared_ptr<BackingStore>* store, char** d
   return offset + *size <= (*store)->ByteLength();
 }
 
-
 bool refuse(Info info, int code, const char* op, const char* message) {
   self(info)->called->env->last_error = {code, message, op, false};
   number(info, -1);
@@ -172,7 +171,8 @@ void on_finished(uv_async_t* async) {
     b->reads.erase(read);
     if (b->reads.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(async));
     b->called = read->place;
-    if (read->failed) read->place->env->last_error = {shakti::Status::internal, read->error.message, read->error.op, true};
+    if (read->failed)
+      read->place->env->last_error = {shakti::Status::internal, read->error.message, read->error.op, true};
     Local<Value> code = Nan::New<v8::Number>(read->failed ? -1 : 0);
     Nan::AsyncResource resource("shakti:read");
     owned->done.Call(1, &code, &resource);
@@ -369,7 +369,10 @@ NAN_METHOD(Sync) {
 
 shakti::RandomState random_state(Info info, int i) { return {arg(info, i), arg(info, i + 1), arg(info, i + 2)}; }
 
-NAN_METHOD(BeginCapture) { number(info, env_of(info, 3).begin_capture(random_state(info, 0)) ? 0 : -1); }
+NAN_METHOD(BeginCapture) {
+  const double pool = info[4]->IsUndefined() ? 0 : arg(info, 4);
+  number(info, env_of(info, 3).begin_capture(random_state(info, 0), pool) ? 0 : -1);
+}
 
 NAN_METHOD(EndCapture) { number(info, env_of(info, 1).end_capture(info[0]->IsTrue())); }
 
@@ -402,8 +405,8 @@ NAN_METHOD(CudaDevices) {
   info.GetReturnValue().Set(all);
 }
 
-// Opens GPU info[0], with the modules in the folder info[1]; its place, info[0] + 1, names it in all other calls. A string says why
-// not.
+// Opens GPU info[0], with the modules in the folder info[1]; its place, info[0] + 1, names it in all other calls. A
+// string says why not.
 NAN_METHOD(OpenCuda) {
   Binding* b = self(info);
   const double ordinal = arg(info, 0);

@@ -74,9 +74,10 @@ void* Allocator::from_system(uint64_t size) {
 uint64_t Allocator::key_of(uint64_t bytes) { return kRedZone > 0 ? bytes : size_class(bytes); }
 uint64_t Allocator::size_of_key(uint64_t key) { return kRedZone > 0 ? size_class(key) : key; }
 
-void* Allocator::take(FreeBlocks& blocks, uint64_t key) {
-  auto it = blocks.find(key);
-  if (it == blocks.end() || it->second.empty()) return nullptr;
+void* Allocator::take(FreeBlocks& blocks, uint64_t key, uint64_t most) {
+  auto it = blocks.lower_bound(key);
+  while (it != blocks.end() && it->second.empty()) ++it;
+  if (it == blocks.end() || it->first > most) return nullptr;
   void* block = it->second.back();
   it->second.pop_back();
   return block;
@@ -84,11 +85,11 @@ void* Allocator::take(FreeBlocks& blocks, uint64_t key) {
 
 void* Allocator::allocate(uint64_t bytes, Arena* arena) {
   if (bytes > (uint64_t{1} << 48)) return nullptr;
-  const uint64_t size = size_class(bytes);
-  void* block = arena ? take(arena->free, key_of(bytes)) : nullptr;
+  const uint64_t size = size_class(bytes), key = key_of(bytes);
+  void* block = arena ? take(arena->free, key, kRedZone > 0 ? key : 2 * key) : nullptr;
   if (block == nullptr) {
     if (limit_ != 0 && stats_.live + size > limit_) return nullptr;
-    block = take(free_, key_of(bytes));
+    block = take(free_, key, key);
     if (block != nullptr) {
       stats_.cached -= size;
     } else {
@@ -100,6 +101,7 @@ void* Allocator::allocate(uint64_t bytes, Arena* arena) {
     stats_.live += size;
     stats_.peak = std::max(stats_.peak, stats_.live);
     if (arena) {
+      arena->keys[block] = key;
       arena->bytes += size;
       stats_.captured += size;
     }
@@ -109,12 +111,12 @@ void* Allocator::allocate(uint64_t bytes, Arena* arena) {
 }
 
 void Allocator::free(void* ptr, uint64_t bytes, Arena* arena) {
+  const uint64_t key = arena ? arena->keys.at(ptr) : key_of(bytes), size = size_of_key(key);
   if (arena && !arena->closed) {
-    arena->free[key_of(bytes)].push_back(ptr);
+    arena->free[key].push_back(ptr);
     return;
   }
-  const uint64_t size = size_class(bytes);
-  free_[key_of(bytes)].push_back(ptr);
+  free_[key].push_back(ptr);
   stats_.live -= size;
   stats_.cached += size;
 }

@@ -1,11 +1,13 @@
-// A caching allocator for the memory of a device. Blocks come in size classes, so that a step that repeats finds its blocks again.
-// Not thread-safe: the thread that issues commands owns it. Freeing is ordered by the stream (see stream.h), so a block
-// may be handed out again while a queued command still reads it: the next writer runs after that reader.
+// A caching allocator for the memory of a device. Blocks come in size classes, so that a step that repeats finds its
+// blocks again. Not thread-safe: the thread that issues commands owns it. Freeing is ordered by the stream (see
+// stream.h), so a block may be handed out again while a queued command still reads it: the next writer runs after that
+// reader.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 #include "device.h"
@@ -16,12 +18,14 @@ class Allocator {
  public:
   using FreeBlocks = std::map<uint64_t, std::vector<void*>>;  // size class -> blocks
 
-  // Blocks that one owner has to itself: what is freed into an arena is handed out again by that arena alone.
+  // Blocks that its owners have to themselves: what is freed into an arena is handed out again by that arena alone.
+  // Its captures have tensors of different sizes: a block of up to twice the size serves too.
   struct Arena {
     FreeBlocks free;
-    uint64_t bytes = 0;  // of all its blocks, in use or free; they count as live
+    std::unordered_map<void*, uint64_t> keys;  // of all its blocks
+    uint64_t bytes = 0;                        // of all its blocks, in use or free; they count as live
+    uint32_t owners = 0;
     bool closed = false;
-    bool filled = false;  // commands that write the blocks have been issued
   };
 
   struct Stats {
@@ -59,9 +63,10 @@ class Allocator {
 
  private:
   static uint64_t size_class(uint64_t bytes);
-  static uint64_t key_of(uint64_t bytes);               // in FreeBlocks
-  static uint64_t size_of_key(uint64_t key);            // of the blocks under it
-  static void* take(FreeBlocks& blocks, uint64_t key);  // null: none
+  static uint64_t key_of(uint64_t bytes);     // in FreeBlocks
+  static uint64_t size_of_key(uint64_t key);  // of the blocks under it
+  // A block with a key from `key` to `most`, the smallest there is; null: none.
+  static void* take(FreeBlocks& blocks, uint64_t key, uint64_t most);
   // A block never crosses slabs; what is left of the old one when a new one is opened stays unused.
   void* from_slab(uint64_t size);
   void* from_system(uint64_t size);

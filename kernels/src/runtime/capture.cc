@@ -24,11 +24,17 @@ bool Env::refuse_if_capturing(const char* op) {
   return true;
 }
 
-bool Env::begin_capture(const RandomState& now) {
+bool Env::begin_capture(const RandomState& now, double pool) {
   if (refuse_if_failed("capture") || refuse_if_capturing("capture")) return false;
   if (!sane(now, 0)) return fail(Status::value, "capture", "not a state of the random numbers");
+  const auto other = pool == 0 ? nullptr : find_capture("capture", pool);
+  if (pool != 0 && !other) return false;
   recording_ = std::make_shared<Capture>();
   recording_->start = now;
+  auto& arena = recording_->origin->arena;
+  arena = other ? other->origin->arena : std::make_shared<Allocator::Arena>();
+  ++arena->owners;
+  recording_->bytes = arena->bytes;
   return true;
 }
 
@@ -36,6 +42,7 @@ double Env::end_capture(bool keep) {
   if (!recording_) return refuse(Status::value, "capture", "nothing is being captured");
   const std::shared_ptr<Capture> made = std::move(recording_);
   recording_ = nullptr;
+  made->bytes = made->origin->arena->bytes - made->bytes;
   double handle = 0;
   if (keep) {
     Storage s;
@@ -57,7 +64,7 @@ std::shared_ptr<Capture> Env::find_capture(const char* op, double handle) {
 
 double Env::capture_bytes(double handle) {
   const auto capture = find_capture("capture", handle);
-  return capture ? static_cast<double>(capture->arena->bytes) : -1;
+  return capture ? static_cast<double>(capture->bytes) : -1;
 }
 
 bool Env::replay(double handle, const RandomState& now) {
@@ -65,7 +72,7 @@ bool Env::replay(double handle, const RandomState& now) {
   if (!capture || refuse_if_failed("replay") || refuse_if_capturing("replay")) return false;
   if (!sane(now, capture->farthest)) return fail(Status::value, "replay", "not a state of the random numbers");
   if (!stream.start()) return fail(Status::internal, "replay", "the system gives no thread to run commands on");
-  capture->arena->filled = true;
+  capture->origin->filled = true;
   stream.replay(capture, now);
   return true;
 }
@@ -73,7 +80,8 @@ bool Env::replay(double handle, const RandomState& now) {
 // Lets go of what the capture holds. Replays on their way are not disturbed: the stream runs them before any command
 // that gets the memory next.
 void Env::drop(Capture& capture) {
-  allocator.close(*capture.arena);
+  Allocator::Arena& arena = *capture.origin->arena;
+  if (--arena.owners == 0) allocator.close(arena);
   for (uint32_t index : capture.pinned) {
     Storage& s = storages_[index];
     if (--s.pins == 0 && s.released) remove(index);

@@ -32,7 +32,15 @@ struct Capture {
   double farthest = 0;  // of the draws
   double begun = 0;     // the offset that the draws were last set to go on from
 
-  std::shared_ptr<Allocator::Arena> arena = std::make_shared<Allocator::Arena>();
+  // What the storages made inside have in common.
+  struct Origin {
+    // Captures may share one: each then takes for its temporaries what those of the others have left free.
+    std::shared_ptr<Allocator::Arena> arena;
+    bool filled = false;  // a replay has been issued
+  };
+  std::shared_ptr<Origin> origin = std::make_shared<Origin>();
+  uint64_t bytes = 0;  // that it added to the arena
+
   // What a device made of the commands: a CUDA graph.
   std::shared_ptr<void> made;
   bool seen = false;  // replayed once already

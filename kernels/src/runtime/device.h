@@ -1,5 +1,5 @@
-// What the commands of a stream run on, and whose memory they use. The CPU has done a command when run() returns; a GPU has
-// queued it.
+// What the commands of a stream run on, and whose memory they use. The CPU has done a command when run() returns; a GPU
+// has queued it.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -176,8 +176,8 @@ Env::Storage* Env::use(const char* op, double handle) {
     fail(Status::disposed, op, "an operand's memory was released");
     return nullptr;
   }
-  if (s->arena && s->arena.get() == arena()) return s;
-  if (s->arena && !s->arena->filled) {
+  if (s->origin && recording_ && s->origin == recording_->origin) return s;
+  if (s->origin && !s->origin->filled) {
     fail(Status::capture, op, "an operand was made inside a capture, whose commands have not run: replay() it first");
     return nullptr;
   }
@@ -221,7 +221,7 @@ void* Env::allocate(const char* op, uint64_t bytes) {
 
 bool Env::reserve(const char* op, uint64_t bytes, Storage* s) {
   s->bytes = bytes;
-  if (recording_) s->arena = recording_->arena;
+  if (recording_) s->origin = recording_->origin;
   s->data = static_cast<char*>(allocate(op, bytes));
   return s->data != nullptr;
 }
@@ -337,7 +337,7 @@ void Env::remove(uint32_t index) {
       const uint64_t bytes = s->bytes;
       stream.enqueue([this, data, bytes] { device().fill(data, 0xdb, bytes, stream); });
     }
-    allocator.free(s->data, s->bytes, s->arena.get());
+    allocator.free(s->data, s->bytes, s->origin ? s->origin->arena.get() : nullptr);
   }
   if (!s->capture) --live_;
   const uint32_t generation = s->generation;

@@ -45,7 +45,8 @@ class Env {
 
   // From begin to end commands are checked as ever and recorded, but not run; memory comes from an arena of the
   // capture's own. What a capture uses of other memory stays, even if it is released, until the capture is released.
-  bool begin_capture(const RandomState& now);
+  // `pool`: a capture to share memory with; 0: none.
+  bool begin_capture(const RandomState& now, double pool);
   // A handle of the capture; 0 when it is not kept; -1 sets last_error.
   double end_capture(bool keep);
   double capture_bytes(double handle);  // or -1
@@ -90,7 +91,7 @@ class Env {
     bool released = false;                    // no handle is left, but a capture pins the memory
     uint32_t pins = 0;                        // captures that use it and did not make it
     std::shared_ptr<void> mapping;            // of a file; unmapped with the last holder, which may be a queued task
-    std::shared_ptr<Allocator::Arena> arena;  // of the capture that made it
+    std::shared_ptr<Capture::Origin> origin;  // made in a capture: in which
     std::shared_ptr<Capture> capture;         // then the handle is a capture's, and there is no memory
   };
 
@@ -103,7 +104,7 @@ class Env {
   double add(Storage storage);
   void remove(uint32_t index);
   void drop(Capture& capture);
-  Allocator::Arena* arena() const { return recording_ ? recording_->arena.get() : nullptr; }
+  Allocator::Arena* arena() const { return recording_ ? recording_->origin->arena.get() : nullptr; }
   // From the arena of the capture under way, if there is one.
   void* allocate(const char* op, uint64_t bytes);
   // A storage with new memory; false sets last_error.

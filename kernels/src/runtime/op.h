@@ -12,8 +12,9 @@
 //   attributes namespace shakti        size_t workspace_<name>(const Args&)      ops/<family>/op.cc   OP_WS only
 //   namespace SHAKTI_ISA_NS void run_<name>(const Args&, Context&)    ops/<family>/cpu.cc  compiled once per
 //   instruction set
-//   namespace shakti::cuda  void run_<name>(const Args&, Launch&)     ops/<family>/cuda.cc (cuda/launch.h), with its kernels in cuda.cu
-//   namespace shakti::cuda  size_t workspace_<name>(const Args&)      the same file, when it needs one on a GPU
+//   namespace shakti::cuda  void run_<name>(const Args&, Launch&)     ops/<family>/cuda.cc (cuda/launch.h), with its
+//   kernels in cuda.cu namespace shakti::cuda  size_t workspace_<name>(const Args&)      the same file, when it needs
+//   one on a GPU
 // A check must establish everything that its kernel relies on: TypeScript is not trusted. Operands arrive with
 // their bounds already checked against their storage, attrs with the right count and finite.
 #pragma once
@@ -46,9 +47,9 @@ struct Op {
   const char* attrs;
   double cost;
   CheckFn check;
-  WorkspaceFn workspace;  // null: none
-  RunFn run[kIsaCount];   // null above portable where the compiler target has no such level (arm64)
-  CudaFn cuda;                // null: not there
+  WorkspaceFn workspace;       // null: none
+  RunFn run[kIsaCount];        // null above portable where the compiler target has no such level (arm64)
+  CudaFn cuda;                 // null: not there
   WorkspaceFn cuda_workspace;  // null: none
 };
 

@@ -55,7 +55,8 @@ bool transfer(Env& from, double source, double source_offset, Env& to, double ta
   auto handoff = std::make_shared<Handoff>();
   // Pinned memory belongs to the GPU of the two, which is asked.
   handoff->bytes = (from.device().on_host() ? to : from).device().staging(bytes);
-  if (!handoff->bytes) return fail(to, refused, Status::out_of_memory, "no memory on the host for the copy between devices");
+  if (!handoff->bytes)
+    return fail(to, refused, Status::out_of_memory, "no memory on the host for the copy between devices");
   if (!from.stream.start() || !to.stream.start())
     return fail(to, refused, Status::internal, "the system gives no thread to run commands on");
 

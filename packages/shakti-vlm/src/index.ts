@@ -17,7 +17,14 @@ export {
   type ShaktiVlmConfigInput,
   type VisionConfig,
 } from './config.js'
-export { ShaktiVlm, visualTokens, type EncodedImage, type VlmInputs } from './vlm.js'
+export {
+  ShaktiVlm,
+  visualTokens,
+  type EncodedImage,
+  type PlacedImages,
+  type PlacedInputs,
+  type VlmInputs,
+} from './vlm.js'
 export { PatchEmbed, VisionEncoder } from './vision/encoder.js'
 export { kernelResize, pseudoInverse, resizeMatrix } from './vision/flexiPatch.js'
 export { Projector } from './projector.js'

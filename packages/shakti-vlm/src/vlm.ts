@@ -4,8 +4,8 @@ import {
   ShaktiError,
   ShapeError,
   tensor,
+  Tensor,
   type LinearCrossEntropyOptions,
-  type Tensor,
 } from '@shakti/tensor'
 import { Module } from '@shakti/nn'
 import { derive, parseConfig, type ShaktiVlmConfig, type ShaktiVlmConfigInput } from './config.js'
@@ -45,6 +45,27 @@ export interface VlmInputs extends Omit<DecoderInputs, 'positions' | 'cuSeqlens'
   readonly cuSeqlens?: Int32Array
 }
 
+/** Images on the device, those of one size together. */
+export type PlacedImages = readonly {
+  /** f32 [images, height, width, 3] */
+  readonly pixels: Tensor
+  readonly patch: number
+  /** Their numbers among all images. */
+  readonly members: readonly number[]
+}[]
+
+/** `VlmInputs` on the device. */
+export interface PlacedInputs extends DecoderInputs {
+  /** i32 [rows, length] */
+  readonly ids: Tensor
+  readonly images?: PlacedImages
+  /** With images: the row that each position reads, of the text or, behind it, of the images' tokens. */
+  readonly source?: Tensor
+}
+
+const isPlaced = (images: readonly EncodedImage[] | PlacedImages): images is PlacedImages =>
+  images.length > 0 && 'members' in images[0]!
+
 export class ShaktiVlm extends Module {
   static override names = {
     vision: 'vision_tower',
@@ -55,6 +76,7 @@ export class ShaktiVlm extends Module {
   readonly projector: Projector
   readonly decoder: Decoder
   readonly config: ShaktiVlmConfig
+  #together = new Float32Array(0)
 
   constructor(config: ShaktiVlmConfigInput) {
     super()
@@ -74,11 +96,8 @@ export class ShaktiVlm extends Module {
     this.vision.activationCheckpointing = on
   }
 
-  /**
-   * Visual tokens of all images, one after the other: [tokens, decoder width]. Images of one size go through as a batch,
-   * those of several sizes packed into one sequence.
-   */
-  encodeImages(images: readonly EncodedImage[]): Tensor {
+  /** Brings images to the device, those of one size together. */
+  placeImages(images: readonly EncodedImage[]): PlacedImages {
     if (images.length === 0)
       throw new ShaktiError('ShaktiVlm', 'encodeImages needs at least one image.')
     const groups = new Map<string, number[]>()
@@ -88,21 +107,28 @@ export class ShaktiVlm extends Module {
       if (group) group.push(i)
       else groups.set(key, [i])
     })
-    const members = [...groups.values()]
-    const batches = members.map((m) => this.#pixels(m, images))
+    return [...groups.values()].map((members) => ({ members, ...this.#pixels(members, images) }))
+  }
+
+  /**
+   * Visual tokens of all images, one after the other: [tokens, decoder width]. Images of one size go through as a batch,
+   * those of several sizes packed into one sequence.
+   */
+  encodeImages(images: readonly EncodedImage[] | PlacedImages): Tensor {
+    const groups = isPlaced(images) ? images : this.placeImages(images)
     const patches =
-      batches.length === 1
-        ? [this.vision.forward(batches[0]!.pixels, batches[0]!.patch)]
-        : this.vision.forwardPacked(batches)
-    const parts = new Array<Tensor>(images.length)
-    for (const [g, { pixels, patch }] of batches.entries()) {
+      groups.length === 1
+        ? [this.vision.forward(groups[0]!.pixels, groups[0]!.patch)]
+        : this.vision.forwardPacked(groups)
+    const parts: Tensor[] = []
+    for (const [g, { pixels, patch, members }] of groups.entries()) {
       const tokens = this.projector.forward(
         patches[g]!,
         pixels.shape[1]! / patch,
         pixels.shape[2]! / patch,
       )
-      if (batches.length === 1) return tokens.reshape([-1, tokens.shape[2]!])
-      members[g]!.forEach((m, i) => (parts[m] = tokens.select(0, i)))
+      if (groups.length === 1) return tokens.reshape([-1, tokens.shape[2]!])
+      members.forEach((m, i) => (parts[m] = tokens.select(0, i)))
     }
     return cat(parts, 0)
   }
@@ -114,7 +140,10 @@ export class ShaktiVlm extends Module {
   ): { pixels: Tensor; patch: number } {
     const { height, width, patch } = images[members[0]!]!
     const size = height * width * 3
-    const all = new Float32Array(members.length * size)
+    // One array for all batches, since tensor() copies: to V8 fresh ones are a reason to collect.
+    if (this.#together.length < members.length * size)
+      this.#together = new Float32Array(members.length * size)
+    const all = this.#together.subarray(0, members.length * size)
     members.forEach((m, i) => {
       const { pixels } = images[m]!
       if (pixels.length !== size)
@@ -127,14 +156,17 @@ export class ShaktiVlm extends Module {
     return { pixels: tensor(all, { shape: [members.length, height, width, 3] }), patch }
   }
 
-  /** Embeddings [rows, length, width] in which the placeholders are replaced by the images' tokens. */
-  embed(inputs: VlmInputs): Tensor {
-    const { ids, rows, length, images = [] } = inputs
+  /**
+   * Brings ids, images and their places to the device: all that `embed` and `forward` read of them. A captured step is
+   * replayed with other inputs of the same sizes (`placedLoss` of @shakti/trainer).
+   * @throws ShaktiError when placeholders and images do not agree; ShapeError for positions beyond the context
+   */
+  place(inputs: VlmInputs): PlacedInputs {
+    const { ids, rows, length, images = [], positions, cuSeqlens, mask, cache } = inputs
     if (ids.length !== rows * length)
       throw new ShapeError('ShaktiVlm', `${ids.length} ids are not ${rows} x ${length}.`)
-    const text = this.decoder.embed(tensor(ids, { shape: [rows, length] }))
-    const { imageToken } = this.config
     const places: number[] = []
+    const { imageToken } = this.config
     if (imageToken !== undefined)
       for (let i = 0; i < ids.length; i++) if (ids[i] === imageToken) places.push(i)
     const { merge } = this.config.projector
@@ -145,30 +177,42 @@ export class ShaktiVlm extends Module {
         `the text has ${places.length} image placeholders, the ${images.length} images have ${expected} tokens. Make both with one processor.`,
       )
     }
-    if (images.length === 0) return text
-    const width = this.config.decoder.width
-    const flat = text.reshape([-1, width])
+    const plain = positions === undefined || this.#plainPositions(positions, inputs)
     // Each position reads either its own row of the text or one of the visual tokens, which stand behind it.
-    const index = Int32Array.from({ length: ids.length }, (_, i) => i)
-    places.forEach((place, i) => (index[place] = ids.length + i))
+    const source = Int32Array.from({ length: images.length > 0 ? ids.length : 0 }, (_, i) => i)
+    places.forEach((place, i) => (source[place] = ids.length + i))
+    return {
+      ids: tensor(ids, { shape: [rows, length] }),
+      ...(images.length > 0 ? { images: this.placeImages(images), source: tensor(source) } : {}),
+      ...(plain ? {} : { positions: tensor(positions, { shape: [rows, length] }) }),
+      ...(cuSeqlens ? { cuSeqlens: tensor(cuSeqlens) } : {}),
+      ...(mask ? { mask } : {}),
+      ...(cache ? { cache } : {}),
+    }
+  }
+
+  /** Embeddings [rows, length, width] in which the placeholders are replaced by the images' tokens. */
+  embed(inputs: VlmInputs | PlacedInputs): Tensor {
+    const { ids, images, source } = this.#placed(inputs)
+    const text = this.decoder.embed(ids)
+    if (!images || !source) return text
+    const flat = text.reshape([-1, this.config.decoder.width])
     return cat([flat, this.encodeImages(images)], 0)
-      .indexSelect(0, tensor(index))
-      .reshape([rows, length, width])
+      .indexSelect(0, source)
+      .reshape(text.shape)
   }
 
   /**
    * Hidden states [rows, length, width]; `logits` turns those that matter into logits.
-   * @throws ShaktiError when placeholders and images do not agree; ShapeError for positions beyond the context
+   * @throws what `place` throws
    */
-  forward(inputs: VlmInputs): Tensor {
-    const { rows, length, positions, cuSeqlens, mask, cache } = inputs
-    const plain = positions === undefined || this.#plainPositions(positions, inputs)
-    return this.decoder.forward(this.embed(inputs), {
-      ...(!plain ? { positions: tensor(positions, { shape: [rows, length] }) } : {}),
-      ...(cuSeqlens ? { cuSeqlens: tensor(cuSeqlens) } : {}),
-      ...(mask ? { mask } : {}),
-      ...(cache ? { cache } : {}),
-    })
+  forward(inputs: VlmInputs | PlacedInputs): Tensor {
+    const placed = this.#placed(inputs)
+    return this.decoder.forward(this.embed(placed), placed)
+  }
+
+  #placed(inputs: VlmInputs | PlacedInputs): PlacedInputs {
+    return inputs.ids instanceof Tensor ? (inputs as PlacedInputs) : this.place(inputs as VlmInputs)
   }
 
   /** Whether positions are what the decoder would count by itself: then its table is read as it lies. */

@@ -13,13 +13,19 @@ import { flushReleases, releaseHandle, type Storage } from './storage.js'
 export class Capture<T> {
   /** What the function returned. Its tensors hold the results of the latest replay; before the first they cannot be read. */
   readonly output: T
-  /** Memory that the capture keeps to itself. */
+  /** Memory that the capture keeps to itself, beyond that of the captures whose pool it shares. */
   readonly bytes: number
   #handle: number
   // Tensors that the tape may have saved: a replay changes them under it.
   readonly #written: readonly Storage[]
   readonly #draws: number
-  readonly #place: number
+  /** Internal: of its device. */
+  readonly place: number
+
+  /** Internal: its handle; 0 when disposed. */
+  get handle(): number {
+    return this.#handle
+  }
 
   /** Internal: `capture` makes these. */
   constructor(
@@ -32,7 +38,7 @@ export class Capture<T> {
     this.output = output
     this.bytes = native().captureBytes(handle, place)
     this.#handle = handle
-    this.#place = place
+    this.place = place
     this.#written = written
     this.#draws = draws
     // One that nobody disposes goes with the garbage collector.
@@ -49,19 +55,20 @@ export class Capture<T> {
     if (this.#handle === 0) throw new DisposedError('replay', 'the capture was disposed.')
     refuseInCapture('replay')
     const [low, high, offset] = randomNow()
-    if (native().replay(this.#handle, low, high, offset, this.#place) < 0) throw takeNativeError('replay')
+    if (native().replay(this.#handle, low, high, offset, this.place) < 0)
+      throw takeNativeError('replay')
     skipRandom(this.#draws)
     for (const storage of this.#written) storage.version++
     return this.output
   }
 
   /**
-   * Gives the memory of the step back, once the replays on their way have run. Tensors of `output` keep their values until
-   * they are disposed themselves.
+   * Gives the memory of the step back, once the replays on their way have run and no capture shares it. Tensors of `output`
+   * keep their values until they are disposed themselves.
    */
   dispose(): void {
     if (this.#handle === 0) return
-    releaseHandle(this.#handle, this.bytes, this.#place)
+    releaseHandle(this.#handle, this.bytes, this.place)
     flushReleases()
     this.#handle = 0
   }
@@ -85,7 +92,11 @@ export class Capture<T> {
  *
  * When `fn` throws, nothing has run, and gradients and random numbers are as before.
  * @param options.device whose commands are recorded; default: the default device
- * @throws CaptureError inside another capture, in anomaly mode, when `fn` returns a promise or uses another device
+ * @param options.pool a capture to share memory with, for steps that never need theirs at once, such as one step for several
+ * shapes: temporaries of one lie where those of the other do, and so may its results. What a replay leaves is good until
+ * another of the captures is replayed. Default: none
+ * @throws CaptureError inside another capture, in anomaly mode, when `fn` returns a promise or uses another device, or when
+ * that of the pool is another; DisposedError for a pool that was disposed
  * @example
  * const step = capture(() => {
  *   const loss = crossEntropy(x.linear(w), target)
@@ -99,15 +110,26 @@ export class Capture<T> {
  *   step.replay()
  * }
  */
-export function capture<T>(fn: () => T, options: { device?: DeviceName } = {}): Capture<T> {
+export function capture<T>(
+  fn: () => T,
+  options: { device?: DeviceName; pool?: Capture<unknown> } = {},
+): Capture<T> {
   refuseInCapture('capture')
+  const { pool } = options
+  if (pool?.handle === 0) throw new DisposedError('capture', 'the capture in `pool` was disposed.')
   if (anomaly.on) {
     throw new CaptureError('capture', 'cannot be made in anomaly mode, which reads every result.')
   }
   const device = resolveDevice('capture', options.device ?? getDefaultDevice())
   const place = placeOf(device)
   const rng = getRngState()
-  if (native().beginCapture(...randomNow(), place) < 0) throw takeNativeError('capture')
+  if (pool && pool.place !== place)
+    throw new CaptureError(
+      'capture',
+      `on ${device} cannot share the memory of one on another device.`,
+    )
+  if (native().beginCapture(...randomNow(), place, pool?.handle ?? 0) < 0)
+    throw takeNativeError('capture')
   const seen: Recording = { device, written: new Set(), graded: new Set() }
   setRecording(seen)
   let handle = 0

@@ -52,6 +52,7 @@ export {
   setFloat32MatmulPrecision,
   type Epilogue,
   type LinearOptions,
+  type MatmulOptions,
   type MatmulPrecision,
 } from './ops/matmul.js'
 export { packedLinear, PackedWeight, packWeight } from './ops/packed.js'

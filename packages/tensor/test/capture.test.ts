@@ -201,6 +201,38 @@ test('memory freed inside is used again inside, and by nobody else', () => {
   chain.dispose()
 })
 
+test('captures that share a pool take one step of memory, and each gives its own numbers', () => {
+  const none = counts()
+  const x = ones([4096])
+  // Eight temporaries that all live at once, and one number.
+  const step = (k: number) => (): Tensor =>
+    Array.from({ length: 8 }, (_, i) => x.mul(k + i))
+      .reduce((a, b) => a.add(b))
+      .sum()
+  const want = (k: number): number => 4096 * (8 * k + 28)
+  const first = capture(step(1))
+  const others = [2, 3].map((k) => capture(step(k), { pool: first }))
+  assert.ok(first.bytes > 8 * 4 * 4096)
+  for (const c of others) assert.ok(c.bytes < 4 * 4096, `${c.bytes} bytes more`)
+  const all = [first, ...others]
+  assert.is(memory().capturedBytes, none.capturedBytes + all.reduce((n, c) => n + c.bytes, 0))
+  for (let round = 0; round < 3; round++)
+    all.forEach((c, i) => assert.is(c.replay().itemSync(), want(i + 1)))
+  // The memory stays while one of them has it.
+  first.output.dispose()
+  first.dispose()
+  const noise = Array.from({ length: 20 }, () => ones([4096]))
+  assert.is(others[1]!.replay().itemSync(), want(3))
+  for (const t of noise) assert.is(t.amax().itemSync(), 1)
+  assertThrows(() => capture(step(4), { pool: first }), DisposedError, 'pool')
+  for (const c of others) c.output.dispose()
+  for (const c of others) c.dispose()
+  for (const t of [x, ...noise]) t.dispose()
+  const after = counts()
+  assert.is(after.capturedBytes, none.capturedBytes)
+  assert.is(after.liveBytes, none.liveBytes)
+})
+
 test('what the capture uses lives on when the program lets go of it', () => {
   const make = (): Capture<Tensor> => {
     const [a, b] = [tensor([1, 2]), tensor([10, 20])]

@@ -140,6 +140,39 @@ test('gradients reach all operands, in their dtypes, and are those of the ops on
   }
 })
 
+test('a product of any ranks with a factor and a residual is what the ops one by one give, gradients too', () => {
+  for (const [a, b] of [
+    [[4], [4]],
+    [[4], [3, 4, 5]],
+    [[2, 3, 4], [4]],
+    [
+      [6, 4],
+      [4, 5],
+    ],
+    [
+      [2, 6, 4],
+      [4, 5],
+    ],
+    [
+      [2, 1, 6, 4],
+      [3, 4, 5],
+    ],
+  ] as [number[], number[]][]) {
+    const run = (f: (x: Tensor, y: Tensor, r: Tensor) => Tensor): ArrayLike<number>[] => {
+      manualSeed(8)
+      const [x, y] = [randn(a).requiresGrad_(), randn(b).requiresGrad_()]
+      const residual = noGrad(() => randn(x.matmul(y).shape)).requiresGrad_()
+      const out = f(x, y, residual)
+      out.square().sum().backward()
+      return [out, ...[x, y, residual].map((t) => t.grad!)].map((t) => t.dataSync())
+    }
+    const want = run((x, y, r) => x.matmul(y).mul(-0.5).add(r))
+    run((x, y, residual) => x.matmul(y, { scale: -0.5, residual })).forEach((got, i) =>
+      assertClose(got, want[i]!, { rtol: 1e-5, atol: 1e-5 }, `[${a}] [${b}] ${i}`),
+    )
+  }
+})
+
 test('an activation and a gate are the same with and without a gradient to come', () => {
   manualSeed(7)
   const [x, w] = [randn([40, 64]), randn([48, 64]).mul(0.1).requiresGrad_()]

@@ -58,6 +58,11 @@ const shapes: readonly Row[] = [
   ],
   ['matmul scalar', () => x.matmul(tensor(1)), ['[matmul]', '[2, 3]', '[]']],
   ['linear', () => x.linear(y), ['[linear]', '[2, 3]', '[4, 5]']],
+  [
+    'matmul residual',
+    () => x.matmul(zeros([3, 5]), { residual: zeros([5]) }),
+    ['[matmul]', '[2, 5]', '[5]'],
+  ],
   ['linear bias', () => x.linear(zeros([5, 3]), zeros([4])), ['[linear]', '[5]', '[4]']],
   ['sum dim', () => x.sum(2), ['[sum]', 'dim 2']],
   ['sum twice', () => x.sum([0, -2]), ['[sum]', 'twice']],
@@ -231,6 +236,11 @@ for (const [what, fn, words] of shapes) {
 
 const i32 = arange(6).reshape([2, 3])
 const types: readonly Row[] = [
+  [
+    'matmul residual dtype',
+    () => x.matmul(zeros([3, 5]), { residual: zeros([2, 5], { dtype: 'bf16' }) }),
+    ['[matmul]', 'f32', 'bf16[2, 5]'],
+  ],
   [
     'matmul of two dtypes',
     () => x.matmul(zeros([3, 2], { dtype: 'bf16' })),

@@ -2,8 +2,11 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import {
+  cat,
+  deviceInfo,
   manualSeed,
   ones,
+  randint,
   randn,
   setNumThreads,
   synchronize,
@@ -133,6 +136,35 @@ test('results do not depend on the number of threads', () => {
   assert.equal(run(), one)
   assert.equal(two, one)
   setNumThreads(2)
+})
+
+test('rows are added at their places in order, whatever the columns, the layout of the rows and the threads', () => {
+  manualSeed(4)
+  const { threads } = deviceInfo()
+  for (const columns of [1, 63, 64, 65, 200]) {
+    const [x, rows] = [randn([50, columns]), randn([300, columns])]
+    const places = randint(0, 50, [300])
+    const want = Float32Array.from(x.dataSync())
+    const [added, at] = [rows.dataSync(), places.dataSync()]
+    at.forEach((row, k) => {
+      for (let j = 0; j < columns; j++) {
+        const i = row * columns + j
+        want[i] = want[i]! + added[k * columns + j]!
+      }
+    })
+    const apart = cat([rows, rows], 1).narrow(1, 0, columns)
+    const turned = rows.mT().contiguous().mT()
+    for (const n of [1, 2]) {
+      setNumThreads(n)
+      for (const source of [rows, apart, turned])
+        assert.equal(
+          x.indexAdd(0, places, source).dataSync(),
+          want,
+          `${columns} columns, ${n} threads`,
+        )
+    }
+    setNumThreads(threads)
+  }
 })
 
 test.run()

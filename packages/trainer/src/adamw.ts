@@ -25,6 +25,11 @@ export interface Optimizer {
    * @param gradScale f32, one element: multiplies every gradient, on the device
    */
   step(lrFactor: number | Tensor, gradScale?: Tensor): void
+  /**
+   * True where a step issues the same commands as the last, with all that changes from step to step on the device: then it
+   * can be captured. Default false.
+   */
+  readonly capturable?: boolean
   /** Updates done, replays of a captured step among them. Reading waits for the stream. */
   readonly steps: number
   /** Tensors to save, by name; the optimiser still owns them. */
@@ -61,6 +66,7 @@ export const times = (x: number | Tensor, y: number): number | Tensor =>
 
 /** AdamW with decoupled weight decay (arXiv 1711.05101, algorithm 2). */
 export class AdamW implements Optimizer {
+  readonly capturable = true
   // On the device, so that a replay counts on.
   readonly #count = keep(zeros([], { dtype: 'f64' }))
   readonly #groups: Group[]

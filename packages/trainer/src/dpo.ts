@@ -1,7 +1,14 @@
 // Direct preference optimisation (Rafailov et al., arXiv 2305.18290, equation 7) with the variants that are one line
 // each. The reference model is the one that training starts from; its log-probabilities are computed once, before.
 import { crossEntropy, noGrad, ShaktiError, tensor, tidy, zeros, type Tensor } from '@shakti/tensor'
-import { supervisedLogits, tokensOf, type CausalOptions } from './causal.js'
+import {
+  placeSupervised,
+  splitLoss,
+  supervisedLogits,
+  tokensOf,
+  type CausalOptions,
+  type SupervisedInputs,
+} from './causal.js'
 import { inEvaluation } from './evaluate.js'
 import {
   collate,
@@ -10,7 +17,7 @@ import {
   type Sample,
   type TokenBatch,
 } from './samples.js'
-import type { Loss, TrainableModel } from './types.js'
+import type { Loss, LossTerms, TrainableModel } from './types.js'
 
 /** Two answers to one prompt; the masks of both mark the answers. */
 export interface Preference<Image = unknown> {
@@ -54,28 +61,50 @@ export function collatePreferences<I>(
   }
 }
 
+interface SequenceInputs<I> extends SupervisedInputs<I> {
+  readonly sequences: number
+  /** Of each supervised position: i32 [n]. */
+  readonly sequence: Tensor
+}
+
+function placeSequences<M, B extends TokenBatch, I>(
+  options: CausalOptions<M, B, I>,
+  model: M,
+  batch: B,
+): SequenceInputs<I> {
+  const placed = placeSupervised(options, model, batch)
+  // Ignored positions add zero, to any sequence.
+  const sequence = new Int32Array(placed.labels.numel)
+  sequence.set(supervisedPositions(batch).sequence)
+  return { ...placed, sequences: batch.lengths.length, sequence: tensor(sequence) }
+}
+
+function logProbs<M, B extends TokenBatch, I>(
+  options: CausalOptions<M, B, I>,
+  model: M,
+  placed: SequenceInputs<I>,
+): Tensor {
+  const logits = supervisedLogits(options, model, placed)
+  const nll = crossEntropy(logits, placed.labels, { reduction: 'none' })
+  return zeros([placed.sequences], { dtype: nll.dtype }).indexAdd(0, placed.sequence, nll.neg())
+}
+
 /** Log-probability of each sequence's supervised tokens, summed: [sequences]. */
-export function sequenceLogProbs<M, B extends TokenBatch>(
-  options: CausalOptions<M, B>,
+export function sequenceLogProbs<M, B extends TokenBatch, I = B>(
+  options: CausalOptions<M, B, I>,
   model: M,
   batch: B,
 ): Tensor {
-  const { index, labels, sequence } = supervisedPositions(batch)
-  const logits = supervisedLogits(options, model, batch, index)
-  const nll = crossEntropy(logits, tensor(labels), { reduction: 'none' })
-  return zeros([batch.lengths.length], { dtype: nll.dtype }).indexAdd(
-    0,
-    tensor(sequence),
-    nll.neg(),
-  )
+  return logProbs(options, model, placeSequences(options, model, batch))
 }
 
 export type DpoVariant = 'sigmoid' | 'ipo' | 'hinge' | 'robust'
 
-export interface DpoOptions<M, B extends PreferenceBatch = PreferenceBatch> extends CausalOptions<
+export interface DpoOptions<
   M,
-  B
-> {
+  B extends PreferenceBatch = PreferenceBatch,
+  I = B,
+> extends CausalOptions<M, B, I> {
   /** Default 'sigmoid'. */
   variant?: DpoVariant
   /** Default 0.1. */
@@ -143,8 +172,8 @@ export function dpoLosses(
 }
 
 /** DPO as a loss of a stage. Logs rewardsChosen, rewardsRejected, margin and accuracy, means over the pairs. */
-export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(
-  options: DpoOptions<M, B>,
+export function dpo<M, B extends PreferenceBatch = PreferenceBatch, I = B>(
+  options: DpoOptions<M, B, I>,
 ): Loss<M, B> {
   const { variant = 'sigmoid', beta = 0.1, labelSmoothing = 0 } = options
   if (!(beta > 0)) throw new ShaktiError('dpo', `beta is ${beta}. It must be above 0.`)
@@ -156,11 +185,11 @@ export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(
       `labelSmoothing is ${labelSmoothing}, but '${variant}' has none. Use 'sigmoid' or 'robust', or 0.`,
     )
   }
-  return {
+  return splitLoss(options, {
     name: `dpo-${variant}`,
     count: (batch) => batch.pairs,
     tokens: tokensOf,
-    terms(model, batch) {
+    place(model: M, batch: B) {
       if (batch.reference.some(Number.isNaN)) {
         throw new ShaktiError(
           'dpo',
@@ -169,11 +198,18 @@ export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(
       }
       const counts = new Float32Array(batch.lengths.length)
       for (const s of supervisedPositions(batch).sequence) counts[s]!++
-      const policy = sequenceLogProbs(options, model, batch)
+      return {
+        ...placeSequences(options, model, batch),
+        reference: tensor(batch.reference),
+        counts: tensor(counts),
+      }
+    },
+    terms(model: M, placed: SequenceInputs<I> & { reference: Tensor; counts: Tensor }): LossTerms {
+      const policy = logProbs(options, model, placed)
       const { losses, chosenRewards, rejectedRewards } = dpoLosses(
         policy,
-        tensor(batch.reference),
-        tensor(counts),
+        placed.reference,
+        placed.counts,
         { variant, beta, labelSmoothing },
       )
       return {
@@ -186,30 +222,31 @@ export function dpo<M, B extends PreferenceBatch = PreferenceBatch>(
         },
       }
     },
-  }
+  })
 }
 
 /**
  * The pairs with the log-probabilities of the model as it is now: call it before the stage, with the model that
  * fine-tuning left. Dropout is off meanwhile.
  */
-export async function withReference<M extends TrainableModel, I>(
-  pairs: readonly Preference<I>[],
+export async function withReference<M extends TrainableModel, Image, I = PreferenceBatch<Image>>(
+  pairs: readonly Preference<Image>[],
   model: M,
-  options: CausalOptions<M, PreferenceBatch<I>> & {
+  options: CausalOptions<M, PreferenceBatch<Image>, I> & {
     /** Pairs at once; default 16. */
     batchSize?: number
-    collate?: (pairs: Preference<I>[]) => PreferenceBatch<I>
+    collate?: (pairs: Preference<Image>[]) => PreferenceBatch<Image>
   },
-): Promise<Preference<I>[]> {
-  const { batchSize = 16, collate: make = (p: Preference<I>[]) => collatePreferences(p) } = options
-  const out: Preference<I>[] = []
+): Promise<Preference<Image>[]> {
+  const { batchSize = 16, collate: make = (p: Preference<Image>[]) => collatePreferences(p) } =
+    options
+  const out: Preference<Image>[] = []
   await inEvaluation(model, async () => {
     for (let i = 0; i < pairs.length; i += batchSize) {
       const part = pairs.slice(i, i + batchSize)
-      const logProbs = tidy(() => noGrad(() => sequenceLogProbs(options, model, make(part))))
-      const values = await logProbs.data()
-      logProbs.dispose()
+      const sums = tidy(() => noGrad(() => sequenceLogProbs(options, model, make(part))))
+      const values = await sums.data()
+      sums.dispose()
       part.forEach((p, k) =>
         out.push({ ...p, reference: { chosen: values[k]!, rejected: values[part.length + k]! } }),
       )

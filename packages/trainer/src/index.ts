@@ -2,7 +2,7 @@
 export type * from './types.js'
 export { run, type RunOptions } from './run.js'
 export { evaluate, type Evaluation } from './evaluate.js'
-export { accumulate, trainStep, type StepInputs, type StepOutput } from './step.js'
+export { accumulate, placedLoss, trainStep, type StepInputs, type StepOutput } from './step.js'
 export { constant, cosine, linear, wsd, type Schedule, type WarmUp } from './schedule.js'
 export { AdamW, type AdamWSettings, type Optimizer, type ParameterGroup } from './adamw.js'
 export { isHiddenMatrix, Muon, orthogonalise, type MuonSettings } from './muon.js'

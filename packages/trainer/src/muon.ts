@@ -5,6 +5,7 @@ import {
   noGrad,
   ShaktiError,
   stack,
+  tensor,
   tidy,
   where,
   zerosLike,
@@ -46,11 +47,17 @@ export function orthogonalise(matrices: Tensor, iterations = 5): Tensor {
   const tall = matrices.shape[1]! > matrices.shape[2]!
   const wide = tall ? matrices.transpose(1, 2) : matrices
   let x = wide.div(wide.square().sum([1, 2], { keepDim: true }).sqrt().add(1e-7))
+  // The iterate is grown x, so that the products do all of it: with even = b (grown x)(grown x)ᵀ + ..., the next is
+  // even (grown x) + a (grown x) = a grown (even x / a + x).
+  let grown = 1
   for (let i = 0; i < iterations; i++) {
-    const gram = x.matmul(x.transpose(1, 2))
-    x = gram.mul(b).add(gram.matmul(gram).mul(c)).matmul(x).add(x.mul(a))
+    const gram = x.matmul(x.transpose(1, 2), { scale: b * grown * grown })
+    const even = gram.matmul(gram, { scale: c / (b * b), residual: gram })
+    x = even.matmul(x, { scale: 1 / a, residual: x })
+    grown *= a
   }
-  return tall ? x.transpose(1, 2) : x
+  const out = x.mul(grown)
+  return tall ? out.transpose(1, 2) : out
 }
 
 interface Slot {
@@ -75,6 +82,7 @@ const narrow = (x: number | Tensor): number | Tensor => (typeof x === 'number' ?
  * 0.2 sqrt(max(rows, columns)) gives updates of AdamW's size, so that both share one learning rate).
  */
 export class Muon implements Optimizer {
+  readonly capturable = true
   readonly #adamw: AdamW
   readonly #bundles: Bundle[] = []
   readonly #momentum: number
@@ -131,25 +139,29 @@ export class Muon implements Optimizer {
     const live = slots.filter(({ parameter }) => parameter.grad)
     if (live.length === 0) return
     const gradient = stack(live.map(({ parameter }) => parameter.grad!.float()))
-    const share = (scale ? gradient.mul(scale) : gradient).mul(1 - this.#momentum)
-    const averages = stack(live.map(({ momentum }) => momentum))
-      .mul(this.#momentum)
-      .add(share)
+    const own = 1 - this.#momentum
+    const share = gradient.mul(scale ? scale.mul(own) : own)
+    const before = stack(live.map(({ momentum }) => momentum))
+    const averages = before.mul(this.#momentum).add(share)
     const ahead = averages.mul(this.#momentum).add(share)
     const [rows, columns] = live[0]!.parameter.shape as [number, number]
     const rate = times(lrFactor, lr)
     const size = times(times(rate, 0.2), Math.sqrt(Math.max(rows, columns)))
     const updates = orthogonalise(ahead, this.#iterations).mul(narrow(size))
     const decay = times(rate, -weightDecay)
-    const remaining = narrow(typeof decay === 'number' ? 1 + decay : decay.add(1))
+    const remaining = typeof decay === 'number' ? tensor(1 + decay) : decay.add(1).float()
     // A scale that is not finite says that the step is not to be taken, as it does to adamw_.
     const go = scale?.isfinite()
-    const write = (to: Tensor, value: Tensor): Tensor => to.copy_(go ? where(go, value, to) : value)
+    const ifTaken = (value: Tensor, otherwise: Tensor | number): Tensor =>
+      go ? where(go, value, otherwise) : value
+    const momenta = ifTaken(averages, before)
+    const weights = stack(live.map(({ parameter }) => parameter.detach()))
+      .mul(ifTaken(remaining, 1))
+      .sub(ifTaken(updates, 0))
     live.forEach(({ parameter, copy, momentum }, i) => {
-      write(momentum, averages.select(0, i))
-      const weight = parameter.detach()
-      write(weight, weight.mul(remaining).sub(updates.select(0, i)))
-      copy?.copy_(weight)
+      momentum.copy_(momenta.select(0, i))
+      parameter.detach().copy_(weights.select(0, i))
+      copy?.copy_(parameter.detach())
     })
   }
 

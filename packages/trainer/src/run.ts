@@ -2,11 +2,12 @@
 // issued: it prepares the next batch, reads the numbers of the step before, and so keeps the stream full.
 import {
   getRngState,
+  keep,
   noGrad,
   setRngState,
   ShaktiError,
+  zeros,
   type RngState,
-  type Tensor,
 } from '@shakti/tensor'
 import { AdamW, copyInto, type Optimizer, type ParameterGroup } from './adamw.js'
 import { checkStageName, type Checkpoint, type Checkpointer, type RunState } from './checkpoint.js'
@@ -18,7 +19,8 @@ import { parameterGroups, select, type Selection } from './patterns.js'
 import { createProgress, type Progress } from './progress.js'
 import { constant } from './schedule.js'
 import { flatCurve, languageLoss, lossSpike, weakDecoder } from './signatures.js'
-import { clearGradients, trainStep, type StepOutput } from './step.js'
+import { Replays } from './replay.js'
+import { clearGradients, trainStep, type StepInputs, type StepOutput } from './step.js'
 import type { Point, Stage, StageResult, TrainableModel, Warning } from './types.js'
 
 export interface RunOptions<M extends TrainableModel> {
@@ -34,6 +36,15 @@ export interface RunOptions<M extends TrainableModel> {
   progress?: Progress
   /** No progress at all. Default false. */
   quiet?: boolean
+  /**
+   * Whether steps are recorded and replayed, without JavaScript for each op and with the same numbers. 'auto' (default): the
+   * step of a batch shape that comes again among the last 16 shapes is captured, and replayed from then on. The recordings
+   * keep the memory of a step, which they share, and never more than a quarter of what the device has.
+   * Needs a loss with `place` (`causal`, `dpo`, `placedLoss`) and a `capturable` optimiser; where a step cannot be captured,
+   * a note says why and steps run as they are called. true: that is an error. false: nothing is captured. Meanwhile the
+   * model may be changed in place alone.
+   */
+  capture?: 'auto' | boolean
   /** When it aborts, the step is finished and saved, and the result says `interrupted`. */
   signal?: AbortSignal
   /** Measures something every so many steps; its numbers go to the log and the result. */
@@ -149,8 +160,9 @@ class StageRun<M extends TrainableModel, B> {
   #textLoss: RunState['textLoss'] = null
   #warnings: Warning[] = []
   #evaluations: RunState['evaluations'] = []
-  /** What the last step measured, still on the device. */
-  #measured: Tensor | undefined
+  /** 0, or NaN when a step was not finite. */
+  readonly #guard = keep(zeros([]))
+  #replays: Replays<M, B> | undefined
 
   constructor(stage: Stage<M, B>, options: RunOptions<M>) {
     checkStage(stage, options)
@@ -181,6 +193,7 @@ class StageRun<M extends TrainableModel, B> {
       for (const [, p] of trained) p.requiresGrad = true
       if (this.#stage.activationCheckpointing) model.activationCheckpointing = true
       model.train?.()
+      this.#captureSteps()
       await this.#before()
       const status = await this.#loop()
       if (status === 'done') await this.#after()
@@ -189,7 +202,8 @@ class StageRun<M extends TrainableModel, B> {
     } finally {
       thaw()
       clearGradients(trained.map(([, p]) => p))
-      this.#measured?.dispose()
+      this.#replays?.dispose()
+      this.#guard.dispose()
       if (wasCheckpointing !== undefined) model.activationCheckpointing = wasCheckpointing
       this.#progress.stop()
       this.#optimizer.dispose()
@@ -263,26 +277,37 @@ class StageRun<M extends TrainableModel, B> {
     return this.#step < steps ? 'interrupted' : 'done'
   }
 
+  get #settingsOfSteps(): Omit<StepInputs<M, B>, 'batches' | 'lrFactor'> {
+    return {
+      model: this.#options.model,
+      loss: this.#stage.loss,
+      parameters: this.#selection.trained.map(([, p]) => p),
+      optimizer: this.#optimizer,
+      clip: this.#stage.clip ?? 1,
+      guard: this.#guard,
+    }
+  }
+
+  #captureSteps(): void {
+    const { capture = 'auto' } = this.#options
+    if (capture === false) return
+    this.#replays = new Replays(this.#settingsOfSteps, capture === true, (why) =>
+      this.#progress.note(`note (${this.#stage.name}): steps are not captured: ${why}`),
+    )
+  }
+
   #issue(batches: readonly B[]): Issued<B> {
-    const { loss, schedule = constant(), steps, clip = 1 } = this.#stage
+    const { schedule = constant(), steps } = this.#stage
     const step = this.#step
     const rng = getRngState()
     const lrFactor = schedule(step, steps)
-    const output = trainStep({
-      model: this.#options.model,
-      loss,
-      batches,
-      parameters: this.#selection.trained.map(([, p]) => p),
-      optimizer: this.#optimizer,
-      lrFactor,
-      clip,
-      ...(this.#measured ? { previous: this.#measured } : {}),
-    })
+    const output =
+      this.#replays?.step(batches, lrFactor) ??
+      trainStep({ ...this.#settingsOfSteps, batches, lrFactor })
     this.#step++
     const values = output.values.data()
     values.catch(() => undefined)
-    this.#measured?.dispose()
-    this.#measured = output.values
+    output.values.dispose()
     return { output, values, batches, rng, step, lrFactor }
   }
 
@@ -434,6 +459,10 @@ class StageRun<M extends TrainableModel, B> {
       evaluations: this.#evaluations,
       warnings: this.#warnings,
       resumedFrom: this.#resumedFrom,
+      replayed: {
+        steps: this.#replays?.steps ?? 0,
+        ...(this.#replays?.refused === undefined ? {} : { refused: this.#replays.refused }),
+      },
     }
   }
 }

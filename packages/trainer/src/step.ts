@@ -8,10 +8,11 @@ import {
   ShaktiError,
   stack,
   tidy,
+  type DType,
   type Tensor,
 } from '@shakti/tensor'
 import type { Optimizer } from './adamw.js'
-import type { Loss, TrainableModel } from './types.js'
+import type { Loss, LossTerms, PlacedTerms, TrainableModel } from './types.js'
 
 export interface StepInputs<M extends TrainableModel, B> {
   model: M
@@ -25,8 +26,11 @@ export interface StepInputs<M extends TrainableModel, B> {
   lrFactor: number | Tensor
   /** Largest length of the gradient; Infinity for none. */
   clip: number
-  /** `values` of the step before. If they are not finite this step changes nothing either. Default: none. */
-  previous?: Tensor
+  /**
+   * f32, one element, kept from step to step: 0, and NaN from the first step on whose loss or gradient is not finite. No
+   * step that finds NaN changes anything. Default: each step looks at itself alone.
+   */
+  guard?: Tensor
 }
 
 export interface StepOutput {
@@ -34,6 +38,14 @@ export interface StepOutput {
   values: Tensor
   metrics: readonly string[]
   tokens: number
+}
+
+/** A loss in two halves, from its halves: `run` can capture its steps. */
+export const placedLoss = <M, B, P>(
+  loss: Omit<Loss<M, B>, 'terms' | 'placed'> & PlacedTerms<M, B, P>,
+): Loss<M, B> => {
+  const { place, terms, ...rest } = loss
+  return { ...rest, placed: { place, terms }, terms: (m, batch) => terms(m, place(m, batch)) }
 }
 
 /** Items in the whole batch, over all its micro-batches: what every sum of the step is divided by. */
@@ -48,6 +60,49 @@ export function countItems<M, B>(loss: Loss<M, B>, batches: readonly B[]): numbe
   return count
 }
 
+/** Tokens that the model reads in a step. */
+export const countTokens = <M, B>(loss: Loss<M, B>, batches: readonly B[]): number =>
+  batches.reduce((n, b) => n + (loss.tokens ?? loss.count)(b), 0)
+
+/** What a step computes its gradient from. */
+export interface Work {
+  /** The terms of each micro-batch. */
+  readonly parts: readonly (() => LossTerms)[]
+  /** What every sum is multiplied by: one over the count of the whole batch. A tensor is f64 with one element. */
+  readonly scale: number | Tensor
+}
+
+/** Micro-batches with something to learn: an empty one adds nothing, and some kernels have nothing to say about no rows. */
+export const worthwhile = <M, B>(loss: Loss<M, B>, batches: readonly B[]): B[] =>
+  batches.filter((b) => loss.count(b) > 0)
+
+function workOn<M, B>(loss: Loss<M, B>, model: M, batches: readonly B[]): Work {
+  const scale = 1 / countItems(loss, batches)
+  return { scale, parts: worthwhile(loss, batches).map((b) => () => loss.terms(model, b)) }
+}
+
+const inDType = (scale: number | Tensor, dtype: DType): number | Tensor =>
+  typeof scale === 'number' ? scale : scale.to(dtype)
+
+function accumulateWork({ parts, scale }: Work): { values: Tensor; metrics: string[] } {
+  let metrics: string[] | undefined
+  const measured = parts.map((part) =>
+    tidy(() => {
+      const terms = part()
+      // In f32 at least, and the number as it would be there.
+      const dtype = terms.sum.dtype === 'f64' ? 'f64' : 'f32'
+      terms.sum.to(dtype).mul(inDType(scale, dtype)).backward()
+      const entries = Object.entries(terms.metrics ?? {})
+      metrics ??= entries.map(([name]) => name)
+      return noGrad(() =>
+        stack([terms.sum.detach().float(), ...entries.map(([, t]) => t.detach().float())]),
+      )
+    }),
+  )
+  const values = tidy(() => measured.reduce((a, b) => a.add(b)).mul(inDType(scale, 'f32')))
+  return { values, metrics: metrics ?? [] }
+}
+
 /**
  * Adds the gradients of the whole batch to `.grad`, normalised by the count over all micro-batches, so that k
  * micro-batches give what one batch gives.
@@ -58,37 +113,21 @@ export function accumulate<M, B>(
   model: M,
   batches: readonly B[],
 ): { values: Tensor; metrics: string[] } {
-  const scale = 1 / countItems(loss, batches)
-  let metrics: string[] | undefined
-  const parts: Tensor[] = []
-  for (const batch of batches) {
-    // An empty micro-batch adds nothing, and some kernels have nothing to say about no rows.
-    if (loss.count(batch) === 0) continue
-    parts.push(
-      tidy(() => {
-        const terms = loss.terms(model, batch)
-        terms.sum.mul(scale).backward()
-        const entries = Object.entries(terms.metrics ?? {})
-        metrics ??= entries.map(([name]) => name)
-        return noGrad(() =>
-          stack([terms.sum.detach().float(), ...entries.map(([, t]) => t.detach().float())]),
-        )
-      }),
-    )
-  }
-  const values = tidy(() => parts.reduce((a, b) => a.add(b)).mul(scale))
-  return { values, metrics: metrics ?? [] }
+  return accumulateWork(workOn(loss, model, batches))
 }
 
 export function clearGradients(parameters: readonly Tensor[]): void {
   for (const p of parameters) p.grad = undefined
 }
 
-export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>): StepOutput {
-  const { model, loss, batches, parameters, optimizer, lrFactor, clip, previous } = inputs
-  const tokens = batches.reduce((n, b) => n + (loss.tokens ?? loss.count)(b), 0)
+/** The step whose gradient comes from `work`: what is captured, or runs as it is called. */
+export function stepOn<M extends TrainableModel, B>(
+  inputs: Omit<StepInputs<M, B>, 'model' | 'batches'>,
+  work: Work,
+): Omit<StepOutput, 'tokens'> {
+  const { loss, parameters, optimizer, lrFactor, clip, guard } = inputs
   return tidy(() => {
-    const { values, metrics } = accumulate(loss, model, batches)
+    const { values, metrics } = accumulateWork(work)
     const grads = parameters.flatMap((p) => (p.grad ? [p.grad] : []))
     if (grads.length === 0)
       throw new ShaktiError(
@@ -100,13 +139,19 @@ export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>)
       const mean = values.select(0, 0)
       // NaN where loss or gradient are not finite, and adamw_ then leaves everything as it was: no bad step is taken,
       // though its numbers are read only after the next one was issued; nor is that next one.
-      const poison = (measured: Tensor): Tensor => measured.mul(0).sum()
-      const own = poison(stack([norm, mean]))
-      const guard = previous ? own.add(poison(previous.narrow(0, 0, 2))) : own
-      optimizer.step(lrFactor, clipScale(norm, Math.min(clip, 3e38)).add(guard))
+      const own = stack([norm, mean]).mul(0).sum()
+      const poison = guard ? guard.add_(own) : own
+      optimizer.step(lrFactor, clipScale(norm, Math.min(clip, 3e38)).add(poison))
       return stack([mean, norm, ...metrics.map((_, i) => values.select(0, i + 1))])
     })
     clearGradients(parameters)
-    return { values: keep(out), metrics, tokens }
+    return { values: keep(out), metrics }
   })
+}
+
+/** One optimiser step, issued without waiting for any of it. */
+export function trainStep<M extends TrainableModel, B>(inputs: StepInputs<M, B>): StepOutput {
+  const { model, loss, batches } = inputs
+  const tokens = countTokens(loss, batches)
+  return { ...stepOn(inputs, workOn(loss, model, batches)), tokens }
 }

@@ -32,6 +32,22 @@ export interface Loss<M, B> {
   /** Tokens that the model reads, for tokens/s. Default: count. */
   tokens?(batch: B): number
   terms(model: M, batch: B): LossTerms
+  /** The same in two halves, if the loss can be part of a captured step; see `placedLoss`. */
+  readonly placed?: PlacedTerms<M, B, unknown>
+}
+
+/**
+ * A loss's terms in two halves: all that varies from batch to batch is brought to the device by the first, and the second
+ * sees nothing else. So the second can be recorded for one batch and replayed for another.
+ */
+export interface PlacedTerms<M, B, P> {
+  /**
+   * Tensors that nothing else holds, numbers, strings and booleans, in lists and plain objects. All but the elements of
+   * the tensors belongs to the batch's shape: steps are captured for each shape.
+   */
+  place(model: M, batch: B): P
+  /** Must not read anything else that changes while a stage runs. */
+  terms(model: M, placed: P): LossTerms
 }
 
 /** Batches as a function of the step alone, so that a run resumes anywhere: the cursor is the step (and the seed). */
@@ -130,4 +146,6 @@ export interface StageResult {
   warnings: Warning[]
   /** The step this run started from; equal to `steps` when the stage was found finished. */
   resumedFrom: number
+  /** Steps of this run that were replayed from captures, and why none were where that is so. */
+  replayed: { steps: number; refused?: string }
 }

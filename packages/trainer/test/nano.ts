@@ -56,11 +56,19 @@ export class Nano extends Module {
   hidden(batch: TokenBatch): Tensor {
     const { rows, length } = batch
     const shape = [rows, length]
+    return this.read(
+      tensor(batch.ids, { shape }),
+      tensor(batch.positions, { shape }),
+      batch.cuSeqlens && tensor(batch.cuSeqlens),
+    )
+  }
+
+  read(ids: Tensor, positions: Tensor, cuSeqlens?: Tensor): Tensor {
     const inputs = {
-      rotary: this.rope.gather(tensor(batch.positions, { shape }), context),
-      ...(batch.cuSeqlens ? { cuSeqlens: tensor(batch.cuSeqlens) } : {}),
+      rotary: this.rope.gather(positions, context),
+      ...(cuSeqlens ? { cuSeqlens } : {}),
     }
-    let x = this.embed.forward(tensor(batch.ids, { shape }))
+    let x = this.embed.forward(ids)
     for (const layer of this.layers)
       x = this.activationCheckpointing
         ? checkpoint((t) => layer.forward(t!, inputs), x)

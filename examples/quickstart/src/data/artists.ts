@@ -63,23 +63,27 @@ async function render(svg: string): Promise<Buffer> {
     .toBuffer()
 }
 
+const nothing: readonly Uint8Array[] = []
+
 /** Drawings by artist and concept; a drawing is side * side * 4 bytes. */
 export class Drawings {
-  readonly #byName = new Map<string, Uint8Array[]>()
+  /** By artist, then by concept: a lookup of every training picture's. */
+  readonly #drawn = new Map<string, Map<string, Uint8Array[]>>()
 
   /** @param names whose drawing of what each picture in `bytes` is, as `artist/concept` */
   constructor(bytes: Buffer, names: readonly string[]) {
     const size = side * side * 4
     names.forEach((name, i) => {
-      const list = this.#byName.get(name) ?? []
-      list.push(bytes.subarray(i * size, (i + 1) * size))
-      this.#byName.set(name, list)
+      const [artist, concept] = name.split('/') as [string, string]
+      const of = this.#drawn.get(artist) ?? new Map<string, Uint8Array[]>()
+      this.#drawn.set(artist, of)
+      of.set(concept, [...(of.get(concept) ?? []), bytes.subarray(i * size, (i + 1) * size)])
     })
   }
 
   /** An artist's drawings of a concept: none where the set lacks it. */
   of(artist: Artist, concept: string): readonly Uint8Array[] {
-    return this.#byName.get(`${artist}/${concept}`) ?? []
+    return this.#drawn.get(artist)?.get(concept) ?? nothing
   }
 }
 
@@ -87,10 +91,13 @@ export class Drawings {
 export async function loadDrawings(cacheFile: string): Promise<Drawings> {
   const names: string[] = []
   const svgs: string[] = []
-  const sets = artists.map((artist) => ({
-    artist,
-    svgs: svgsByLabel(require(`@iconify-json/${artist}/icons.json`) as IconSet),
-  }))
+  // Not required as modules: those would stay, tens of megabytes for every collection of garbage to look at.
+  const sets = await Promise.all(
+    artists.map(async (artist) => {
+      const file = await readFile(require.resolve(`@iconify-json/${artist}/icons.json`), 'utf8')
+      return { artist, svgs: svgsByLabel(JSON.parse(file) as IconSet) }
+    }),
+  )
   for (const { name, labels } of [...concepts, ...heldOutConcepts]) {
     const before = names.length
     for (const { artist, svgs: of } of sets) {

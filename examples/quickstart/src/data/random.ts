@@ -1,6 +1,7 @@
 // A small seeded generator for data, so that a scene depends on its number alone and not on what was drawn before.
 
 export class Random {
+  // Signed 32 bits: V8 keeps those without a box.
   #state: number
 
   constructor(...seeds: number[]) {
@@ -9,12 +10,12 @@ export class Random {
       h = Math.imul(h ^ s, 0x85ebca6b)
       h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35) ^ (h >>> 16)
     }
-    this.#state = h >>> 0
+    this.#state = h | 0
   }
 
   /** [0, 1) */
   next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
+    this.#state = (this.#state + 0x6d2b79f5) | 0
     let t = this.#state
     t = Math.imul(t ^ (t >>> 15), t | 1)
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)

@@ -47,6 +47,9 @@ export interface DrawOptions {
   readonly augment: boolean
 }
 
+type Twelve = readonly [...Six, ...Six]
+type Six = readonly [number, number, number, number, number, number]
+
 /** How a drawing is put into its cell. */
 interface Placement {
   /** Side of the drawing on the paper, in pixels. */
@@ -101,6 +104,25 @@ function varied(random: Random): Placement {
   }
 }
 
+const bordered = side + 2
+
+/** Colours multiplied by alpha (0 to 1), with an empty border: what lies outside a drawing is nothing. */
+function inkOf(drawing: Uint8Array): Float32Array {
+  const ink = new Float32Array(bordered * bordered * 4)
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const from = (y * side + x) * 4
+      const to = ((y + 1) * bordered + x + 1) * 4
+      const alpha = drawing[from + 3]! / 255
+      for (let k = 0; k < 3; k++) ink[to + k] = alpha * drawing[from + k]!
+      ink[to + 3] = alpha
+    }
+  }
+  return ink
+}
+
+const inks = new WeakMap<Uint8Array, Float32Array>()
+
 /** Paints one drawing into a cell by bilinear sampling. */
 function paint(
   pixels: Uint8ClampedArray,
@@ -110,11 +132,14 @@ function paint(
   random: Random,
   { scale, angle, mirror, aspect, shear, hole, colour }: Placement,
 ): void {
+  let ink = inks.get(drawing)
+  if (!ink) inks.set(drawing, (ink = inkOf(drawing)))
   const cx = x0 + cell / 2 + random.between(-1.5, 1.5)
   const cy = y0 + cell / 2 + random.between(-1.5, 1.5)
   const step = side / scale
   const cos = Math.cos(angle) * step
   const sin = Math.sin(angle) * step
+  const [rr, rg, rb, r1, gr, gg, gb, g1, br, bg, bb, b1] = colour as Twelve
   for (let y = y0; y < y0 + cell; y++) {
     for (let x = x0; x < x0 + cell; x++) {
       if (hole) {
@@ -129,36 +154,39 @@ function paint(
       if (u <= -1 || v <= -1 || u >= side || v >= side) continue
       const ui = Math.floor(u)
       const vi = Math.floor(v)
-      // Premultiplied: what lies outside the drawing is nothing.
-      let r = 0
-      let g = 0
-      let b = 0
-      let a = 0
-      for (let k = 0; k < 4; k++) {
-        const px = ui + (k & 1)
-        const py = vi + (k >> 1)
-        if (px < 0 || py < 0 || px >= side || py >= side) continue
-        const w = (k & 1 ? u - ui : 1 - u + ui) * (k >> 1 ? v - vi : 1 - v + vi)
-        const from = (py * side + px) * 4
-        const alpha = (w * drawing[from + 3]!) / 255
-        r += alpha * drawing[from]!
-        g += alpha * drawing[from + 1]!
-        b += alpha * drawing[from + 2]!
-        a += alpha
-      }
+      const fu = u - ui
+      const fv = v - vi
+      const p = ((vi + 1) * bordered + ui + 1) * 4
+      const q = p + bordered * 4
+      const w00 = (1 - fu) * (1 - fv)
+      const w01 = fu * (1 - fv)
+      const w10 = (1 - fu) * fv
+      const w11 = fu * fv
+      const a = w00 * ink[p + 3]! + w01 * ink[p + 7]! + w10 * ink[q + 3]! + w11 * ink[q + 7]!
       if (a < 0.004) continue
+      const r = w00 * ink[p]! + w01 * ink[p + 4]! + w10 * ink[q]! + w11 * ink[q + 4]!
+      const g = w00 * ink[p + 1]! + w01 * ink[p + 5]! + w10 * ink[q + 1]! + w11 * ink[q + 5]!
+      const b = w00 * ink[p + 2]! + w01 * ink[p + 6]! + w10 * ink[q + 2]! + w11 * ink[q + 6]!
       const at = (y * size + x) * 3
-      for (let k = 0; k < 3; k++) {
-        const c = 4 * k
-        // A clamped array rounds and keeps within 0 .. 255.
-        pixels[at + k] =
-          colour[c]! * r +
-          colour[c + 1]! * g +
-          colour[c + 2]! * b +
-          colour[c + 3]! * a +
-          pixels[at + k]! * (1 - a)
-      }
+      const rest = 1 - a
+      // A clamped array rounds and keeps within 0 .. 255.
+      pixels[at] = rr * r + rg * g + rb * b + r1 * a + pixels[at]! * rest
+      pixels[at + 1] = gr * r + gg * g + gb * b + g1 * a + pixels[at + 1]! * rest
+      pixels[at + 2] = br * r + bg * g + bb * b + b1 * a + pixels[at + 2]! * rest
     }
+  }
+}
+
+/** Paper that is not quite even. */
+function lay(
+  pixels: Uint8ClampedArray,
+  [red, green, blue]: readonly [number, number, number],
+  random: Random,
+): void {
+  for (let i = 0; i < pixels.length; i += 3) {
+    pixels[i] = red + random.between(-3, 3)
+    pixels[i + 1] = green + random.between(-3, 3)
+    pixels[i + 2] = blue + random.between(-3, 3)
   }
 }
 
@@ -171,7 +199,7 @@ export function drawScene(
 ): Uint8Array {
   const pixels = new Uint8ClampedArray(size * size * 3)
   const tint = papers[scene.paper].map((c) => c + random.between(-8, 8))
-  for (let i = 0; i < pixels.length; i++) pixels[i] = tint[i % 3]! + random.between(-3, 3)
+  lay(pixels, tint as [number, number, number], random)
   scene.cells.forEach((concept, i) => {
     if (!concept) return
     const able = options.artists.filter((a) => drawings.of(a, concept.name).length > 0)

@@ -47,12 +47,17 @@ SHAKTI_INLINE void add_at(const Operand& y, int64_t at, const Operand& x, int64_
   }
 }
 
-void copy_in(const Operand& x, const Operand& y) {
+void copy_in(const Operand& x, const Operand& y, Context& c) {
   by_size(y.dtype, [&](auto t) {
     using T = decltype(t);
     const Walk w(x, y);
-    w.runs(0, y.numel(), [&](int64_t to, int64_t at, int64_t stride, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) y.ptr<T>()[to + i] = x.ptr<T>()[at + i * stride];
+    c.parallel_for(y.numel(), 65536, [&](int64_t b, int64_t e, int) {
+      w.runs(b, e, [&](int64_t to, int64_t at, int64_t stride, int64_t n) {
+        if (stride == 1)
+          std::memcpy(y.ptr<T>() + to, x.ptr<T>() + at, static_cast<size_t>(n) * sizeof(T));
+        else
+          for (int64_t i = 0; i < n; ++i) y.ptr<T>()[to + i] = x.ptr<T>()[at + i * stride];
+      });
     });
   });
 }
@@ -168,7 +173,7 @@ void run_scatter_add(const Args& a, Context& c) {
   const Operand &x = a.in[0], &places = a.in[1], &src = a.in[2], &y = a.out[0];
   const int dim = static_cast<int>(a.attr_int(0));
   const Index index{places};
-  copy_in(x, y);
+  copy_in(x, y, c);
   if (places.numel() == 0) return;
   int64_t shape[kMaxDims], si[kMaxDims], ss[kMaxDims], sy[kMaxDims];
   int n = 0;
@@ -233,19 +238,32 @@ void run_index_select(const Args& a, Context& c) {
   });
 }
 
+// Each block of columns takes all places in their order.
 void run_index_add(const Args& a, Context& c) {
   const Operand &x = a.in[0], &places = a.in[1], &src = a.in[2], &y = a.out[0];
   const int dim = static_cast<int>(a.attr_int(0));
   const Sides s(y, dim);
   const Index index{places};
-  copy_in(x, y);
-  c.parallel_for(s.outer, 1 + 8192 / (places.shape[0] * s.inner + 1), [&](int64_t b, int64_t e, int) {
-    for (int64_t o = b; o < e; ++o) {
+  copy_in(x, y, c);
+  int64_t size = 1;
+  bool rows = y.dtype == DType::f32;
+  for (int d = src.ndim - 1; d > dim; size *= src.shape[d--]) rows = rows && src.strides[d] == size;
+  const int64_t columns = 64, blocks = (s.inner + columns - 1) / columns;
+  const int64_t work = places.shape[0] * (s.inner < columns ? s.inner : columns);
+  c.parallel_for(s.outer * blocks, 1 + 8192 / (work + 1), [&](int64_t b, int64_t e, int) {
+    for (int64_t i = b; i < e; ++i) {
+      const int64_t o = i / blocks, j0 = i % blocks * columns, j1 = j0 + columns < s.inner ? j0 + columns : s.inner;
       const int64_t from = offset_of(o, src.shape, src.strides, dim);
       for (int64_t k = 0; k < places.shape[0]; ++k) {
         const int64_t v = index(k * places.strides[0]);
         if (!inside(v, x.shape[dim], k, c)) continue;
-        for (int64_t j = 0; j < s.inner; ++j) {
+        if (rows) {
+          float* to = y.ptr<float>() + (o * y.shape[dim] + v) * s.inner;
+          const float* p = src.ptr<float>() + from + k * src.strides[dim];
+          for (int64_t j = j0; j < j1; ++j) to[j] += p[j];
+          continue;
+        }
+        for (int64_t j = j0; j < j1; ++j) {
           const int64_t at = from + k * src.strides[dim] +
                              offset_of(j, src.shape + dim + 1, src.strides + dim + 1, src.ndim - dim - 1);
           add_at(y, (o * y.shape[dim] + v) * s.inner + j, src, at);

@@ -19,13 +19,17 @@ struct Pairs;
 template <>
 struct Pairs<float> {
   using V = vf;
+  static constexpr int64_t kWidth = W;
   SHAKTI_INLINE static float sum(vf v) { return hsum(v); }
-  // Calls f(load, store) along the first half: load(p) is what stands in p there, store(p, v) puts it. Behind the end
+  // Of scratch, in whole vectors: a load right behind the store of part of a vector waits until that is in the cache.
+  SHAKTI_INLINE static vf kept(const float* p) { return load(p); }
+  SHAKTI_INLINE static void keep(float* p, vf v) { store(p, v); }
+  // Calls f(i, load, store) along the first half: load(p) is what stands in p at i, store(p, v) puts it. Behind the end
   // loads give 0.
   template <class F>
   SHAKTI_INLINE static void each(int64_t half, const F& f) {
     lanes(half, [&](int64_t i, int64_t m, bool part) {
-      f([&](const float* p) { return load_n(p + i, m, part); }, [&](float* p, vf v) { store_n(p + i, v, m, part); });
+      f(i, [&](const float* p) { return load_n(p + i, m, part); }, [&](float* p, vf v) { store_n(p + i, v, m, part); });
     });
   }
   SHAKTI_INLINE static const float* read(const Operand& o, int64_t at, int64_t n, float* buffer) {
@@ -43,11 +47,14 @@ struct Pairs<float> {
 template <>
 struct Pairs<double> {
   using V = double;
+  static constexpr int64_t kWidth = 1;
   SHAKTI_INLINE static double sum(double v) { return v; }
+  SHAKTI_INLINE static double kept(const double* p) { return *p; }
+  SHAKTI_INLINE static void keep(double* p, double v) { *p = v; }
   template <class F>
   SHAKTI_INLINE static void each(int64_t half, const F& f) {
     for (int64_t i = 0; i < half; ++i)
-      f([&](const auto* p) { return static_cast<double>(p[i]); }, [&](double* p, double v) { p[i] = v; });
+      f(i, [&](const auto* p) { return static_cast<double>(p[i]); }, [&](double* p, double v) { p[i] = v; });
   }
   SHAKTI_INLINE static const double* read(const Operand& o, int64_t at, int64_t, double*) {
     return o.ptr<double>() + at;
@@ -109,7 +116,7 @@ void forward(const Args& a, Context& c) {
       const T* p = P::read(x, head.start_in(x), d, in);
       const float *cosine = head.angles(a.in[2]), *sine = head.angles(a.in[3]);
       typename P::V first{}, second{};
-      P::each(half, [&](const auto& load, const auto&) {
+      P::each(half, [&](int64_t, const auto& load, const auto&) {
         const auto u = load(p), v = load(p + half);
         first += u * u;
         second += v * v;
@@ -117,7 +124,7 @@ void forward(const Args& a, Context& c) {
       const T s = 1 / std::sqrt(P::sum(first + second) / static_cast<T>(d) + eps);
       rstd[head.index()] = s;
       T* to = P::place(y, head.index() * d, out);
-      P::each(half, [&](const auto& load, const auto& store) {
+      P::each(half, [&](int64_t, const auto& load, const auto& store) {
         const auto u = load(p) * s * load(w), v = load(p + half) * s * load(w + half);
         const auto cs = load(cosine), sn = load(sine);
         store(to, u * cs - v * sn);
@@ -135,14 +142,17 @@ void backward(const Args& a, Context& c) {
   using P = Pairs<T>;
   const Operand &g = a.in[0], &x = a.in[1], &dx = a.out[0], &dweight = a.out[1];
   const int64_t d = x.shape[3], half = d / 2, heads = x.numel() / d, parts = parts_of(heads);
+  const int64_t behind = (half + P::kWidth - 1) / P::kWidth * P::kWidth;  // where scratch has the second halves
+  const int64_t room = 2 * behind;
   const T* rstd = a.in[3].ptr<T>();
   T* sums = static_cast<T*>(a.workspace);  // [parts][d]
   c.parallel_for(parts, 1 + 16384 / (d * kPart), [&](int64_t first_part, int64_t last_part, int thread) {
-    const T* w = weight_of<T>(a.in[2], d, buffer_of<T>(c, thread, d, 0));
-    T *gb = buffer_of<T>(c, thread, d, 1), *xb = buffer_of<T>(c, thread, d, 2), *out = buffer_of<T>(c, thread, d, 3);
+    const T* w = weight_of<T>(a.in[2], d, buffer_of<T>(c, thread, room, 0));
+    T *gb = buffer_of<T>(c, thread, room, 1), *xb = buffer_of<T>(c, thread, room, 2),
+      *out = buffer_of<T>(c, thread, room, 3);
+    T *dw = buffer_of<T>(c, thread, room, 4), *turned = buffer_of<T>(c, thread, room, 5);
     for (int64_t part = first_part; part < last_part; ++part) {
-      T* dw = sums + part * d;
-      std::memset(dw, 0, static_cast<size_t>(d) * sizeof(T));
+      std::memset(dw, 0, static_cast<size_t>(room) * sizeof(T));
       const int64_t end = (part + 1) * kPart < heads ? (part + 1) * kPart : heads;
       for (Head head(x, part * kPart); head.index() < end; head.next()) {
         const T* gp = P::read(g, head.start_in(g), d, gb);
@@ -152,25 +162,27 @@ void backward(const Args& a, Context& c) {
         T* to = P::place(dx, head.index() * d, out);
         typename P::V first{}, second{};
         // Called for whole vectors and for a part, which is why the compiler would not inline it: 1.7 times the time.
-        P::each(half, [&](const auto& load, const auto& store) __attribute__((always_inline)) {
+        P::each(half, [&](int64_t i, const auto& load, const auto&) __attribute__((always_inline)) {
           const auto cs = load(cosine), sn = load(sine), gu = load(gp), gv = load(gp + half);
           const auto u = gu * cs + gv * sn, v = gv * cs - gu * sn;
           const auto uw = u * load(w), vw = v * load(w + half);
           const auto uhat = load(xp) * s, vhat = load(xp + half) * s;
           first += uw * uhat;
           second += vw * vhat;
-          store(dw, load(dw) + u * uhat);
-          store(dw + half, load(dw + half) + v * vhat);
-          store(to, uw);
-          store(to + half, vw);
+          P::keep(dw + i, P::kept(dw + i) + u * uhat);
+          P::keep(dw + behind + i, P::kept(dw + behind + i) + v * vhat);
+          P::keep(turned + i, uw);
+          P::keep(turned + behind + i, vw);
         });
         const T mean = P::sum(first + second) / static_cast<T>(d);
-        P::each(half, [&](const auto& load, const auto& store) {
-          store(to, (load(to) - load(xp) * s * mean) * s);
-          store(to + half, (load(to + half) - load(xp + half) * s * mean) * s);
+        P::each(half, [&](int64_t i, const auto& load, const auto& store) {
+          store(to, (P::kept(turned + i) - load(xp) * s * mean) * s);
+          store(to + half, (P::kept(turned + behind + i) - load(xp + half) * s * mean) * s);
         });
         P::written(dx, head.index() * d, to, d);
       }
+      std::memcpy(sums + part * d, dw, static_cast<size_t>(half) * sizeof(T));
+      std::memcpy(sums + part * d + half, dw + behind, static_cast<size_t>(half) * sizeof(T));
     }
   });
   if (!dweight.present()) return;

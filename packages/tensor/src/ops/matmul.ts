@@ -12,9 +12,10 @@ import { op } from './table.js'
 export interface MatmulOps {
   /**
    * Matrix product over the last two dimensions; the others broadcast. A 1-D operand counts as a row (left) or a column
-   * (right), as in PyTorch. Transposed views are read as they lie. Both dtypes must be equal and floating.
+   * (right), as in PyTorch. Transposed views are read as they lie. Both dtypes must be equal and floating. With options,
+   * scale · a @ b + residual in one pass.
    */
-  matmul(b: Tensor): Tensor
+  matmul(b: Tensor, options?: MatmulOptions): Tensor
   /**
    * x @ weightᵀ + bias over the last dimension; with options, activation(scale · x @ weightᵀ + bias) · silu(swiglu) + residual in
    * one pass. Where a gradient will be wanted, activation and SwiGLU are ops of their own, since their gradients read what
@@ -33,6 +34,13 @@ export interface Epilogue {
   /** The gate of a SwiGLU whose other half is the product, as in `swiglu(gate, product)`. Of the result's shape. */
   readonly swiglu?: Tensor | undefined
   /** Of the result's shape. The result has the dtype to which it, the gate and the residual promote, as after `add`. */
+  readonly residual?: Tensor | undefined
+}
+
+export interface MatmulOptions {
+  /** Factor of the product. Default 1. */
+  readonly scale?: number
+  /** Of the result's shape and dtype. */
   readonly residual?: Tensor | undefined
 }
 
@@ -148,8 +156,8 @@ const product = op({
     }
   },
 })
-const plain = (a: Tensor, b: Tensor): Tensor =>
-  product({ a, b }, { dtype: a.dtype, scale: 1, activation: 0 }).out
+const plain = (a: Tensor, b: Tensor, { scale = 1, residual }: MatmulOptions = {}): Tensor =>
+  product({ a, b, residual }, { dtype: a.dtype, scale, activation: 0 }).out
 
 /** Both operands with the batch dimensions of the result, as views. */
 function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
@@ -162,8 +170,18 @@ function batched(a: Tensor, b: Tensor): [Tensor, Tensor] {
 export const asRows = (x: Tensor): Tensor =>
   x.reshape([numel(x.shape.slice(0, -1)), x.shape[x.ndim - 1]!])
 
-function matmul(a: Tensor, b: Tensor): Tensor {
-  wantTensors('matmul', { b })
+function checkOptions(shape: Shape, a: Tensor, { scale = 1, residual }: MatmulOptions): void {
+  wantNumber('matmul', 'scale', scale)
+  checkEpilogue('matmul', shape, { residual })
+  if (residual && residual.dtype !== a.dtype)
+    throw new DTypeError(
+      'matmul',
+      `residual must be ${a.dtype}, as the operands, got ${residual.describe()}. Convert it with .to('${a.dtype}').`,
+    )
+}
+
+function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  wantTensors('matmul', { b }, { residual: options.residual })
   checkFloats('matmul', a, b)
   if (a.ndim === 0 || b.ndim === 0) {
     throw new ShapeError(
@@ -172,17 +190,23 @@ function matmul(a: Tensor, b: Tensor): Tensor {
       [a.shape, b.shape],
     )
   }
-  if (a.ndim === 1) return matmul(a.unsqueeze(0), b).squeeze(b.ndim === 1 ? 0 : -2)
-  if (b.ndim === 1) return matmul(a, b.unsqueeze(1)).squeeze(-1)
+  const { residual } = options
+  const as = (shaped: Tensor | undefined): MatmulOptions =>
+    shaped ? { ...options, residual: shaped } : options
+  if (a.ndim === 1) {
+    const at = b.ndim === 1 ? 0 : -2
+    return matmul(a.unsqueeze(0), b, as(residual?.unsqueeze(at))).squeeze(at)
+  }
+  if (b.ndim === 1) return matmul(a, b.unsqueeze(1), as(residual?.unsqueeze(-1))).squeeze(-1)
   // One matrix for many left sides is one tall product.
   if (b.ndim === 2 && a.ndim > 2) {
-    productShape(a, b)
-    const rows = asRows(a)
-    return plain(rows, b).reshape([...a.shape.slice(0, -1), b.shape[1]!])
+    const shape = productShape(a, b)
+    checkOptions(shape, a, options)
+    return plain(asRows(a), b, as(residual && asRows(residual))).reshape(shape)
   }
-  productShape(a, b)
+  checkOptions(productShape(a, b), a, options)
   const [x, y] = batched(a, b)
-  return plain(x, y)
+  return plain(x, y, options)
 }
 
 /** The epilogue in ops of its own: for products that do not have it built in, and for gradients. */
