@@ -22,6 +22,7 @@ const m: Materials = {
 function oracle(say: (batch: Batch, at: number) => number): ShaktiVlm {
   const { vocabSize } = tokenizer
   return {
+    place: (batch: Batch) => batch,
     embed(batch: Batch): Tensor {
       const logits = new Float32Array(batch.ids.length * vocabSize)
       for (let at = 0; at < batch.ids.length; at++) logits[at * vocabSize + say(batch, at)] = 1

@@ -85,7 +85,7 @@ function summarise(file, output, code, signal, started) {
   const total = count('Total')
   const passed = count('Passed')
   const skipped = count('Skipped')
-  let failed = total - passed - skipped
+  let failed = total - passed
   let reason = ''
   if (signal) reason = `ended by ${signal}`
   else if (total + skipped === 0) reason = `ran no test (exit code ${code})`
