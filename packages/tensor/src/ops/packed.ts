@@ -93,7 +93,7 @@ export function packWeight(w: Tensor): PackedWeight {
 
 /**
  * What `x.linear(weight, bias, options)` gives, from a packed weight: 1.3 to 2 times as fast for few rows (decoding), a few
- * percent for many. A row's bits depend neither on the rows beside it nor on the number of threads. They are those of
+ * percent for many. On the CPU a row's bits depend neither on the rows beside it nor on the number of threads. They are those of
  * `linear` for more than 16 rows; fewer rows are summed in another order there and may differ in the last bits. f32 weights
  * are multiplied in f32 whatever `setFloat32MatmulPrecision` says: pack them in bf16 instead.
  *
