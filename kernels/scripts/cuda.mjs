@@ -83,5 +83,8 @@ async function work() {
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, work))
-if (!failed) console.log(`build:cuda: ${made} of ${families.length} modules compiled, the others had not changed`)
+if (!failed)
+  console.log(
+    `build:cuda: ${made} of ${families.length} modules compiled, the others had not changed`,
+  )
 process.exitCode = failed ? 1 : 0

@@ -222,7 +222,8 @@ void CudaDevice::write(void* to, std::shared_ptr<char> from, uint64_t bytes, Str
   enter();
   const CUresult r = driver_.copy_in(reinterpret_cast<CUdeviceptr>(to), from.get(), bytes, cuda_stream_);
   // The pinned bytes are the copy's until it is done; a capture keeps those of its own copies.
-  if (succeeded(r, "upload", stream) && !capturing_) arrive({nullptr, std::move(from), nullptr, 0, &stream, {}}, stream);
+  if (succeeded(r, "upload", stream) && !capturing_)
+    arrive({nullptr, std::move(from), nullptr, 0, &stream, {}}, stream);
 }
 
 void CudaDevice::read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) {
@@ -386,8 +387,8 @@ CUfunction CudaDevice::function(const char* family, const char* name, Stream& st
   CUfunction f = nullptr;
   const CUresult r = driver_.module_function(&f, from, name);
   if (r != kSuccess) {
-    stream.fail(op, ("the module '" + key.substr(0, key.find('/')) + "' has no kernel '" + name + "': " + driver_.describe(r) +
-                     ". Rebuild it: npm run build:cuda")
+    stream.fail(op, ("the module '" + key.substr(0, key.find('/')) + "' has no kernel '" + name +
+                     "': " + driver_.describe(r) + ". Rebuild it: npm run build:cuda")
                         .c_str());
     return nullptr;
   }
@@ -431,9 +432,12 @@ void Launch::start(const char* family, const char* name, Dim grid, Dim block, vo
                     block.x > 0 && block.y > 0 && block.z > 0 && block.x * block.y * block.z <= 1024 &&
                     shared_bytes <= static_cast<size_t>(device_.gpu_.shared_bytes);
   if (!fits) {
-    fail("the launch of %s is too large for the GPU: grid %lld x %lld x %lld, block %lld x %lld x %lld, %zu bytes shared", name,
-         static_cast<long long>(grid.x), static_cast<long long>(grid.y), static_cast<long long>(grid.z),
-         static_cast<long long>(block.x), static_cast<long long>(block.y), static_cast<long long>(block.z), shared_bytes);
+    fail(
+        "the launch of %s is too large for the GPU: grid %lld x %lld x %lld, block %lld x %lld x %lld, %zu bytes "
+        "shared",
+        name, static_cast<long long>(grid.x), static_cast<long long>(grid.y), static_cast<long long>(grid.z),
+        static_cast<long long>(block.x), static_cast<long long>(block.y), static_cast<long long>(block.z),
+        shared_bytes);
     return;
   }
   CUfunction f = device_.function(family, name, stream_, op_.name);
@@ -444,9 +448,10 @@ void Launch::start(const char* family, const char* name, Dim grid, Dim block, vo
     device_.shared_limits_[f] = shared_bytes;
   }
   const auto u = [](int64_t n) { return static_cast<unsigned>(n); };
-  device_.succeeded(device_.driver_.launch(f, u(grid.x), u(grid.y), u(grid.z), u(block.x), u(block.y), u(block.z),
-                                           u(static_cast<int64_t>(shared_bytes)), device_.cuda_stream_, params, nullptr),
-                    op_.name, stream_);
+  device_.succeeded(
+      device_.driver_.launch(f, u(grid.x), u(grid.y), u(grid.z), u(block.x), u(block.y), u(block.z),
+                             u(static_cast<int64_t>(shared_bytes)), device_.cuda_stream_, params, nullptr),
+      op_.name, stream_);
 }
 
 }  // namespace shakti::cuda

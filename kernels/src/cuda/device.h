@@ -1,5 +1,5 @@
-// A GPU as the device of one JavaScript thread: its primary context, one CUDA stream, the modules of kernels, pinned memory for copies,
-// and a thread that waits for copies so that the executor need not.
+// A GPU as the device of one JavaScript thread: its primary context, one CUDA stream, the modules of kernels, pinned
+// memory for copies, and a thread that waits for copies so that the executor need not.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -86,8 +86,8 @@ class CudaDevice : public Device {
   DeviceProperties gpu_;
   CUcontext context_ = nullptr;
   CUstream cuda_stream_ = nullptr;
-  Report* report_ = nullptr;         // in pinned memory
-  CUdeviceptr report_address_ = 0;   // the same, as kernels see it
+  Report* report_ = nullptr;        // in pinned memory
+  CUdeviceptr report_address_ = 0;  // the same, as kernels see it
   std::mutex report_mutex_;
   std::shared_ptr<Pinned> pinned_;
 
@@ -95,8 +95,8 @@ class CudaDevice : public Device {
   std::unordered_map<std::string, CUfunction> functions_;  // by family/name
   std::unordered_map<CUfunction, size_t> shared_limits_;   // dynamic shared bytes that a function was set to
 
-  RandomNow* random_now_ = nullptr;         // on the GPU
-  const Capture* capturing_ = nullptr;      // while its commands become a graph
+  RandomNow* random_now_ = nullptr;     // on the GPU
+  const Capture* capturing_ = nullptr;  // while its commands become a graph
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

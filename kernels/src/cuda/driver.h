@@ -1,5 +1,5 @@
-// NVIDIA's driver API, as much of it as we call, declared by ourselves and found by dlopen: no toolkit is needed to build, install
-// or run. Names and numbers are those of the CUDA driver API manual.
+// NVIDIA's driver API, as much of it as we call, declared by ourselves and found by dlopen: no toolkit is needed to
+// build, install or run. Names and numbers are those of the CUDA driver API manual.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -55,12 +55,11 @@ constexpr int kCaptureModeThreadLocal = 1;
   F(device_get, "cuDeviceGet", (CUdevice * device, int ordinal))                                                      \
   F(device_name, "cuDeviceGetName", (char* name, int length, CUdevice))                                               \
   F(device_attribute, "cuDeviceGetAttribute", (int* value, int attribute, CUdevice))                                  \
-  F(device_memory, "cuDeviceTotalMem_v2", (size_t * bytes, CUdevice))                                                 \
+  F(device_memory, "cuDeviceTotalMem_v2", (size_t* bytes, CUdevice))                                                  \
   F(context_retain, "cuDevicePrimaryCtxRetain", (CUcontext*, CUdevice))                                               \
   F(context_release, "cuDevicePrimaryCtxRelease_v2", (CUdevice))                                                      \
   F(context_set, "cuCtxSetCurrent", (CUcontext))                                                                      \
-  F(module_load, "cuModuleLoadDataEx",                                                                                \
-    (CUmodule*, const void* image, unsigned options, int* names, void** values))                                      \
+  F(module_load, "cuModuleLoadDataEx", (CUmodule*, const void* image, unsigned options, int* names, void** values))   \
   F(module_unload, "cuModuleUnload", (CUmodule))                                                                      \
   F(module_function, "cuModuleGetFunction", (CUfunction*, CUmodule, const char* name))                                \
   F(function_set, "cuFuncSetAttribute", (CUfunction, int attribute, int value))                                       \
@@ -69,7 +68,7 @@ constexpr int kCaptureModeThreadLocal = 1;
      CUstream, void** params, void** extra))                                                                          \
   F(allocate, "cuMemAlloc_v2", (CUdeviceptr*, size_t bytes))                                                          \
   F(free, "cuMemFree_v2", (CUdeviceptr))                                                                              \
-  F(memory_info, "cuMemGetInfo_v2", (size_t * free, size_t* total))                                                   \
+  F(memory_info, "cuMemGetInfo_v2", (size_t* free, size_t* total))                                                    \
   F(host_allocate, "cuMemHostAlloc", (void**, size_t bytes, unsigned flags))                                          \
   F(host_free, "cuMemFreeHost", (void*))                                                                              \
   F(host_address, "cuMemHostGetDevicePointer_v2", (CUdeviceptr*, void*, unsigned flags))                              \
@@ -101,8 +100,8 @@ struct Driver {
   std::string describe(CUresult) const;
 };
 
-// The library SHAKTI_LIBCUDA, or libcuda.so.1, loaded and initialised once. Null, with a sentence for the user in *why, where there is
-// none, where it is too old, or where it finds no GPU.
+// The library SHAKTI_LIBCUDA, or libcuda.so.1, loaded and initialised once. Null, with a sentence for the user in *why,
+// where there is none, where it is too old, or where it finds no GPU.
 const Driver* driver(std::string* why);
 
 struct DeviceProperties {

@@ -37,7 +37,8 @@ inline int64_t grid_for(const Launch& launch, int64_t n, int64_t threads = kThre
   return std::min<int64_t>(blocks_of(n, threads), int64_t{launch.gpu().multiprocessors} * 16);
 }
 
-// A common walk over operands of one shape. Dimensions that all of them step through without a gap become one; those of size 1 go.
+// A common walk over operands of one shape. Dimensions that all of them step through without a gap become one; those of
+// size 1 go.
 template <int N>
 Walk<N> walk(const Operand* const (&operands)[N]) {
   Walk<N> w{};
@@ -47,8 +48,7 @@ Walk<N> walk(const Operand* const (&operands)[N]) {
     if (first.shape[d] == 1) continue;
     const int last = w.ndim - 1;
     bool joins = w.ndim > 0;
-    for (int n = 0; joins && n < N; ++n)
-      joins = operands[n]->strides[d] == w.strides[n][last] * w.shape[last];
+    for (int n = 0; joins && n < N; ++n) joins = operands[n]->strides[d] == w.strides[n][last] * w.shape[last];
     if (joins) {
       w.shape[last] *= first.shape[d];
       continue;

@@ -1,5 +1,5 @@
-// What the CUDA side of an op may use: `void run_<name>(const Args&, Launch&)` in ops/<family>/cuda.cc chooses kernels of
-// ops/<family>/cuda.cu, grids and parameters. Operands' data are addresses of the GPU.
+// What the CUDA side of an op may use: `void run_<name>(const Args&, Launch&)` in ops/<family>/cuda.cc chooses kernels
+// of ops/<family>/cuda.cu, grids and parameters. Operands' data are addresses of the GPU.
 #pragma once
 #include <cstddef>
 #include <type_traits>

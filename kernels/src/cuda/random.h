@@ -9,7 +9,8 @@ struct RandomNow {
   uint64_t key, offset;
 };
 
-// In a CUDA graph a kernel's parameters are fixed: there the numbers begin `offset` behind what `now` says when the graph runs.
+// In a CUDA graph a kernel's parameters are fixed: there the numbers begin `offset` behind what `now` says when the
+// graph runs.
 struct RandomStart {
   uint64_t key, offset;
   const RandomNow* now;  // on the GPU; null: key and offset are what they say

@@ -1,19 +1,19 @@
-// What a kernel says of content that is wrong; included by kernels too. The first to say something wins. The sentences are those of
-// the CPU's kernels.
+// What a kernel says of content that is wrong; included by kernels too. The first to say something wins. The sentences
+// are those of the CPU's kernels.
 #pragma once
 
 namespace shakti::cuda {
 
 enum class Wrong : int {
-  index,        // a: the index, b: its place, c: how many there are
-  target,       // a: the class, b: its place, c: the last class, d: ignore_index
-  lengths,      // a: 0 cu_q, 1 cu_k, b: where it is to end
-  weight,       // x: a weight of a multinomial, a: its class, b: its row
-  weights,      // all 0; a: their row
-  not_finite,   // a: a row of a weight to be quantised
-  overflow,     // a: a result that does not fit into i32, b: its place
-  rate,         // x: a learning rate
-  step,         // x: a step of AdamW
+  index,       // a: the index, b: its place, c: how many there are
+  target,      // a: the class, b: its place, c: the last class, d: ignore_index
+  lengths,     // a: 0 cu_q, 1 cu_k, b: where it is to end
+  weight,      // x: a weight of a multinomial, a: its class, b: its row
+  weights,     // all 0; a: their row
+  not_finite,  // a: a row of a weight to be quantised
+  overflow,    // a: a result that does not fit into i32, b: its place
+  rate,        // x: a learning rate
+  step,        // x: a step of AdamW
 };
 
 struct Report {

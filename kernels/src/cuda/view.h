@@ -6,8 +6,8 @@ namespace shakti::cuda {
 
 constexpr int kViewDims = 8;
 
-// Sizes of what is walked over, and how far each of N operands goes from one index to the next, in elements. The last dimension
-// first: dims[0] is the innermost.
+// Sizes of what is walked over, and how far each of N operands goes from one index to the next, in elements. The last
+// dimension first: dims[0] is the innermost.
 template <int N>
 struct Walk {
   int ndim;

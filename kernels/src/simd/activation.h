@@ -1,5 +1,5 @@
-// The activations of a Transformer's hidden layers, over lanes and doubles (on a GPU a lane is one number): ops of their own, and part of a product's
-// way out.
+// The activations of a Transformer's hidden layers, over lanes and doubles (on a GPU a lane is one number): ops of
+// their own, and part of a product's way out.
 #pragma once
 #ifdef __CUDACC__
 #include "../cuda/device/lane.cuh"

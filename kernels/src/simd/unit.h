@@ -6,8 +6,8 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// f32: elements of f32, in vectors. bf16: pairs of bf16, in vectors. amx: pairs of bf16, in tiles. widened: bf16 kept in pairs, each
-// made f32 on its way to the vectors.
+// f32: elements of f32, in vectors. bf16: pairs of bf16, in vectors. amx: pairs of bf16, in tiles. widened: bf16 kept
+// in pairs, each made f32 on its way to the vectors.
 enum class Unit { f32, bf16, amx, widened };
 
 // Elements of the left factor in a word of 32 bits, side by side along what is summed over.

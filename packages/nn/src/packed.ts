@@ -12,7 +12,7 @@ import {
 } from '@shakti/tensor'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
-import { Parameter } from './parameter.js'
+import type { Parameter } from './parameter.js'
 import { replaceLayers, replaceLinears, type WhichLinears } from './replace.js'
 
 /** A Linear with W packed: [..., in] to [..., out], the same numbers faster, for inference. Made from a Linear. */

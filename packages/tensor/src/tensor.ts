@@ -132,7 +132,13 @@ export class Tensor {
         }
       }
       const at = source.offset * dtypeSize(dtype)
-      const code = native().readAsync(source.storage.handle, at, bytes, done, placeOf(source.device))
+      const code = native().readAsync(
+        source.storage.handle,
+        at,
+        bytes,
+        done,
+        placeOf(source.device),
+      )
       if (source !== this) source.dispose()
       if (code < 0) reject(takeNativeError('data'))
     })

@@ -15,8 +15,8 @@ Rows4 rows(const Operand& o) { return {o.data, o.strides[0], o.strides[1], o.str
 
 // 16 bytes at a time along the head dim.
 bool packed(const Operand& o) {
-  return o.strides[3] == 1 && aligned16(o.data) && (o.shape[0] == 1 || o.strides[0] % 8 == 0) && o.strides[1] % 8 == 0 &&
-         o.strides[2] % 8 == 0;
+  return o.strides[3] == 1 && aligned16(o.data) && (o.shape[0] == 1 || o.strides[0] % 8 == 0) &&
+         o.strides[1] % 8 == 0 && o.strides[2] % 8 == 0;
 }
 
 // Which kernels: on tensor cores in tiles of 64 rows where operands allow it, else those of cuda.cu.
@@ -40,7 +40,8 @@ struct Kernels {
   // Shared memory of so many tiles of rows, and squares of rows by rows where tensor cores do not need them.
   size_t bytes(const Operand& q, int64_t tiles, int64_t squares) const {
     if (tensor) return static_cast<size_t>(tiles * rows * (d / 8 + (d / 8 % 2 == 0)) * 16);
-    return static_cast<size_t>(tiles * rows * (d + 1) + squares * rows * (rows + 1)) * dtype_size(statistics_of(q.dtype));
+    return static_cast<size_t>(tiles * rows * (d + 1) + squares * rows * (rows + 1)) *
+           dtype_size(statistics_of(q.dtype));
   }
   KernelName name(const char* kernel, DType t) const {
     char text[48];
@@ -114,10 +115,10 @@ void run_attention_backward(const Args& a, Launch& launch) {
   p.dv = rows(a.out[2]);
   const Kernels kernels(q, {&a.in[0], &q, &a.in[2], &a.in[3], &a.out[0], &a.out[1], &a.out[2]});
   launch.kernel(kFamily, KernelName("attention_delta", q.dtype), grid_for(launch, p.b * p.h * p.lq * 32), kThreads, p);
-  launch.kernel(kFamily, kernels.name("_backward_q", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b), kBlockThreads, p,
-                kernels.bytes(q, 4, 1));
-  launch.kernel(kFamily, kernels.name("_backward_kv", q.dtype), Dim(blocks_of(p.lk, kernels.rows), p.hk, p.b), kBlockThreads, p,
-                kernels.bytes(q, 4, 2));
+  launch.kernel(kFamily, kernels.name("_backward_q", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b),
+                kBlockThreads, p, kernels.bytes(q, 4, 1));
+  launch.kernel(kFamily, kernels.name("_backward_kv", q.dtype), Dim(blocks_of(p.lk, kernels.rows), p.hk, p.b),
+                kBlockThreads, p, kernels.bytes(q, 4, 2));
 }
 
 }  // namespace shakti::cuda

@@ -13,7 +13,7 @@ struct Rows4 {
 
 struct Attention {
   Rows4 q, k, v;
-  Rows4 g, y;       // backward: the gradient of y, and y; forward: y is written
+  Rows4 g, y;        // backward: the gradient of y, and y; forward: y is written
   Rows4 dq, dk, dv;  // backward
   void* lse;         // [b, h, lq], f32 (f64 for f64)
   void* delta;       // backward: sum of g * y, as lse

@@ -10,7 +10,7 @@ struct Planes {
   int64_t strides[4];
 };
 struct Convolution {
-  Planes x, w, y;   // x [n, c, h, w], w [o, c / groups, kh, kw], y [n, o, oh, ow]
+  Planes x, w, y;    // x [n, c, h, w], w [o, c / groups, kh, kw], y [n, o, oh, ow]
   const void* bias;  // or null
   int64_t bias_stride;
   int64_t n, c, h, width, o, cg, kh, kw, oh, ow;

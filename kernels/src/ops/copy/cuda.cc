@@ -67,7 +67,8 @@ void run_copy(const Args& a, Launch& launch) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Move p{x.data, y.data, walk({&x, &y})};
   if (x.dtype == y.dtype) return move(launch, p, y.dtype);
-  const bool halves = dtype_size(x.dtype) <= 4 && dtype_size(y.dtype) <= 4 && dtype_is_float(x.dtype) && dtype_is_float(y.dtype);
+  const bool halves =
+      dtype_size(x.dtype) <= 4 && dtype_size(y.dtype) <= 4 && dtype_is_float(x.dtype) && dtype_is_float(y.dtype);
   if (halves && dense(p.walk, 0) && dense(p.walk, 1) && aligned16(x.data) && aligned16(y.data)) {
     const auto longer = static_cast<int64_t>(std::max(dtype_size(x.dtype), dtype_size(y.dtype)));
     launch.kernel(kFamily, KernelName("convert_dense", x.dtype, y.dtype),
@@ -107,7 +108,7 @@ void run_pad(const Args& a, Launch& launch) {
 }
 
 void run_flip(const Args& a, Launch& launch) {
-  const Operand &y = a.out[0];
+  const Operand& y = a.out[0];
   Operand x = a.in[0];
   int64_t start = 0;
   for (int64_t i = 0; i < a.attr_int(0); ++i) {

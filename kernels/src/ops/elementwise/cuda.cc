@@ -35,8 +35,8 @@ void binary(const Args& args, Launch& launch, const char* name) {
   const Operand &y = args.out[0], *a = &args.in[0], *b = &args.in[1];
   if (!b->present() && args.n_attrs > 1 && args.attr_bool(1)) std::swap(a, b);
   const Operand zero = still(y), &wa = a->present() ? *a : zero, &wb = b->present() ? *b : zero;
-  const Binary p{{a->data, b->data}, y.data,    y.numel(), args.n_attrs > 0 ? args.attr(0) : 0,
-                 {from_of(*a), from_of(*b)},    walk({&wa, &wb})};
+  const Binary p{{a->data, b->data},         y.data,          y.numel(), args.n_attrs > 0 ? args.attr(0) : 0,
+                 {from_of(*a), from_of(*b)}, walk({&wa, &wb})};
   launch.kernel(kFamily, KernelName(name, args.in[0].dtype), grid_for(launch, packs(args.in[0], p.n)), kThreads, p);
 }
 

@@ -35,7 +35,8 @@ void copy_in(const Args& a, Launch& launch) {
 
 void run_embedding(const Args& a, Launch& launch) {
   const Operand &w = a.in[0], &ids = a.in[1], &y = a.out[0];
-  const Embedding p{w.data, y.data, w.shape[1], w.strides[0], w.strides[1], indices_of(ids, w.shape[0], launch), walk({&ids})};
+  const Embedding p{w.data,      y.data, w.shape[1], w.strides[0], w.strides[1], indices_of(ids, w.shape[0], launch),
+                    walk({&ids})};
   launch.kernel(kFamily, SizeName("embedding", y.dtype), grid_for(launch, p.places.numel * 32), kThreads, p);
 }
 
@@ -48,7 +49,8 @@ void run_embedding_backward(const Args& a, Launch& launch) {
   const Operand &g = a.in[0], &ids = a.in[1], &w = a.out[0];
   const int64_t rows = w.shape[0];
   auto* start = static_cast<int64_t*>(a.workspace);
-  EmbeddingOrder o{indices_of(ids, rows, launch), a.attr_int(0), walk({&ids}), start, start + rows + 1, nullptr, nullptr};
+  EmbeddingOrder o{
+      indices_of(ids, rows, launch), a.attr_int(0), walk({&ids}), start, start + rows + 1, nullptr, nullptr};
   o.unsorted = o.cursor + rows;
   o.order = o.unsorted + o.places.numel;
   launch.zero(o.start, static_cast<size_t>(rows + 1) * sizeof(int64_t));
@@ -58,7 +60,8 @@ void run_embedding_backward(const Args& a, Launch& launch) {
   launch.kernel(kFamily, "embedding_place", grid, kThreads, o);
   launch.kernel(kFamily, "embedding_rank", grid, kThreads, o);
   const EmbeddingBackward p{g.data, w.data, rows, w.shape[1], g.stride(-1), o.start, o.order, row_walk({&g})};
-  launch.kernel(kFamily, KernelName("embedding_backward", w.dtype), rows, std::min(kThreads, blocks_of(p.width, 32) * 32), p);
+  launch.kernel(kFamily, KernelName("embedding_backward", w.dtype), rows,
+                std::min(kThreads, blocks_of(p.width, 32) * 32), p);
 }
 
 void run_gather(const Args& a, Launch& launch) {
@@ -79,16 +82,30 @@ void run_scatter_add(const Args& a, Launch& launch) {
   for (Operand* o : {&i, &s, &to}) {
     for (int d = 0; d < y.ndim; ++d) o->shape[d] = d == dim ? 1 : index.shape[d];
   }
-  const ScatterAdd p{src.data,          y.data,          index.shape[dim], index.strides[dim],
-                     src.strides[dim], y.strides[dim], indices_of(index, y.shape[dim], launch), walk({&i, &s, &to})};
+  const ScatterAdd p{src.data,
+                     y.data,
+                     index.shape[dim],
+                     index.strides[dim],
+                     src.strides[dim],
+                     y.strides[dim],
+                     indices_of(index, y.shape[dim], launch),
+                     walk({&i, &s, &to})};
   launch.kernel(kFamily, KernelName("scatter_add", y.dtype), grid_for(launch, p.lines.numel), kThreads, p);
 }
 
 void run_index_select(const Args& a, Launch& launch) {
   const Operand &x = a.in[0], &index = a.in[1], &y = a.out[0];
   const int dim = static_cast<int>(a.attr_int(0));
-  IndexSelect p{x.data,           y.data,         index.shape[0], 0, index.strides[0], x.strides[dim],
-                indices_of(index, x.shape[dim], launch), part_of(x, 0, dim), part_of(x, dim + 1, x.ndim), y.numel()};
+  IndexSelect p{x.data,
+                y.data,
+                index.shape[0],
+                0,
+                index.strides[0],
+                x.strides[dim],
+                indices_of(index, x.shape[dim], launch),
+                part_of(x, 0, dim),
+                part_of(x, dim + 1, x.ndim),
+                y.numel()};
   p.inner = p.inside.numel;
   launch.kernel(kFamily, SizeName("index_select", y.dtype), grid_for(launch, p.n), kThreads, p);
 }
@@ -97,8 +114,17 @@ void run_index_add(const Args& a, Launch& launch) {
   const Operand &index = a.in[1], &src = a.in[2], &y = a.out[0];
   const int dim = static_cast<int>(a.attr_int(0));
   copy_in(a, launch);
-  IndexAdd p{src.data,         y.data,           index.shape[0], 0, y.shape[dim], index.strides[0], src.strides[dim],
-             indices_of(index, y.shape[dim], launch), part_of(src, 0, dim), part_of(src, dim + 1, src.ndim), 0};
+  IndexAdd p{src.data,
+             y.data,
+             index.shape[0],
+             0,
+             y.shape[dim],
+             index.strides[0],
+             src.strides[dim],
+             indices_of(index, y.shape[dim], launch),
+             part_of(src, 0, dim),
+             part_of(src, dim + 1, src.ndim),
+             0};
   p.inner = p.inside.numel;
   p.n = p.outer.numel * p.inner;
   launch.kernel(kFamily, KernelName("index_add", y.dtype), grid_for(launch, p.n), kThreads, p);

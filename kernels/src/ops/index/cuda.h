@@ -26,8 +26,8 @@ struct EmbeddingOrder {
   Indices ids;
   int64_t padding;
   Walk<1> places;
-  int64_t* start;   // [ids.size + 1]: first the counts, then where each id begins
-  int64_t* cursor;  // [ids.size]
+  int64_t* start;             // [ids.size + 1]: first the counts, then where each id begins
+  int64_t* cursor;            // [ids.size]
   int64_t *unsorted, *order;  // [places]
 };
 struct EmbeddingBackward {

@@ -23,9 +23,10 @@ void run_cross_entropy(const Args& a, Launch& launch) {
 
 void run_cross_entropy_backward(const Args& a, Launch& launch) {
   const Operand &g = a.in[0], &x = a.in[1], &lse = a.in[3], &dx = a.out[0];
-  const CrossEntropyBackward p{g.data,          x.data,      lse.data,     g.strides[0],
-                               x.strides[0],    lse.strides[0], row_form(x), row_form(dx),
-                               targets_of(a.in[2], x, a), dx.data,   a.attr(1),    launch.reporter()};
+  const CrossEntropyBackward p{g.data,       x.data,       lse.data,
+                               g.strides[0], x.strides[0], lse.strides[0],
+                               row_form(x),  row_form(dx), targets_of(a.in[2], x, a),
+                               dx.data,      a.attr(1),    launch.reporter()};
   launch.kernel(kFamily, KernelName("cross_entropy_backward", x.dtype), x.shape[0], row_threads(x, kMostThreads), p);
 }
 

@@ -29,7 +29,8 @@ struct Plan {
   // Depends on shapes and strides alone.
   explicit Plan(const Args& args) {
     const Operand &a = args.in[0], &b = args.in[1];
-    const int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1), batches = m * n > 0 ? args.out[0].numel() / (m * n) : 0;
+    const int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1),
+                  batches = m * n > 0 ? args.out[0].numel() / (m * n) : 0;
     const auto rows = [](const Operand& o) { return o.stride(-1) == 1 || o.size(-1) == 1; };
     const auto columns = [](const Operand& o) { return o.stride(-2) == 1 || o.size(-2) == 1; };
     a_by_rows = rows(a) || !columns(a);
@@ -109,8 +110,8 @@ void run_matmul(const Args& args, Launch& launch) {
   char name[48];
   switch (plan.way) {
     case Plan::Way::few_rows:
-      launch.kernel(kFamily, KernelName("few_rows", a.dtype, y.dtype), Dim(blocks_of(p.n, kThreads / 32), 1, p.batches * p.pieces),
-                    kThreads, p);
+      launch.kernel(kFamily, KernelName("few_rows", a.dtype, y.dtype),
+                    Dim(blocks_of(p.n, kThreads / 32), 1, p.batches * p.pieces), kThreads, p);
       break;
     case Plan::Way::tiled:
       launch.kernel(kFamily, KernelName("tiled", a.dtype, y.dtype),
@@ -126,18 +127,26 @@ void run_matmul(const Args& args, Launch& launch) {
     }
   }
   if (p.pieces > 1)
-    launch.kernel(kFamily, KernelName("add_pieces", a.dtype, y.dtype), grid_for(launch, p.batches * p.m * p.n), kThreads, p);
+    launch.kernel(kFamily, KernelName("add_pieces", a.dtype, y.dtype), grid_for(launch, p.batches * p.m * p.n),
+                  kThreads, p);
 }
 
 // ---- Packed weights
 
 static PackWeight packing(const Operand& w, const Operand& packed) {
-  return {w.data, packed.data, w.shape[0], w.shape[1], w.strides[0], w.strides[1], matmul::PackedLayout(w.dtype, w.shape[1]).words};
+  return {w.data,
+          packed.data,
+          w.shape[0],
+          w.shape[1],
+          w.strides[0],
+          w.strides[1],
+          matmul::PackedLayout(w.dtype, w.shape[1]).words};
 }
 
 void run_pack_weight(const Args& args, Launch& launch) {
   const Operand &w = args.in[0], &packed = args.out[0];
-  launch.kernel(kFamily, SizeName("pack_weight", w.dtype), grid_for(launch, packed.numel() / 4), kThreads, packing(w, packed));
+  launch.kernel(kFamily, SizeName("pack_weight", w.dtype), grid_for(launch, packed.numel() / 4), kThreads,
+                packing(w, packed));
 }
 
 void run_unpack_weight(const Args& args, Launch& launch) {
@@ -162,7 +171,8 @@ Operand unpacked(const Args& args) {
   return w;
 }
 size_t unpacked_bytes(const Args& args) {
-  return static_cast<size_t>(blocks_of(unpacked(args).numel() * static_cast<int64_t>(dtype_size(args.in[0].dtype)), 256) * 256);
+  return static_cast<size_t>(
+      blocks_of(unpacked(args).numel() * static_cast<int64_t>(dtype_size(args.in[0].dtype)), 256) * 256);
 }
 
 // x times it, as matmul takes that.
@@ -170,7 +180,8 @@ struct AsMatmul {
   Operand in[5];
   double attrs[4];
   Args args;
-  explicit AsMatmul(const Args& a) : in{a.in[0], unpacked(a), a.in[2], a.in[3], a.in[4]}, attrs{0, 0, a.attr(0), a.attr(1)}, args(a) {
+  explicit AsMatmul(const Args& a)
+      : in{a.in[0], unpacked(a), a.in[2], a.in[3], a.in[4]}, attrs{0, 0, a.attr(0), a.attr(1)}, args(a) {
     std::swap(in[1].shape[0], in[1].shape[1]);
     std::swap(in[1].strides[0], in[1].strides[1]);
     args.in = in;
@@ -191,7 +202,8 @@ void run_packed_linear(const Args& args, Launch& launch) {
   const Operand &x = args.in[0], &packed = args.in[1], &y = args.out[0];
   if (x.shape[0] > kPackedRows) {
     const Operand w = unpacked(args);
-    launch.kernel(kFamily, SizeName("unpack_weight", w.dtype), grid_for(launch, w.numel()), kThreads, packing(w, packed));
+    launch.kernel(kFamily, SizeName("unpack_weight", w.dtype), grid_for(launch, w.numel()), kThreads,
+                  packing(w, packed));
     run_matmul(AsMatmul(args).args, launch);
     return;
   }

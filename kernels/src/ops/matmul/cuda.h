@@ -17,12 +17,13 @@ struct Product {
   Walk<4> batch;  // over a, b, residual and gate: where each matrix of the batch begins; y's follow one another
   // y = activation(scale * sum + bias) * silu(gate) + residual
   Matrix residual, gate;  // null: none; y's dtype
-  const void* bias;    // null: none; a's dtype
+  const void* bias;       // null: none; a's dtype
   int64_t bias_stride;
   double scale;
   matmul::Activation activation;
   bool accumulate;  // adds to what y holds
-  // The depth in pieces, each by blocks of its own: sums in partial [pieces][batches][m][n], f32. One piece: straight into y.
+  // The depth in pieces, each by blocks of its own: sums in partial [pieces][batches][m][n], f32. One piece: straight
+  // into y.
   int64_t pieces, piece;
   float* partial;
   bool a_by_rows, b_by_rows;  // the contiguous dimension is k of a, n of b; else m, k

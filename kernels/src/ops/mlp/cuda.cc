@@ -27,8 +27,14 @@ void run_swiglu(const Args& a, Launch& launch) {
 
 void run_swiglu_backward(const Args& a, Launch& launch) {
   const Operand &g = a.in[0], &gate = a.in[1], &up = a.in[2], &dgate = a.out[0], &dup = a.out[1];
-  const SwigluBackward p{g.data,  gate.data, up.data,       dgate.data,
-                         dup.data, dup.numel(), packed({&g, &gate, &up, &dgate, &dup}), walk({&g, &gate, &up})};
+  const SwigluBackward p{g.data,
+                         gate.data,
+                         up.data,
+                         dgate.data,
+                         dup.data,
+                         dup.numel(),
+                         packed({&g, &gate, &up, &dgate, &dup}),
+                         walk({&g, &gate, &up})};
   launch.kernel(kFamily, KernelName("swiglu_backward", dup.dtype), grid(launch, dup), kThreads, p);
 }
 

@@ -21,7 +21,8 @@ const Operand kAbsent{};
 void forward(const Args& a, Launch& launch, const char* name, bool centred) {
   const Operand &x = a.in[0], &weight = a.in[1], &bias = centred ? a.in[2] : kAbsent, &y = a.out[0];
   if (weight.present() && bias.present() && weight.dtype != bias.dtype)
-    return launch.fail("weight is %s and bias %s; on a GPU they must be equal", dtype_name(weight.dtype), dtype_name(bias.dtype));
+    return launch.fail("weight is %s and bias %s; on a GPU they must be equal", dtype_name(weight.dtype),
+                       dtype_name(bias.dtype));
   RowForm parameters = weight.present() ? row_form(weight) : bias.present() ? row_form(bias) : RowForm{1, false};
   if (weight.present() && bias.present()) {
     if (weight.strides[0] != bias.strides[0] && weight.numel() > 1)
@@ -40,7 +41,8 @@ void forward(const Args& a, Launch& launch, const char* name, bool centred) {
                row_form(y),
                parameters,
                row_walk({&x})};
-  launch.kernel(kFamily, KernelName(name, x.dtype, dtype_of_parameters(x, weight, bias)), p.rows.numel, row_threads(x), p);
+  launch.kernel(kFamily, KernelName(name, x.dtype, dtype_of_parameters(x, weight, bias)), p.rows.numel, row_threads(x),
+                p);
 }
 
 // g, x, weight?, mean, rstd -> dx, dweight?, dbias?
@@ -48,7 +50,8 @@ void backward(const Args& a, Launch& launch, const char* name, bool centred) {
   const Operand &g = a.in[0], &x = a.in[1], &weight = a.in[2], &dx = a.out[0], &dweight = a.out[1];
   const Operand& dbias = centred ? a.out[2] : kAbsent;
   const bool sums = dweight.present() || dbias.present();
-  const int64_t n = x.size(-1), rows = n > 0 ? x.numel() / n : 0, part = rows_of_part(rows), parts = blocks_of(rows, part);
+  const int64_t n = x.size(-1), rows = n > 0 ? x.numel() / n : 0, part = rows_of_part(rows),
+                parts = blocks_of(rows, part);
   const NormBackward p{g.data,
                        x.data,
                        weight.data,

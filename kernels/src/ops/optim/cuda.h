@@ -13,14 +13,14 @@ struct AdamWTensor {
   float *p, *m, *v;
   void* copy;  // bf16, or null
   int64_t n;
-  int64_t first;  // chunk of the launch
+  int64_t first;        // chunk of the launch
   bool short_gradient;  // bf16, else f32
 };
 struct AdamW {
   AdamWTensor tensors[kTensorsOfLaunch];
   int count;
-  const float* scale;              // or null
-  const double *rate, *step;       // or null: lr and step_number
+  const float* scale;         // or null
+  const double *rate, *step;  // or null: lr and step_number
   double lr, step_number, beta1, beta2, eps, weight_decay;
   Reporter reporter;
 };

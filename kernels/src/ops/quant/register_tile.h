@@ -24,8 +24,8 @@ constexpr int kRows = 6, V = 2;
 constexpr int kRows = 4, V = 1;
 #endif
 constexpr int kMostRows = 32;  // of two tiles
-// Steps of a group without a test between them; every group is a multiple. 16 tests in a row, the last of them unlike the
-// others, are more than a CPU remembers: each wrong guess cost a fifth of a group.
+// Steps of a group without a test between them; every group is a multiple. 16 tests in a row, the last of them unlike
+// the others, are more than a CPU remembers: each wrong guess cost a fifth of a group.
 constexpr int kUnroll = 4;
 // Bytes by which a panel is asked for ahead of its use, into the next one.
 constexpr int64_t kAhead = 16384;

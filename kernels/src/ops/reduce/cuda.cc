@@ -39,7 +39,8 @@ DType computed_in(DType t) { return t == DType::f64 ? DType::f64 : dtype_is_floa
 void fold(const Args& a, Launch& launch, const char* op) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Plan plan(x, y);
-  const Fold p{x.data, a.workspace, plan.outputs, plan.folded, plan.pieces, plan.piece, plan.kept_dims, plan.folded_dims};
+  const Fold p{x.data,      a.workspace, plan.outputs,   plan.folded,
+               plan.pieces, plan.piece,  plan.kept_dims, plan.folded_dims};
   char name[32];
   const int64_t tasks = plan.outputs * plan.pieces;
   if (plan.threads) {
@@ -82,7 +83,8 @@ void run_min_index(const Args& a, Launch& launch) { find(a, launch, "min_index")
 
 void run_cumsum(const Args& a, Launch& launch) {
   const Operand& x = a.in[0];
-  const CumulativeSum p{x.data, a.out[0].data, x.size(-1), a.attr_bool(0), row_form(x), row_walk({&x}), launch.reporter()};
+  const CumulativeSum p{x.data,      a.out[0].data,  x.size(-1),       a.attr_bool(0),
+                        row_form(x), row_walk({&x}), launch.reporter()};
   launch.kernel(kFamily, KernelName("cumsum", x.dtype), p.rows.numel, std::min(kThreads, blocks_of(p.n, 32) * 32), p);
 }
 

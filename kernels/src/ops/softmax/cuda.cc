@@ -16,7 +16,8 @@ void forward(const Args& a, Launch& launch, const char* name) {
 
 void backward(const Args& a, Launch& launch, const char* name) {
   const Operand &g = a.in[0], &y = a.in[1], &dx = a.out[0];
-  const SoftmaxBackward p{g.data, y.data, dx.data, g.size(-1), row_form(g), row_form(y), row_form(dx), row_walk({&g, &y})};
+  const SoftmaxBackward p{g.data,      y.data,      dx.data,      g.size(-1),
+                          row_form(g), row_form(y), row_form(dx), row_walk({&g, &y})};
   launch.kernel(kFamily, KernelName(name, g.dtype), p.rows.numel, row_threads(g, kMostThreads), p);
 }
 

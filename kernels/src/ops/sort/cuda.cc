@@ -16,9 +16,18 @@ int64_t padded(int64_t n) {
 void order(const Args& a, Launch& launch, bool descending) {
   const Operand &x = a.in[0], &values = a.out[0];
   const int64_t n = x.size(-1);
-  const Sort p{x.data,    values.data,     a.out[1].ptr<int32_t>(), static_cast<SortItem*>(a.workspace), n,
-               padded(n), values.size(-1), descending,              x.stride(-1),                        row_walk({&x})};
-  launch.kernel("sort", KernelName("sort", x.dtype), p.rows.numel, std::min(kMostThreads, blocks_of(p.padded, 64) * 32), p);
+  const Sort p{x.data,
+               values.data,
+               a.out[1].ptr<int32_t>(),
+               static_cast<SortItem*>(a.workspace),
+               n,
+               padded(n),
+               values.size(-1),
+               descending,
+               x.stride(-1),
+               row_walk({&x})};
+  launch.kernel("sort", KernelName("sort", x.dtype), p.rows.numel, std::min(kMostThreads, blocks_of(p.padded, 64) * 32),
+                p);
 }
 
 size_t workspace(const Args& a) {

@@ -27,7 +27,10 @@ export function resolveDevice(op: string, name: string): DeviceName {
   if (open.has(canonical)) return canonical
   const ordinal = /^cuda:(\d{1,3})$/.exec(canonical)?.[1]
   if (ordinal === undefined) {
-    throw new DeviceError(op, `no device '${name}': there are 'cpu', 'cuda', 'cuda:1', ... and 'meta'.`)
+    throw new DeviceError(
+      op,
+      `no device '${name}': there are 'cpu', 'cuda', 'cuda:1', ... and 'meta'.`,
+    )
   }
   const place = native().openCuda(Number(ordinal), native().cudaModules)
   if (typeof place === 'string') throw new DeviceError(op, `no device '${name}': ${place}.`)
