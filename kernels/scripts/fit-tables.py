@@ -15,9 +15,14 @@ def tail(t):
     return erfc(t / np.sqrt(2)) / 2
 
 
-def tail_ratio(t):
+def below(t):
+    """-GELU(-t)."""
+    return t * tail(t)
+
+
+def below_ratio(t):
     """That over exp(-t^2 / 2)."""
-    return erfcx(t / np.sqrt(2)) / 2
+    return t * erfcx(t / np.sqrt(2)) / 2
 
 
 def slope(t):
@@ -80,16 +85,13 @@ def octaves(f, degree, odd=False, least=0):
     return rows, worst
 
 
-def steps(f, degree, odd=False):
-    """Pieces around the multiples of 17/64; the first of an odd function is of f(t) - t."""
+def steps(f, degree, first):
+    """Pieces around the multiples of 17/64; the first is of the function `first`, which is 0 at 0."""
     step = 17 / 64
     rows, worst = [], 0
     for k in range(16):
         low, high = max(1e-9, (k - 0.5) * step), (k + 0.5) * step
-        if odd and k == 0:
-            c, e = fit(lambda t: f(t) - t, 0, low, high, degree, {0: 0.0})
-        else:
-            c, e = fit(f, k * step, low, high, degree, {})
+        c, e = fit(first, 0, low, high, degree, {0: 0.0}) if k == 0 else fit(f, k * step, low, high, degree, {})
         rows.append(c)
         worst = max(worst, e)
     return rows, worst
@@ -106,10 +108,10 @@ with open(os.path.join(here, "../src/simd/tables.h"), "w") as out:
     out.write("namespace SHAKTI_ISA_NS {\nnamespace {\n\n// clang-format off\n")
     anchors = "the anchors of the pieces of octaves, then "
     for name, what, (rows, worst) in (
-        ("kErf", "erf, in steps", steps(erf, 6, odd=True)),
+        ("kErf", "erf, in steps", steps(erf, 6, lambda t: erf(t) - t)),
         ("kTanh", anchors + "tanh", octaves(np.tanh, 6, odd=True)),
-        ("kTail", "the normal tail, in steps", steps(tail, 6)),
-        ("kTailRatio", anchors + "the normal tail over exp(-t^2 / 2)", octaves(tail_ratio, 6)),
+        ("kGelu", "-GELU(-t), in steps", steps(below, 6, below)),
+        ("kGeluRatio", anchors + "-GELU(-t) over exp(-t^2 / 2)", octaves(below_ratio, 6)),
         ("kGeluSlope", anchors + "GELU'(-t)", octaves(slope, 6, least=0.25)),
     ):
         out.write(f"// {what}: within {worst:.2f} ulp before rounding\n")

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Builds and runs the C++ tests, for every instruction set that this machine has.
 #   kernels/test/cc/run.sh [asan|tsan|plain|arm64] [test ...]     e.g. run.sh matmul math
+#   kernels/test/cc/run.sh sweep [function ...]                   exp, tanh, ... of all floats: minutes a function
 # asan (the default): AddressSanitizer and UBSan. tsan: ThreadSanitizer, for `runtime`, the one test with threads.
 # arm64: the portable kernels by a cross compiler, on an emulated CPU (Debian: g++-aarch64-linux-gnu qemu-user).
 set -e
 cd "$(dirname "$0")"
 mode=asan
 case $1 in
-  asan | tsan | plain | arm64)
+  asan | tsan | plain | arm64 | sweep)
     mode=$1
     shift
     ;;
@@ -49,6 +50,25 @@ if [ "$machine" = x86_64 ]; then
   grep -q avx2 /proc/cpuinfo 2>/dev/null && isas="$isas avx2"
   grep -q avx512bw /proc/cpuinfo 2>/dev/null && isas="$isas avx512"
 fi
+flags_of() {
+  case $1 in
+    avx2) echo "-mavx2 -mfma -mf16c -mbmi2" ;;
+    avx512) echo "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mbmi2 -mprefer-vector-width=512" ;;
+  esac
+}
+if [ "$mode" = sweep ]; then
+  flags="$flags -O2"
+  objects=""
+  for isa in $isas; do
+    # shellcheck disable=SC2086,SC2046
+    $compiler $flags $(flags_of "$isa") -DSHAKTI_ISA="$isa" -c math_level.cc -o "$out/math-$isa.o"
+    objects="$objects $out/math-$isa.o"
+    flags="$flags -DSWEEP_$isa"
+  done
+  # shellcheck disable=SC2086
+  $compiler $flags math_sweep.cc $objects -o "$out/math-sweep"
+  exec "$out/math-sweep" "$@"
+fi
 for test in ${*:-$all}; do
   # The runtime is compiled once, not per instruction set.
   here=${ISAS:-$isas}
@@ -60,11 +80,7 @@ for test in ${*:-$all}; do
   for isa in $here; do
     level=$isa
     if [ "$isa" = amx ]; then isa=avx512; fi
-    case $isa in
-      avx2) cpu="-mavx2 -mfma -mf16c -mbmi2" ;;
-      avx512) cpu="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mbmi2 -mprefer-vector-width=512" ;;
-      *) cpu="" ;;
-    esac
+    cpu=$(flags_of "$isa")
     if [ "$level" = amx ]; then cpu="$cpu -DSHAKTI_EMULATE_AMX"; fi
     sources="${test}_test.cc"
     if [ "$test" = runtime ]; then

@@ -1,5 +1,6 @@
 // `npm run test:cuda`: the tests of what runs on a GPU, on the simulated device of @shakti/cuda-sim: the same files that test the CPU,
-// with SHAKTI_DEVICE=cuda. With --device, on the machine's own NVIDIA driver. Ends with 'N passed, N failed, N skipped'.
+// with SHAKTI_DEVICE=cuda. With --device, on the machine's own NVIDIA driver. Arguments: parts of names of packages or files. Ends with
+// 'N passed, N failed, N skipped'.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -25,6 +26,10 @@ const suites = {
     'shape-errors',
     'cuda/',
   ],
+  'packages/nn': [''],
+  'packages/shakti-vlm': [''],
+  // Every kind of step, on small models.
+  'packages/trainer': ['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
 }
 
 function skip(why) {
@@ -50,12 +55,17 @@ else env.SHAKTI_LIBCUDA ??= `${root}packages/cuda-sim/build/libcuda.so.1`
 
 const total = [0, 0, 0]
 for (const [folder, files] of Object.entries(suites)) {
-  const wanted = only.length > 0 ? files.filter((f) => only.some((o) => f.includes(o))) : files
+  const named = only.length === 0 || only.some((o) => folder.includes(o))
+  const wanted = named ? files : files.filter((f) => f && only.some((o) => f.includes(o)))
   if (wanted.length === 0) continue
   await new Promise((resolve) => {
     const child = spawn(
       process.execPath,
-      [`${root}packages/tensor/scripts/run-tests.mjs`, ...wanted, '--timeout', '600'],
+      [
+        `${root}packages/tensor/scripts/run-tests.mjs`,
+        ...wanted.filter(Boolean),
+        ...['--timeout', '600'],
+      ],
       { cwd: root + folder, env, stdio: ['ignore', 'pipe', 'inherit'] },
     )
     let output = ''
