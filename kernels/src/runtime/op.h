@@ -47,10 +47,10 @@ struct Op {
   const char* attrs;
   double cost;
   CheckFn check;
-  WorkspaceFn workspace;       // null: none
-  RunFn run[kIsaCount];        // null above portable where the compiler target has no such level (arm64)
-  CudaFn cuda;                 // null: not there
-  WorkspaceFn cuda_workspace;  // null: none
+  WorkspaceFn workspace;                 // null: none
+  RunFn run[kIsaCount];                  // null above portable where the compiler target has no such level (arm64)
+  CudaFn cuda;                           // null: not there
+  WorkspaceFn cuda_workspace = nullptr;  // null: none
 };
 
 extern const Op kOps[];

@@ -84,7 +84,7 @@ for test in ${*:-$all}; do
     if [ "$level" = amx ]; then cpu="$cpu -DSHAKTI_EMULATE_AMX"; fi
     sources="${test}_test.cc"
     if [ "$test" = runtime ]; then
-      for part in pool stream allocator pages limits; do sources="$sources ../../src/runtime/$part.cc"; done
+      for part in pool stream allocator cpu_device pages limits; do sources="$sources ../../src/runtime/$part.cc"; done
     else
       cpu="$cpu -DSHAKTI_ISA=$isa"
     fi
