@@ -1,6 +1,14 @@
-// Linear layers of a decoding step, 4096 x 4096, with weights in bf16, 8 and 4 bits. The weights are those of several
-// layers in turn, 130 MB and more, so that they come from memory as they do in a model; bytes are those of one weight.
-import { quantizedLinear, quantizeWeight, randn, type QuantBits } from '@shakti/tensor'
+// Linear layers of a decoding step, 4096 x 4096, with weights in bf16, plain and packed, in 8 and in 4 bits. The weights are
+// those of several layers in turn, 130 MB and more, so that they come from memory as they do in a model; bytes are those of one.
+import {
+  packedLinear,
+  packWeight,
+  quantizedLinear,
+  quantizeWeight,
+  randn,
+  type QuantBits,
+  type Tensor,
+} from '@shakti/tensor'
 import type { Bench } from '../lib/metabench.js'
 
 const width = 4096
@@ -12,14 +20,19 @@ function inTurn<T>(items: readonly T[], work: (item: T) => unknown): () => unkno
   return () => work(items[i++ % items.length]!)
 }
 
-const half = (m: number): Bench => ({
-  name: `linear bf16 ${m}x${width}x${width} from memory`,
+const half = (m: number, packed: boolean): Bench => ({
+  name: `linear bf16${packed ? ' packed' : ''} ${m}x${width}x${width} from memory`,
   bytes: 2 * width * width,
   setup: () => {
     const x = randn([m, width]).to('bf16')
-    const copies = Math.ceil(atLeast / (2 * width * width))
-    const weights = Array.from({ length: copies }, () => randn([width, width]).to('bf16'))
-    return inTurn(weights, (w) => x.linear(w))
+    const weight = (): Tensor => randn([width, width]).to('bf16')
+    const each = { length: Math.ceil(atLeast / (2 * width * width)) }
+    return packed
+      ? inTurn(
+          Array.from(each, () => packWeight(weight())),
+          (w) => packedLinear(x, w),
+        )
+      : inTurn(Array.from(each, weight), (w) => x.linear(w))
   },
 })
 
@@ -40,7 +53,12 @@ const quantized = (bits: QuantBits, m: number): Bench => {
 }
 
 export const quant: Bench[] = [
-  ...[1, 4, 16, 512].flatMap((m) => [half(m), quantized(8, m), quantized(4, m)]),
+  ...[1, 4, 16, 512].flatMap((m) => [
+    half(m, false),
+    half(m, true),
+    quantized(8, m),
+    quantized(4, m),
+  ]),
   ...([8, 4] as const).map((bits) => ({
     name: `quantizeWeight int${bits} ${width}x${width}`,
     setup: () => {
