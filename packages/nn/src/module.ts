@@ -175,9 +175,8 @@ export abstract class Module {
 
   /**
    * Changes where and how the module holds and computes its numbers; takes effect at once, so call it before an optimiser is made.
-   * @param options.device of every parameter; a name alone means this. Replaces the Parameter objects.
-   * @param options.dtype of every floating parameter. Replaces the Parameter objects.
-   * @param options.compute dtype of the matrix products: each matrix gets a working copy of that dtype beside its f32
+   * @param target a device, or: `device` of every parameter, which replaces the Parameter objects; `dtype` of every floating parameter, which
+   * replaces them too; `compute`, the dtype of the matrix products: each matrix gets a working copy of that dtype beside its f32
    * master, and gradients reach the master. 'f32' drops the copies. Norms, embeddings and the residual stream stay f32.
    */
   to(target: DeviceName | { device?: DeviceName; dtype?: DType; compute?: DType }): this {
