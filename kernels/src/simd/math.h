@@ -61,14 +61,22 @@ SHAKTI_INLINE vf scale_by_power(vf y, vf n) {
 #endif
 }
 
-// 2^x, 1.23 ulp; infinity from 128 on.
+// 2^x, 1.86 ulp with AVX-512, 1.23 without; infinity from 128 on. NaN passes.
 SHAKTI_INLINE vf vexp2(vf x) {
+#if defined(__AVX512F__)
+  // Its instructions know no limits that x had to be kept from: the rest to the nearest integer, and powers of two.
+  constexpr float c[] = {
+      1.0f, 6.931468248e-01f, 2.402223051e-01f, 5.550887808e-02f, 9.671857581e-03f, 1.322562457e-03f};
+  const vf rest = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return (vf)_mm512_scalef_ps((__m512)polynomial(rest, c), (__m512)(x - rest));
+#else
   constexpr float c[] = {
       1.0f, 6.931471825e-01f, 2.402264774e-01f, 5.550332367e-02f, 9.618436918e-03f, 1.339887385e-03f, 1.535336196e-04f};
   // In this order of operands NaN passes.
   x = vmin(splat(129.0f), vmax(splat(-150.0f), x));
   const vf n = vround_small(x);
   return scale_by_power(polynomial(x - n, c), n);
+#endif
 }
 
 // (e^r - 1) / r for |r| up to 0.35.

@@ -102,6 +102,13 @@ SHAKTI_INLINE bool any(vi mask) {
   return all != 0;
 #endif
 }
+SHAKTI_INLINE bool any_above(vf a, vf b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) != 0;
+#else
+  return any(a > b);
+#endif
+}
 // Lane by lane, for what has no vector form.
 template <class F>
 SHAKTI_INLINE vf each(vf x, F f) {

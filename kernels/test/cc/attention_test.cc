@@ -18,6 +18,7 @@ struct Case {
   int mask;              // 0: none, 1: bool, 2: added
   int packed;            // sequences that batch element 0 holds; 0: not packed
   bool rounded = false;  // f32 operands, multiplied as bf16
+  bool steep = false;    // later keys are larger, so that the maximum grows from block to block
 };
 
 struct Result {
@@ -74,6 +75,9 @@ void one(const Case& k, DType t) {
   const int64_t gap = pick(0, 1) * 3;
   const auto fill = [&](int64_t l, int64_t h) { return as(filled({k.b, l, h, k.d}, DType::f32, 0, -2, 2), t, gap); };
   const Tensor q = fill(k.lq, k.h), key = fill(k.lk, k.hk), v = fill(k.lk, k.hk), g = fill(k.lq, k.h);
+  if (k.steep) {
+    for (int64_t i = 0; i < key.numel(); ++i) key.set(i, key[i] * (1 + static_cast<double>(i * 8 / key.numel())));
+  }
   const Tensor mask = k.mask == 0   ? absent()
                       : k.mask == 1 ? filled({k.b, k.h, k.lq, k.lk}, DType::boolean, 3, 0, 1)
                                     : filled({k.b, k.h, k.lq, k.lk}, DType::f32, 3, -1, 1);
@@ -116,6 +120,18 @@ void lookup(DType t, int64_t lq, int64_t lk, int64_t d) {
   compare("looked up dv", c, t, got.dv, dv, eps(DType::bf16));
 }
 
+// A query that is not a number makes its own row so, and no other: with whole keys and with keys in parts.
+void nan_stays_in_its_row(int64_t lq, int64_t lk, DType t) {
+  const int64_t h = 2, d = 64;
+  const Tensor q = as(filled({1, lq, h, d}, DType::f32, 0, -2, 2), t, 0), key = filled({1, lk, h, d}, t, 0, -2, 2);
+  for (int64_t i = 0; i < d; ++i) q.set(i, NAN);
+  const Tensor y = tensor({1, lq, h, d}, t), lse = tensor({1, h, lq}, DType::f32);
+  OP_OF(attention)({q, key, key, absent(), absent(), absent()}, {y, lse}, {0.125, 0, 0, 0});
+  for (int64_t i = 0; i < y.numel(); ++i)
+    EXPECT(std::isnan(y[i]) == (i < d), "%lld keys: [%d] is %g", static_cast<long long>(lk), static_cast<int>(i), y[i]);
+  EXPECT(std::isnan(lse[0]) && std::isfinite(lse[lq]), "lse is %g and %g", lse[0], lse[lq]);
+}
+
 }  // namespace
 
 int main() {
@@ -136,10 +152,16 @@ int main() {
   for (const DType t : types) {
     // Rows of several blocks; keys in several parts, with few rows and in the last one not whole.
     one({1, 200, 200, 1, 1, 64, true, 0, 0, 0}, t);
+    one({1, 400, 400, 2, 1, 32, true, 0, 0, 0}, t);
+    one({1, 250, 300, 1, 1, 64, false, 0, 0, 0, false, true}, t);
+    one({1, 150, 300, 2, 2, 24, true, 90, 0, 3}, t);
+    one({1, 130, 200, 2, 1, 64, false, 0, 2, 0}, t);
     one({1, 1, 2100, 4, 2, 64, false, 0, 0, 0}, t);
     one({1, 3, 1500, 2, 1, 16, true, 700, 0, 0}, t);
     one({1, 0, 5, 1, 1, 8, false, 0, 0, 0}, t);
     one({2, 5, 0, 1, 1, 8, false, 0, 0, 0}, t);
+    nan_stays_in_its_row(30, 128, t);
+    nan_stays_in_its_row(1, 1200, t);
   }
   for (const DType t : types) {
     for (const int64_t d : {16, 32, 64, 80, 96, 128}) {

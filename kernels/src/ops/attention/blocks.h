@@ -51,19 +51,30 @@ SHAKTI_INLINE void load_row(const Operand& o, int64_t at, int64_t d, int64_t ld,
   for (int64_t j = d; j < ld; ++j) to[j] = 0;
 }
 
-// Rows [first, first + n) of a head: where they lie when they can be read so, or a copy in `buffer`.
+// Rows [first, first + n) of a head where they lie, if they can be read so; else nothing ...
+template <Unit U>
+Rows rows_in_place(const Problem& p, const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n) {
+  const bool dense = o.strides[3] == 1 || p.d == 1;
+  const bool whole = U != Unit::amx || n % 16 == 0;  // a tile reads 16 rows
+  if (o.dtype != (U == Unit::f32 ? DType::f32 : DType::bf16) || !dense || !whole ||
+      p.d != words_of_row<U>(p) * kPerWord<U> || o.strides[1] % kPerWord<U> != 0)
+    return {nullptr, 0};
+  const auto* at = o.ptr<char>() + row_at(o, b, first, h) * static_cast<int64_t>(dtype_size(o.dtype));
+  if (reinterpret_cast<uintptr_t>(at) % 4 != 0) return {nullptr, 0};
+  return {reinterpret_cast<const float*>(at), o.strides[1] / kPerWord<U>};
+}
+// ... or copied ...
+template <Unit U>
+Rows copy_rows(const Problem& p, const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, float* to) {
+  const int64_t ld = words_of_row<U>(p);
+  for (int64_t i = 0; i < n; ++i) load_row<U>(o, row_at(o, b, first + i, h), p.d, ld, to + i * ld);
+  return {to, ld};
+}
+// ... or copied only if they must be.
 template <Unit U>
 Rows rows_of(const Problem& p, const Operand& o, int64_t b, int64_t h, int64_t first, int64_t n, float* buffer) {
-  const bool dense = o.strides[3] == 1 || p.d == 1;
-  const int64_t ld = words_of_row<U>(p);
-  const bool whole = U != Unit::amx || n % 16 == 0;  // a tile reads 16 rows
-  if (o.dtype == (U == Unit::f32 ? DType::f32 : DType::bf16) && dense && whole && p.d == ld * kPerWord<U>) {
-    const auto* at = o.ptr<char>() + row_at(o, b, first, h) * static_cast<int64_t>(dtype_size(o.dtype));
-    if (reinterpret_cast<uintptr_t>(at) % 4 == 0 && o.strides[1] % kPerWord<U> == 0)
-      return {reinterpret_cast<const float*>(at), o.strides[1] / kPerWord<U>};
-  }
-  for (int64_t i = 0; i < n; ++i) load_row<U>(o, row_at(o, b, first + i, h), p.d, ld, buffer + i * ld);
-  return {buffer, ld};
+  const Rows there = rows_in_place<U>(p, o, b, h, first, n);
+  return there.p != nullptr ? there : copy_rows<U>(p, o, b, h, first, n, buffer);
 }
 
 // The transpose [depth][kKeys] of n rows of `depth` words, a right side; columns behind n are 0.
@@ -116,29 +127,30 @@ SHAKTI_INLINE Left over_keys(const float* s, int64_t n, int64_t c0, int64_t c1, 
   return {s + c0, kKeys, 1};
 }
 
-// The transpose of n rows [n][kKeys] of f32 as a left side that sums over the rows. `buffer` [64][kKeys].
+// The transpose of columns [c0, c1), multiples of W, of n rows [n][kKeys] of f32 as a left side that sums over the
+// rows. n is 64 at most, `buffer` [64][kKeys].
 template <Unit U>
-SHAKTI_INLINE Left over_rows(const float* s, int64_t n, float* buffer) {
+SHAKTI_INLINE Left over_rows(const float* s, int64_t n, int64_t c0, int64_t c1, float* buffer) {
 #if defined(__AVX512F__)
   if (U != Unit::f32) {
     constexpr int64_t kPairs = 32;
     for (int64_t i = 0; i < n; i += 2) {
-      for (int64_t j = 0; j < kKeys; j += W) {
+      for (int64_t j = c0; j < c1; j += W) {
         __m512i pair = round_to_bf16(load(s + i * kKeys + j));
         if (i + 1 < n)
           pair = _mm512_or_si512(pair, _mm512_slli_epi32(round_to_bf16(load(s + (i + 1) * kKeys + j)), 16));
         _mm512_storeu_si512(buffer + i / 2 * kKeys + j, pair);
       }
     }
-    if (U == Unit::bf16) return {buffer, 1, kKeys};
+    if (U == Unit::bf16) return {buffer + c0, 1, kKeys};
     const int64_t there = words<Unit::bf16>(n), wanted = words<U>(n);
     std::memset(buffer + there * kKeys, 0, static_cast<size_t>((wanted - there) * kKeys) * 4);
     float* lines = buffer + kPairs * kKeys;
-    interleave<kPairs>(buffer, kKeys * 4, wanted, kKeys, lines);
+    interleave<kPairs>(buffer + c0, kKeys * 4, wanted, c1 - c0, lines);
     return {lines, kPairs, 1};
   }
 #endif
-  return {s, 1, kKeys};
+  return {s + c0, 1, kKeys};
 }
 
 }  // namespace

@@ -51,6 +51,9 @@ Status want_like(const Operand& o, const char* name, const Operand& x) {
              want_contiguous(o, name));
 }
 
+// The head dim in whole vectors, whatever the instruction set.
+int64_t padded(const Operand& q) { return (q.shape[3] + 15) / 16 * 16; }
+
 }  // namespace
 
 Status check_attention(const Args& a) {
@@ -59,15 +62,12 @@ Status check_attention(const Args& a) {
   return all(want_like(a.out[0], "y", q), want_lse(a.out[1], q));
 }
 
-// f64: a row of scores, which would not fit a thread's scratch memory for long sequences. Else the parts of rows, when
-// keys are split: the padded head dim, a maximum and a sum each.
+// f64: a row of scores, which would not fit a thread's scratch memory for long sequences.
 size_t workspace_attention(const Args& a) {
   const Operand &q = a.in[0], &k = a.in[1];
   if (q.dtype == DType::f64) return static_cast<size_t>(k.shape[1]) * 16 + 64;
-  const int64_t heads = k.shape[0] * k.shape[2], rows = q.shape[1] * (q.shape[2] / k.shape[2]);
-  const attention::Split cut(heads, rows, k.shape[1]);
-  if (cut.parts == 1) return 0;
-  return static_cast<size_t>(heads * rows * cut.parts * ((q.shape[3] + 15) / 16 * 16 + 2)) * sizeof(float);
+  const attention::Forward cut(k.shape[0] * k.shape[2], q.shape[1] * (q.shape[2] / k.shape[2]), k.shape[1]);
+  return static_cast<size_t>(cut.floats(padded(q))) * sizeof(float);
 }
 
 Status check_attention_backward(const Args& a) {
@@ -78,14 +78,11 @@ Status check_attention_backward(const Args& a) {
              want_like(a.out[1], "dk", a.in[2]), want_like(a.out[2], "dv", a.in[3]));
 }
 
-// dq, dk and dv in f32 with the head dim padded to whole vectors of 16; see cpu.cc.
 size_t workspace_attention_backward(const Args& a) {
   const Operand &q = a.in[1], &k = a.in[2];
   if (q.dtype == DType::f64) return static_cast<size_t>(k.shape[1]) * 16 + 64;
-  const int64_t padded = (q.shape[3] + 15) / 16 * 16;
-  return static_cast<size_t>((q.shape[0] * q.shape[1] * q.shape[2] + 2 * k.shape[0] * k.shape[1] * k.shape[2]) *
-                             padded) *
-         sizeof(float);
+  const attention::Backward cut(q.shape[0] * q.shape[2], q.shape[2] / k.shape[2], q.shape[1], k.shape[1], q.shape[3]);
+  return static_cast<size_t>(cut.floats(padded(q))) * sizeof(float);
 }
 
 }  // namespace shakti

@@ -1,18 +1,27 @@
 // What is asked: sizes, and which keys each query may look at.
 #pragma once
 #include "../../simd/vec.h"
+#include "split.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-constexpr int64_t kKeys = 64;     // of a block
+constexpr int64_t kKeys = attention::kKeysOfBlock;
 constexpr int64_t kMaxDim = 512;  // of a head, as the check demands
 constexpr float kLog2E = 1.44269504088896341f;
 
-// The keys that query i may see: [begin, end), from causality, window and packing.
+// Keys [begin, end).
 struct Range {
   int64_t begin, end;
+
+  bool empty() const { return begin >= end; }
+  bool operator==(Range o) const { return begin == o.begin && end == o.end; }
 };
+
+Range common(Range a, Range b) { return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end}; }
+
+// The least that holds both; a range from the last key to 0 holds nothing.
+Range hull(Range a, Range b) { return {a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end}; }
 
 struct Problem {
   const Operand *q, *k, *v, *mask, *cu_q, *cu_k;
@@ -51,6 +60,7 @@ struct Problem {
     return true;
   }
 
+  // That query i may look at, by causality, window and packing.
   Range keys(int64_t i) const {
     int64_t q0 = 0, q1 = lq, k0 = 0, k1 = lk;
     if (cu_q->present()) {
@@ -79,16 +89,30 @@ SHAKTI_INLINE int64_t row_at(const Operand& o, int64_t b, int64_t l, int64_t h) 
   return b * o.strides[0] + l * o.strides[1] + h * o.strides[2];
 }
 
-// Keys that any of the queries [first, first + n) may look at.
-Range span(const Problem& p, int64_t first, int64_t n) {
-  Range all{p.lk, 0};
+// Keys that some of a few queries may look at, and that each of them may.
+struct Sight {
+  Range any, all;
+};
+Sight sight(const Problem& p, int64_t first, int64_t n) {
+  Sight s{{p.lk, 0}, {0, p.lk}};
   for (int64_t i = first; i < first + n; ++i) {
     const Range r = p.keys(i);
-    if (r.begin >= r.end) continue;
-    all.begin = r.begin < all.begin ? r.begin : all.begin;
-    all.end = r.end > all.end ? r.end : all.end;
+    s.all = common(s.all, r);
+    if (!r.empty()) s.any = hull(s.any, r);
   }
-  return all;
+  return s;
+}
+
+// Columns [c0, c1) of a row, whole vectors: `low` outside of [begin, end).
+SHAKTI_INLINE void clip(int64_t begin, int64_t end, int64_t c0, int64_t c1, float low, float* row) {
+  vi lane;
+  for (int i = 0; i < W; ++i) lane[i] = i;
+  const auto near = [&](int64_t at) { return splat_i(static_cast<int32_t>(at < c0 ? c0 : at > c1 ? c1 : at)); };
+  const vi first = near(begin), last = near(end);
+  for (int64_t j = c0; j < c1; j += W) {
+    const vi at = lane + static_cast<int32_t>(j);
+    store(row + j, select((at >= first) & (at < last), load(row + j), splat(low)));
+  }
 }
 
 // Scores are kept as powers of two: s[j] is score * log2(e) of key k0 + j, j in [c0, c1). Adds the mask, and puts -inf
@@ -96,9 +120,7 @@ Range span(const Problem& p, int64_t first, int64_t n) {
 void apply_mask(const Problem& p, int64_t b, int64_t h, int64_t i, Range r, int64_t k0, int64_t n, int64_t c0,
                 int64_t c1, float* s) {
   const float low = -__builtin_inff();
-  const int64_t begin = r.begin - k0, end = r.end - k0 < n ? r.end - k0 : n;
-  for (int64_t j = c0; j < c1 && j < begin; ++j) s[j] = low;
-  for (int64_t j = end > c0 ? end : c0; j < c1; ++j) s[j] = low;
+  clip(r.begin - k0, r.end - k0, c0, c1, low, s);
   if (!p.mask->present()) return;
   const Operand& m = *p.mask;
   const int64_t at = b * m.strides[0] + h * m.strides[1] + i * m.strides[2] + k0 * m.strides[3];

@@ -24,47 +24,97 @@ SHAKTI_INLINE vf multiply_add(vf a, vf b, vf sum) {
   return vfma(a, b, sum);
 }
 
-// c[m][n] (+)= a[m][k] b[k][n] for R rows and V vectors of columns.
-template <Unit U, int R, int V>
-SHAKTI_INLINE void tile(int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
-                        int64_t ldc, bool add) {
-  vf acc[R][V];
+// Where the sums of a tile of vectors go: use(i, j, sums) has those of rows i, i + 1, .. from column j on. To memory:
+struct Stored {
+  float* c;
+  int64_t ldc;
+  template <int R, int V>
+  SHAKTI_INLINE void operator()(int64_t i, int64_t j, vf (&sums)[R][V]) const {
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) acc[i][j] = add ? load(c + i * ldc + j * W) : vf{};
+      for (int v = 0; v < V; ++v) store(c + (i + r) * ldc + j + v * W, sums[r][v]);
+    }
   }
+};
+// ... or to what is there.
+struct Added {
+  float* c;
+  int64_t ldc;
+  template <int R, int V>
+  SHAKTI_INLINE void operator()(int64_t i, int64_t j, vf (&sums)[R][V]) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        float* at = c + (i + r) * ldc + j + v * W;
+        store(at, load(at) + sums[r][v]);
+      }
+    }
+  }
+};
+
+// R rows of a[m][k] by V vectors of columns of b[k][n].
+template <Unit U, int R, int V, class Use>
+SHAKTI_INLINE void tile(int64_t i, int64_t j, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b,
+                        int64_t ldb, const Use& use) {
+  vf sums[R][V] = {};
+  a += i * ars;
+  b += j;
   for (int64_t x = 0; x < k; ++x) {
     vf bv[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bv[j] = load(b + x * ldb + j * W);
+    for (int v = 0; v < V; ++v) bv[v] = load(b + x * ldb + v * W);
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const vf av = broadcast(a + i * ars + x * acs);
+    for (int r = 0; r < R; ++r) {
+      const vf av = broadcast(a + r * ars + x * acs);
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = multiply_add<U>(av, bv[j], acc[i][j]);
+      for (int v = 0; v < V; ++v) sums[r][v] = multiply_add<U>(av, bv[v], sums[r][v]);
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) store(c + i * ldc + j * W, acc[i][j]);
-  }
+  use(i, j, sums);
 }
 
-// V vectors of columns, all rows: as many rows at once as the registers hold.
-template <Unit U, int V>
-void columns(int64_t m, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b, int64_t ldb, float* c,
-             int64_t ldc, bool add) {
+// V vectors of columns, all rows: as many rows at once as the registers hold. Inlined, they lose some of them.
+template <Unit U, int V, class Use>
+__attribute__((noinline)) void columns(int64_t j, int64_t m, int64_t k, const float* a, int64_t ars, int64_t acs,
+                                       const float* b, int64_t ldb, const Use& use) {
 #if defined(__AVX512F__)
   constexpr int R = V == 1 ? 12 : 24 / V;
 #else
   constexpr int R = V == 1 ? 8 : 6;
 #endif
   int64_t i = 0;
-  for (; i + R <= m; i += R) tile<U, R, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
-  for (; i + 4 <= m; i += 4) tile<U, 4, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
-  for (; i < m; ++i) tile<U, 1, V>(k, a + i * ars, ars, acs, b, ldb, c + i * ldc, ldc, add);
+  for (; i + R <= m; i += R) tile<U, R, V>(i, j, k, a, ars, acs, b, ldb, use);
+  for (; i + 4 <= m; i += 4) tile<U, 4, V>(i, j, k, a, ars, acs, b, ldb, use);
+  for (; i < m; ++i) tile<U, 1, V>(i, j, k, a, ars, acs, b, ldb, use);
+}
+
+// a[m][k] b[k][n] by vectors; n a multiple of W; k counts words.
+template <Unit U, class Use>
+void multiply_vectors(int64_t m, int64_t n, int64_t k, Left a, Rows b, const Use& use) {
+  for (int64_t j = 0; j < n;) {
+    const int64_t left = (n - j) / W;
+#if defined(__AVX512F__)
+    if (left == 4 || left > 6) {
+      columns<U, 4>(j, m, k, a.p, a.rs, a.cs, b.p, b.ld, use);
+      j += 4 * W;
+      continue;
+    }
+    if (left > 2) {
+      columns<U, 3>(j, m, k, a.p, a.rs, a.cs, b.p, b.ld, use);
+      j += 3 * W;
+      continue;
+    }
+#endif
+    if (left > 1) {
+      columns<U, 2>(j, m, k, a.p, a.rs, a.cs, b.p, b.ld, use);
+      j += 2 * W;
+    } else {
+      columns<U, 1>(j, m, k, a.p, a.rs, a.cs, b.p, b.ld, use);
+      j += W;
+    }
+  }
 }
 
 #if defined(__AVX512F__)
@@ -127,41 +177,16 @@ void multiply_tiles(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, i
 }
 #endif
 
-// The same in vectors.
-template <Unit U>
-void multiply_vectors(int64_t m, int64_t n, int64_t k, const float* a, int64_t ars, int64_t acs, const float* b,
-                      int64_t ldb, float* c, int64_t ldc, bool add) {
-  for (int64_t j = 0; j < n;) {
-    const int64_t left = (n - j) / W;
-#if defined(__AVX512F__)
-    if (left == 4 || left > 6) {
-      columns<U, 4>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
-      j += 4 * W;
-      continue;
-    }
-    if (left > 2) {
-      columns<U, 3>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
-      j += 3 * W;
-      continue;
-    }
-#endif
-    if (left > 1) {
-      columns<U, 2>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
-      j += 2 * W;
-    } else {
-      columns<U, 1>(m, k, a, ars, acs, b + j, ldb, c + j, ldc, add);
-      j += W;
-    }
-  }
-}
-
-// c[m][n] (+)= a[m][k] b[k][n]; n a multiple of W; k counts words.
+// c[m][n] (+)= a[m][k] b[k][n] on any unit.
 template <Unit U>
 SHAKTI_INLINE void multiply(int64_t m, int64_t n, int64_t k, Left a, Rows b, float* c, int64_t ldc, bool add) {
 #if defined(__AVX512F__)
   if (U == Unit::amx) return multiply_tiles(m, n, k, a, b, c, ldc, add);
 #endif
-  multiply_vectors<U>(m, n, k, a.p, a.rs, a.cs, b.p, b.ld, c, ldc, add);
+  if (add)
+    multiply_vectors<U>(m, n, k, a, b, Added{c, ldc});
+  else
+    multiply_vectors<U>(m, n, k, a, b, Stored{c, ldc});
 }
 
 // Around the products of a task.
