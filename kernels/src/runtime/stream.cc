@@ -127,15 +127,18 @@ void Stream::execute_all(std::deque<Command::Ptr>& batch) {
 void Stream::run() {
   std::deque<Command::Ptr> batch;
   while (!stopping_) {
-    for (int i = spin_turns(); i > 0 && queued_.load(std::memory_order_acquire) == 0; --i) spin_pause();
+    // Who was woken for work that drain() has taken meanwhile need not look for more.
+    for (int i = executing_ ? spin_turns() : 0; i > 0 && queued_.load(std::memory_order_acquire) == 0; --i) spin_pause();
     {
       std::unique_lock<std::mutex> lock(mutex_);
+      executing_ = false;
       if (queue_.empty() && !stopping_) {
         sleeping_ = true;
         wake_.wait(lock, [this] { return !sleeping_ || stopping_; });
       }
       batch.swap(queue_);
       queued_.store(0, std::memory_order_release);
+      executing_ = !batch.empty();
     }
     execute_all(batch);
   }
@@ -147,13 +150,11 @@ void Stream::sync() {
 }
 
 void Stream::drain() {
-  for (int i = waiting_nanoseconds_ > 0 ? 1 : spin_turns(); i > 0; --i) {
-    if (idle()) return;
-    spin_pause();
-  }
+  if (idle()) return;
   std::unique_lock<std::mutex> lock(mutex_);
-  if (sleeping_) {
-    // What waits is less than a wake-up costs. Nobody else can wake the executor meanwhile.
+  if (!executing_) {
+    // The executor sleeps, or has been woken and is not there yet: this thread is sooner at it. Nobody issues
+    // anything meanwhile.
     std::deque<Command::Ptr> batch;
     batch.swap(queue_);
     queued_.store(0, std::memory_order_release);
@@ -162,6 +163,12 @@ void Stream::drain() {
     execute_all(batch);
     return;
   }
+  lock.unlock();
+  for (int i = spin_turns(); i > 0; --i) {
+    if (idle()) return;
+    spin_pause();
+  }
+  lock.lock();
   syncing_ = true;
   done_.wait(lock, [this] { return idle(); });
   syncing_ = false;

@@ -76,7 +76,7 @@ class Stream {
   // Waits until everything issued has run; the device may not be done with it.
   void drain();
   void run();
-  // The executor's part of the work; also done by sync() on its own thread while the executor sleeps.
+  // The executor's part of the work; also done by drain() on its own thread while the executor is not at it.
   void execute_all(std::deque<Command::Ptr>& batch);
   void execute(Command& command);
   void call(const Op& op, const Args& args);
@@ -88,6 +88,7 @@ class Stream {
   std::atomic<int64_t> pending_{0};  // issued and not yet finished
   std::atomic<int64_t> queued_{0};   // what the executor has not taken
   bool sleeping_ = false;            // the executor; who wakes it sets this back
+  bool executing_ = false;           // the executor has taken work; it alone writes this
   bool syncing_ = false;
   double waiting_nanoseconds_ = 0;  // estimated work behind a sleeping executor; the issuing thread's own
   std::atomic<bool> stopping_{false};
