@@ -1,6 +1,7 @@
 // The border: decodes calls from JavaScript, hands them to Env, encodes the answers. The only file that includes nan.
 #include <nan.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -32,6 +33,10 @@ using Info = const Nan::FunctionCallbackInfo<Value>&;
 
 // Bytes reported to V8 lag behind by at most this.
 constexpr int64_t kReportStep = 1 << 20;
+// V8 collects in steps of wall time, beside helper threads; on a busy machine the memory of dropped tensors may outrun
+// it. What weak handles stand for may grow by so much, or by half, before this side collects; by less if memory is
+// short.
+constexpr int64_t kMostUncollected = 512 << 20, kLeastUncollected = 32 << 20;
 
 struct Binding;
 struct Place;
@@ -60,6 +65,25 @@ struct Place {
 
   std::unique_ptr<Env> env;
   std::unordered_map<double, Guard*> guards;  // by handle
+  int64_t guarded = 0;                        // bytes of all guards
+  int64_t fewest = 0;                         // guarded at the least since collect_above() collected
+
+  // Forgets a guard. The caller tells V8.
+  void end(std::unordered_map<double, Guard*>::iterator it) {
+    guarded -= it->second->bytes;
+    fewest = std::min(fewest, guarded);
+    delete it->second;
+    guards.erase(it);
+  }
+
+  // Collects when more is guarded than has lately been, and a good deal.
+  void collect_above(v8::Isolate* isolate) {
+    const auto limit = static_cast<int64_t>(env->allocator.limit() / 8);
+    const int64_t room = limit == 0 ? kMostUncollected : std::clamp(limit, kLeastUncollected, kMostUncollected);
+    if (guarded - fewest <= std::max(room, fewest / 2)) return;
+    isolate->LowMemoryNotification();
+    fewest = guarded;
+  }
 };
 
 struct Binding {
@@ -154,8 +178,7 @@ void on_weak(const v8::WeakCallbackInfo<Guard>& info) {
   guard->place->env->release(guard->handle);
   // Reporting to V8 may start a collection, which must not happen here; the next call does it.
   b->unreported -= guard->bytes;
-  guard->place->guards.erase(guard->handle);
-  delete guard;
+  guard->place->end(guard->place->guards.find(guard->handle));
 }
 
 void on_finished(uv_async_t* async) {
@@ -248,8 +271,7 @@ NAN_METHOD(Release) {
     if (it == place.guards.end()) continue;
     // A guard ends with its memory: V8 would collect for the sake of bytes that are long gone.
     unguarded += it->second->bytes;
-    delete it->second;
-    place.guards.erase(it);
+    place.end(it);
   }
   b->account(-unguarded);
 }
@@ -265,8 +287,10 @@ NAN_METHOD(MakeGuard) {
   guard->owner.Reset(b->isolate, info[0].As<Object>());
   guard->owner.SetWeak(guard, on_weak, v8::WeakCallbackType::kParameter);
   place.guards.emplace(handle, guard);
+  place.guarded += guard->bytes;
   // A small object in JavaScript stands for this much memory: without the report V8 collects too late.
   b->account(guard->bytes);
+  place.collect_above(b->isolate);
 }
 
 NAN_METHOD(AdjustExternal) {

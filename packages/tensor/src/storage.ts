@@ -212,7 +212,8 @@ export function clearCache(): void {
 
 /**
  * The most bytes that tensors may take on a device; 0 for no limit. The default is 90 % of what the process may use, or of what the
- * GPU has.
+ * GPU has. Tensors that nobody holds any more, made outside of a scope, count until they are collected: V8 sees to it, and when they
+ * outrun it by 512 MiB, or an eighth of the limit if that is less, the engine calls for a collection itself.
  * @param device default: the default device
  */
 export function setMemoryLimit(bytes: number, device?: DeviceName): void {
