@@ -1,6 +1,8 @@
 // Attention in f32, bf16 and f16 against the plain f64 loops on the same numbers: forward and backward, sizes around
 // every block edge, heads that share keys, causality, windows, masks, packed sequences, keys in parts.
 #include <algorithm>
+#include <set>
+#include <vector>
 
 #define HARNESS_MAIN
 #include "cpu.h"
@@ -97,13 +99,21 @@ void one(const Case& k, DType t) {
 // Each query finds one key, so far above all others that its value alone is the result; and this query's gradient is
 // that value's. A row, a key or a head's element that a block loses, or takes twice, cannot hide in a tolerance.
 void lookup(DType t, int64_t lq, int64_t lk, int64_t d) {
-  const auto signs = [&](int64_t l, double size) {
+  // Rows of signs, no two alike.
+  const auto signs = [&](int64_t l) {
     const Tensor x = tensor({1, l, 1, d}, t);
-    for (int64_t i = 0; i < x.numel(); ++i) x.set(i, pick(0, 1) ? size : -size);
+    std::set<std::vector<bool>> rows;
+    for (int64_t i = 0; i < l; ++i) {
+      std::vector<bool> row(static_cast<size_t>(d));
+      do {
+        for (auto&& sign : row) sign = pick(0, 1) != 0;
+      } while (!rows.insert(row).second);
+      for (int64_t j = 0; j < d; ++j) x.set(i * d + j, row[static_cast<size_t>(j)] ? 1 : -1);
+    }
     return x;
   };
   const auto fill = [&](int64_t l) { return as(filled({1, l, 1, d}, DType::f32, 0, -2, 2), t, 0); };
-  const Tensor q = tensor({1, lq, 1, d}, t), k = signs(lk, 1), v = fill(lk), g = fill(lq);
+  const Tensor q = tensor({1, lq, 1, d}, t), k = signs(lk), v = fill(lk), g = fill(lq);
   // With fewer queries than keys those at the end are found, with more of them the first ones twice.
   const auto wanted = [&](int64_t i) { return i < lk ? lk - 1 - i : i % lk; };
   for (int64_t i = 0; i < q.numel(); ++i) q.set(i, 64 * k[wanted(i / d) * d + i % d]);
