@@ -22,6 +22,7 @@ const help = `npm run build:cuda -- [family...]
   --ptx       build/cuda/<family>.ptx alone, which is what the simulator runs
   --check     the same, and the budget of local memory on sm_${oldest}
   --report    the table for all of them; build/cuda stays as it is
+  --require   no nvcc is an error, as it is before a release
   --all       the whole table of registers, shared memory and occupancy, not the worst twenty
   --json      the table as JSON on standard output
 NVCC names another nvcc. Local memory that src/cuda/budget.json does not list is an error.`
@@ -29,7 +30,7 @@ NVCC names another nvcc. Local memory that src/cuda/budget.json does not list is
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: Object.fromEntries(
-    ['ptx', 'check', 'report', 'all', 'json', 'help'].map((name) => [
+    ['ptx', 'check', 'report', 'require', 'all', 'json', 'help'].map((name) => [
       name,
       { type: 'boolean', default: false },
     ]),
@@ -50,8 +51,8 @@ if (strange.length > 0) {
 }
 const nvccVersion = version()
 if (nvccVersion === null) {
-  say('build:cuda: skipped: nvcc not found (CUDA toolkit 12.8 or later)')
-  process.exit(0)
+  say(`build:cuda: ${values.require ? '' : 'skipped: '}nvcc not found (CUDA toolkit 12.8 or later)`)
+  process.exit(values.require ? 1 : 0)
 }
 
 const whole = !values.ptx && !values.check
