@@ -80,6 +80,10 @@ export interface NativeModule {
   /** Negative: `done` will not be called. */
   flush(done: (code: number) => void, place?: number): number
   sync(place?: number): number
+  /** Queues a point at which a GPU takes the time. */
+  mark(place?: number): number
+  /** Waits; milliseconds from each mark to the next, which are forgotten. A device that takes no times gives none. */
+  times(place?: number): number[] | number
   /** From here on commands are recorded and not run; `pool` is a capture to share memory with. The rest: random numbers. */
   beginCapture(
     seedLo: number,

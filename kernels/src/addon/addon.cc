@@ -391,6 +391,27 @@ NAN_METHOD(Sync) {
   number(info, 0);
 }
 
+NAN_METHOD(Mark) {
+  Env& env = env_of(info, 0);
+  if (env.refuse_if_capturing("mark") || !env.stream.start()) return number(info, -1);
+  env.stream.enqueue([&env] { env.device().mark(env.stream); });
+  number(info, 0);
+}
+
+NAN_METHOD(Times) {
+  Env& env = env_of(info, 0);
+  if (env.refuse_if_capturing("times")) return number(info, -1);
+  env.stream.sync();
+  const std::vector<double> times = env.device().times(env.stream);
+  if (env.stream.failed()) {
+    env.set_late_error();
+    return number(info, -1);
+  }
+  Local<v8::Array> all = Nan::New<v8::Array>(static_cast<int>(times.size()));
+  for (size_t i = 0; i < times.size(); ++i) Nan::Set(all, static_cast<uint32_t>(i), Nan::New(times[i]));
+  info.GetReturnValue().Set(all);
+}
+
 shakti::RandomState random_state(Info info, int i) { return {arg(info, i), arg(info, i + 1), arg(info, i + 2)}; }
 
 NAN_METHOD(BeginCapture) {
@@ -658,6 +679,8 @@ NAN_MODULE_INIT(Load) {
   method("readAsync", guarded<ReadAsync>);
   method("flush", guarded<Flush>);
   method("sync", guarded<Sync>);
+  method("mark", guarded<Mark>);
+  method("times", guarded<Times>);
   method("beginCapture", guarded<BeginCapture>);
   method("endCapture", guarded<EndCapture>);
   method("captureBytes", guarded<CaptureBytes>);

@@ -98,6 +98,7 @@ CudaDevice::~CudaDevice() {
   if (cuda_stream_) driver_.stream_wait(cuda_stream_);
   for (const Arrival& a : arrivals_) driver_.event_destroy(a.event);
   for (CUevent e : events_) driver_.event_destroy(e);
+  for (CUevent e : marks_) driver_.event_destroy(e);
   for (auto& [name, module] : loaded_) driver_.module_unload(module);
   if (report_) driver_.host_free(report_);
   if (random_now_) driver_.free(reinterpret_cast<CUdeviceptr>(random_now_));
@@ -292,6 +293,28 @@ void CudaDevice::finish(Stream& stream) {
   if (succeeded(driver_.stream_wait(cuda_stream_), "synchronize", stream)) collect_reports(stream);
 }
 
+void CudaDevice::mark(Stream& stream) {
+  if (refuse_if_lost("mark", stream)) return;
+  enter();
+  CUevent event = nullptr;
+  if (!succeeded(driver_.event_create(&event, 0), "mark", stream)) return;
+  marks_.push_back(event);
+  succeeded(driver_.event_record(event, cuda_stream_), "mark", stream);
+}
+
+std::vector<double> CudaDevice::times(Stream& stream) {
+  enter();
+  std::vector<double> milliseconds;
+  for (size_t i = 1; i < marks_.size() && !stream.failed(); ++i) {
+    float passed = 0;
+    if (succeeded(driver_.event_elapsed(&passed, marks_[i - 1], marks_[i]), "mark", stream))
+      milliseconds.push_back(static_cast<double>(passed));
+  }
+  for (CUevent event : marks_) driver_.event_destroy(event);
+  marks_.clear();
+  return milliseconds;
+}
+
 // ---- Captures
 
 CUgraphExec CudaDevice::graph_of(Capture& capture, Stream& stream) {
@@ -347,6 +370,8 @@ bool CudaDevice::replay(Capture& capture, const RandomState& now, Stream& stream
 
 // ---- Kernels
 
+std::string CudaDevice::capability() const { return std::to_string(gpu_.major) + "." + std::to_string(gpu_.minor); }
+
 CUmodule CudaDevice::module(const std::string& family, std::string* why) {
   const auto it = loaded_.find(family);
   if (it != loaded_.end()) return it->second;
@@ -360,11 +385,10 @@ CUmodule CudaDevice::module(const std::string& family, std::string* why) {
       loaded_[family] = module;
       return module;
     }
-    const std::string capability = std::to_string(gpu_.major) + "." + std::to_string(gpu_.minor);
     if (r == kUnsupportedPtxVersion)
-      *why = "the driver is too old for the kernels' PTX and they hold no code for compute capability " + capability;
+      *why = "the driver is too old for the kernels' PTX and they hold no code for compute capability " + capability();
     else if (r == kNoBinaryForGpu)
-      *why = "the kernels hold no code for " + gpu_.name + " (compute capability " + capability + ")";
+      *why = "the kernels hold no code for " + gpu_.name + " (compute capability " + capability() + ")";
     else
       *why = "the driver refuses the kernels '" + family + form + "': " + driver_.describe(r);
   }
@@ -387,8 +411,9 @@ CUfunction CudaDevice::function(const char* family, const char* name, Stream& st
   CUfunction f = nullptr;
   const CUresult r = driver_.module_function(&f, from, name);
   if (r != kSuccess) {
-    stream.fail(op, ("the module '" + key.substr(0, key.find('/')) + "' has no kernel '" + name +
-                     "': " + driver_.describe(r) + ". Rebuild it: npm run build:cuda")
+    const std::string missing = r == kNotFound ? "" : ": " + driver_.describe(r);
+    stream.fail(op, ("the CUDA kernels of '" + std::string(family) + "' have no '" + name +
+                     "' for compute capability " + capability() + missing + ". Rebuild them: npm run build:cuda")
                         .c_str());
     return nullptr;
   }

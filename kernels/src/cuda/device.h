@@ -39,6 +39,8 @@ class CudaDevice : public Device {
   void write(void* to, std::shared_ptr<char> from, uint64_t bytes, Stream& stream) override;
   void read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) override;
   void finish(Stream& stream) override;
+  void mark(Stream& stream) override;
+  std::vector<double> times(Stream& stream) override;
   void stop() override;
 
  private:
@@ -73,6 +75,7 @@ class CudaDevice : public Device {
   bool refuse_if_lost(const char* op, Stream& stream);
   CUfunction function(const char* family, const char* name, Stream& stream, const char* op);
   CUmodule module(const std::string& family, std::string* why);
+  std::string capability() const;  // "9.0"
   void arrive(Arrival arrival, Stream& stream);
   void wait_for_arrivals();
   // The commands as a graph, made at the first replay; null: the stream knows why.
@@ -94,6 +97,8 @@ class CudaDevice : public Device {
   std::unordered_map<std::string, CUmodule> loaded_;
   std::unordered_map<std::string, CUfunction> functions_;  // by family/name
   std::unordered_map<CUfunction, size_t> shared_limits_;   // dynamic shared bytes that a function was set to
+
+  std::vector<CUevent> marks_;
 
   RandomNow* random_now_ = nullptr;     // on the GPU
   const Capture* capturing_ = nullptr;  // while its commands become a graph

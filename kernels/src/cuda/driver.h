@@ -88,6 +88,7 @@ constexpr int kCaptureModeThreadLocal = 1;
   F(event_destroy, "cuEventDestroy_v2", (CUevent))                                                                    \
   F(event_record, "cuEventRecord", (CUevent, CUstream))                                                               \
   F(event_wait, "cuEventSynchronize", (CUevent))                                                                      \
+  F(event_elapsed, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                             \
   F(error_name, "cuGetErrorName", (CUresult, const char** name))                                                      \
   F(error_text, "cuGetErrorString", (CUresult, const char** text))
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "op.h"
 
@@ -39,8 +40,13 @@ class Device {
   virtual void read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) = 0;
   // Returns when everything that was queued is done.
   virtual void finish(Stream& stream) = 0;
+  // A point in the order of the work, where the device itself takes the time. One that takes none ignores it.
+  virtual void mark(Stream&) {}
   // No `done` is called any more after this.
   virtual void stop() {}
+
+  // Milliseconds from each mark to the next; then they are forgotten. After finish().
+  virtual std::vector<double> times(Stream&) { return {}; }
 
   // ---- What it has of an op.
 

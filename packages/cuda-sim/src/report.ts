@@ -55,6 +55,8 @@ export interface LaunchReport extends WithLines {
   kernel: string
   grid: [number, number, number]
   block: [number, number, number]
+  /** Bytes of dynamic shared memory */
+  shared: number
 }
 /** What was left at exit */
 export interface LeakReport {

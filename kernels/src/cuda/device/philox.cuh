@@ -30,7 +30,12 @@ __device__ __forceinline__ Words block_of(const RandomStart& s, int64_t i) {
   const RandomNow begin = s.begin();
   return philox(begin.offset + static_cast<uint64_t>(i), begin.key);
 }
-__device__ __forceinline__ uint32_t word_of(const RandomStart& s, int64_t i) { return block_of(s, i / 4).w[i % 4]; }
+__device__ __forceinline__ uint32_t word_of(const RandomStart& s, int64_t i) {
+  const Words block = block_of(s, i / 4);
+  // An index that is not known while compiling would put the block into local memory.
+  const uint32_t low = i & 1 ? block.w[1] : block.w[0], high = i & 1 ? block.w[3] : block.w[2];
+  return i & 2 ? high : low;
+}
 
 // [0, 1), 24 bits: exact in f32.
 __device__ __forceinline__ double unit(uint32_t w) { return (w >> 8) * (1.0 / 16777216.0); }

@@ -252,11 +252,11 @@ __device__ __forceinline__ void backward_kv(const Attention& p) {
 
 extern "C" {
 
-// Head dims up to D.
+// Head dims up to D. Blocks a multiprocessor are told where shared memory limits them: ptxas would spill registers to fit one more.
 #define ATTENTION_OF(t, T, D, B)                                                                                     \
   __global__ void __launch_bounds__(128) attention_##D##_##t(const __grid_constant__ Attention p) { forward<T, D, B>(p); }             \
-  __global__ void __launch_bounds__(128) attention_backward_q_##D##_##t(const __grid_constant__ Attention p) { backward_q<T, D, B>(p); } \
-  __global__ void __launch_bounds__(128) attention_backward_kv_##D##_##t(const __grid_constant__ Attention p) { backward_kv<T, D, B>(p); }
+  __global__ void __launch_bounds__(128, 3) attention_backward_q_##D##_##t(const __grid_constant__ Attention p) { backward_q<T, D, B>(p); } \
+  __global__ void __launch_bounds__(128, 3) attention_backward_kv_##D##_##t(const __grid_constant__ Attention p) { backward_kv<T, D, B>(p); }
 #define ATTENTION(t, T)                                                                        \
   ATTENTION_OF(t, T, 64, 32)                                                                   \
   ATTENTION_OF(t, T, 128, 32)                                                                  \
@@ -273,10 +273,10 @@ __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta
   __global__ void __launch_bounds__(128) attention_tensor_##D##_##t(const __grid_constant__ Attention p) {           \
     tensor_forward<T, D>(p);                                                                                         \
   }                                                                                                                  \
-  __global__ void __launch_bounds__(128) attention_tensor_backward_q_##D##_##t(const __grid_constant__ Attention p) { \
+  __global__ void __launch_bounds__(128, D > 64 ? 2 : 3) attention_tensor_backward_q_##D##_##t(const __grid_constant__ Attention p) { \
     tensor_backward_q<T, D>(p);                                                                                      \
   }                                                                                                                  \
-  __global__ void __launch_bounds__(128) attention_tensor_backward_kv_##D##_##t(const __grid_constant__ Attention p) { \
+  __global__ void __launch_bounds__(128, 2) attention_tensor_backward_kv_##D##_##t(const __grid_constant__ Attention p) { \
     tensor_backward_kv<T, D>(p);                                                                                     \
   }
 #define TENSOR_ATTENTION(t, T)   \

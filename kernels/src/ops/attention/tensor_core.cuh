@@ -45,37 +45,37 @@ struct Lane {
   __device__ __forceinline__ int right_column() const { return lane / 8 % 2 * 8; }
 };
 
-// scores [16][kTile] of the warp += rows of `left` (first row `row`) times the transpose of `right`.
-template <class T, int D>
-__device__ __forceinline__ void multiply_rows(float (&scores)[kTile / 8][4], unsigned left, int row, unsigned right, const Lane& l) {
+// scores [16][8 N] of the warp += rows of `left` (first row `row`) times the transpose of `right` (first row `first`).
+template <class T, int D, int N>
+__device__ __forceinline__ void multiply_rows(float (&scores)[N][4], unsigned left, int row, unsigned right, int first, const Lane& l) {
   using Tile = HeadTile<D>;
 #pragma unroll
   for (int k = 0; k < D; k += 16) {
     unsigned a[4];
     load_matrices(a, Tile::at(left, row + l.left_row(), k + l.left_column()));
 #pragma unroll
-    for (int n = 0; n < kTile; n += 16) {
+    for (int n = 0; n < 8 * N; n += 16) {
       unsigned b[4];
-      load_matrices(b, Tile::at(right, n + l.right_row(), k + l.right_column()));
+      load_matrices(b, Tile::at(right, first + n + l.right_row(), k + l.right_column()));
       multiply_add<T>(scores[n / 8], a, b[0], b[1]);
       multiply_add<T>(scores[n / 8 + 1], a, b[2], b[3]);
     }
   }
 }
 
-// out [16][D] of the warp += weights [16][kTile] times the rows of `right`.
-template <class T, int D>
-__device__ __forceinline__ void multiply_weights(float (&out)[D / 8][4], const float (&weights)[kTile / 8][4], unsigned right, const Lane& l) {
+// out [16][D] of the warp += weights [16][8 N] times the rows of `right` from `first` on.
+template <class T, int D, int N>
+__device__ __forceinline__ void multiply_weights(float (&out)[D / 8][4], const float (&weights)[N][4], unsigned right, int first, const Lane& l) {
   using Tile = HeadTile<D>;
 #pragma unroll
-  for (int k = 0; k < kTile; k += 16) {
+  for (int k = 0; k < 8 * N; k += 16) {
     // A left fragment is two right neighbours of the sums of the product before.
     const float(&w0)[4] = weights[k / 8], (&w1)[4] = weights[k / 8 + 1];
     const unsigned a[4] = {pair<T>(w0[0], w0[1]), pair<T>(w0[2], w0[3]), pair<T>(w1[0], w1[1]), pair<T>(w1[2], w1[3])};
 #pragma unroll
     for (int n = 0; n < D; n += 16) {
       unsigned b[4];
-      load_matrices_turned(b, Tile::at(right, k + l.lane % 16, n + l.lane / 16 * 8));
+      load_matrices_turned(b, Tile::at(right, first + k + l.lane % 16, n + l.lane / 16 * 8));
       multiply_add<T>(out[n / 8], a, b[0], b[1]);
       multiply_add<T>(out[n / 8 + 1], a, b[2], b[3]);
     }
@@ -136,7 +136,7 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
     Tile::template fetch<T>(values, p.v, b, hk, j0, p.lk, p.d);
     commit_copies();
     float scores[kTile / 8][4] = {};
-    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, l);
+    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, 0, l);
     __syncthreads();  // the keys have been read
     if (j0 + kTile < end) Tile::template fetch<T>(keys, p.k, b, hk, j0 + kTile, p.lk, p.d);
     commit_copies();
@@ -182,7 +182,7 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
     }
     wait_copies<1>();
     __syncthreads();  // the values are there
-    multiply_weights<T, D>(out, scores, values, l);
+    multiply_weights<T, D>(out, scores, values, 0, l);
   }
   wait_copies<0>();
   // NaN scores give NaN.
@@ -197,13 +197,13 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
   }
 }
 
-// Weights and slopes of a warp's 16 rows and 64 columns, in the place of scores and of the products of g and v. `row` and `column` tell
+// Weights and slopes of a warp's 16 rows and 8 N columns, in the place of scores and of the products of g and v. `row` and `column` tell
 // the query and the key of an element.
-template <class T, class Query, class Key>
-__device__ __forceinline__ void weights_and_slopes(const Attention& p, int64_t b, int64_t h, float (&scores)[kTile / 8][4],
-                                                   float (&products)[kTile / 8][4], const Query& query, const Key& key) {
+template <class T, int N, class Query, class Key>
+__device__ __forceinline__ void weights_and_slopes(const Attention& p, int64_t b, int64_t h, float (&scores)[N][4], float (&products)[N][4],
+                                                   const Query& query, const Key& key) {
 #pragma unroll
-  for (int n = 0; n < kTile / 8; ++n) {
+  for (int n = 0; n < N; ++n) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int64_t i = query(n, e), j = key(n, e);
@@ -242,12 +242,12 @@ __device__ __forceinline__ void tensor_backward_q(const Attention& p) {
     wait_copies<0>();
     __syncthreads();
     float scores[kTile / 8][4] = {}, products[kTile / 8][4] = {};
-    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, l);
-    multiply_rows<T, D>(products, slopes, l.warp * 16, values, l);
+    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, 0, l);
+    multiply_rows<T, D>(products, slopes, l.warp * 16, values, 0, l);
     weights_and_slopes<T>(
         p, b, h, scores, products, [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; },
         [&](int n, int e) { return j0 + n * 8 + l.quad * 2 + e % 2; });
-    multiply_weights<T, D>(dq, products, keys, l);
+    multiply_weights<T, D>(dq, products, keys, 0, l);
   }
   commit_copies();
   wait_copies<0>();
@@ -276,14 +276,18 @@ __device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
       commit_copies();
       wait_copies<0>();
       __syncthreads();
-      float scores[kTile / 8][4] = {}, products[kTile / 8][4] = {};
-      multiply_rows<T, D>(scores, keys, l.warp * 16, queries, l);
-      multiply_rows<T, D>(products, values, l.warp * 16, slopes, l);
-      weights_and_slopes<T>(
-          p, b, h, scores, products, [&](int n, int e) { return i0 + n * 8 + l.quad * 2 + e % 2; },
-          [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; });
-      multiply_weights<T, D>(dv, scores, slopes, l);
-      multiply_weights<T, D>(dk, products, queries, l);
+      // Half of the queries at a time: with dk and dv of head dim 128, scores of all of them do not fit the registers.
+#pragma unroll 1
+      for (int half = 0; half < kTile; half += kTile / 2) {
+        float scores[kTile / 16][4] = {}, products[kTile / 16][4] = {};
+        multiply_rows<T, D>(scores, keys, l.warp * 16, queries, half, l);
+        multiply_rows<T, D>(products, values, l.warp * 16, slopes, half, l);
+        weights_and_slopes<T>(
+            p, b, h, scores, products, [&](int n, int e) { return i0 + half + n * 8 + l.quad * 2 + e % 2; },
+            [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; });
+        multiply_weights<T, D>(dv, scores, slopes, half, l);
+        multiply_weights<T, D>(dk, products, queries, half, l);
+      }
     }
   }
   commit_copies();

@@ -89,8 +89,9 @@ __device__ __forceinline__ void where(const Where& p) {
     int64_t at[3];
     p.walk.at(i, at);
     const int side = p.condition[at[0]] ? 0 : 1;
+    const int64_t from = side == 0 ? at[1] : at[2];  // at[1 + side] would put `at` into local memory
     static_cast<T*>(p.y)[i] =
-        p.number[side] ? from_double<T>(p.scalars[side]) : static_cast<const T*>(p.in[side])[at[1 + side]];
+        p.number[side] ? from_double<T>(p.scalars[side]) : static_cast<const T*>(p.in[side])[from];
   }
 }
 

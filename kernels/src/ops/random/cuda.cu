@@ -40,9 +40,11 @@ __device__ __forceinline__ void normal(const Draw& p) {
   draw<T>(p, [&](const Words& words, double(&v)[4]) {
 #pragma unroll
     for (int k = 0; k < 4; k += 2) {
-      const double r = sqrt(-2 * log(open_unit(words.w[k]))), angle = 6.283185307179586 * unit(words.w[k + 1]);
-      v[k] = p.a + p.b * r * cos(angle);
-      v[k + 1] = p.a + p.b * r * sin(angle);
+      const double r = sqrt(-2 * log(open_unit(words.w[k])));
+      double sine, cosine;
+      sincospi(2 * unit(words.w[k + 1]), &sine, &cosine);  // no reduction of large angles, which takes local memory
+      v[k] = p.a + p.b * r * cosine;
+      v[k + 1] = p.a + p.b * r * sine;
     }
   });
 }

@@ -156,7 +156,8 @@ CUresult KernelWork::run(Context& context) const {
       report_line("{\"type\":\"launch\",\"kernel\":" + quoted(name) + ",\"grid\":[" + std::to_string(launch.grid.x) +
                   "," + std::to_string(launch.grid.y) + "," + std::to_string(launch.grid.z) + "],\"block\":[" +
                   std::to_string(launch.block.x) + "," + std::to_string(launch.block.y) + "," +
-                  std::to_string(launch.block.z) + "],\"counters\":" + json(counters) + "}");
+                  std::to_string(launch.block.z) + "],\"shared\":" + std::to_string(launch.dynamic_shared) +
+                  ",\"counters\":" + json(counters) + "}");
     }
   }
   return good ? CUDA_SUCCESS : fail(context, code_of(fault), fault);

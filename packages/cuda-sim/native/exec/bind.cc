@@ -60,8 +60,8 @@ constexpr SpecialRow kSpecialRows[] = {
 const std::unordered_map<std::string, Bind>& table() {
   static const auto* rows = [] {
     auto* t = new std::unordered_map<std::string, Bind>;
-    for (const Row* family : {kIntegerRows, kFloatRows, kConvertRows, kMoveRows, kMemoryRows, kAtomicRows, kControlRows,
-                              kWarpRows, kAsyncRows, kMatrixRows})
+    for (const Row* family : {kIntegerRows, kBitRows, kFloatRows, kConvertRows, kMoveRows, kMemoryRows, kAtomicRows,
+                              kControlRows, kWarpRows, kAsyncRows, kMatrixRows})
       for (const Row* r = family; r->opcode != nullptr; ++r) t->emplace(r->opcode, r->bind);
     return t;
   }();

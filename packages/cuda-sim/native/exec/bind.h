@@ -72,7 +72,7 @@ struct Row {
   Bind bind;
 };
 // Tables of the families, ended by a null opcode.
-extern const Row kIntegerRows[], kFloatRows[], kHalfRows[], kConvertRows[], kMoveRows[], kMemoryRows[], kAtomicRows[],
-    kControlRows[], kWarpRows[], kAsyncRows[], kMatrixRows[];
+extern const Row kIntegerRows[], kBitRows[], kFloatRows[], kHalfRows[], kConvertRows[], kMoveRows[], kMemoryRows[],
+    kAtomicRows[], kControlRows[], kWarpRows[], kAsyncRows[], kMatrixRows[];
 
 }  // namespace sim

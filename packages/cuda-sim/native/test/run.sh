@@ -10,8 +10,9 @@ if [ "$1" = asan ]; then
 fi
 out=${OUT:-../../build/test-$mode}
 mkdir -p "$out"
-flags="-std=gnu++17 -O3 -march=native -mprefer-vector-width=512 -ffp-contract=off -fno-math-errno -fno-trapping-math -fPIC -pthread -Wall -Wextra"
-if [ "$mode" = asan ]; then flags="-std=gnu++17 -O1 -g -march=native -ffp-contract=off -fPIC -pthread -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment"; fi
+case $(uname -m) in x86_64) march=-march=x86-64-v3 ;; *) march= ;; esac
+flags="-std=gnu++17 -O3 $march -ffp-contract=off -fno-math-errno -fno-trapping-math -fPIC -pthread -Wall -Wextra"
+if [ "$mode" = asan ]; then flags="-std=gnu++17 -O1 -g $march -ffp-contract=off -fPIC -pthread -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment"; fi
 newest=$(ls -t ../*/*.h ./*.h | head -1)
 objects=""
 stale=""
