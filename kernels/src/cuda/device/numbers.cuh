@@ -58,6 +58,20 @@ __device__ __forceinline__ f16 store<f16>(float v) {
   return __float2half_rn(v);
 }
 
+// Two numbers as the halves of a register.
+template <class T>
+__device__ __forceinline__ unsigned pair(float low, float high);
+template <>
+__device__ __forceinline__ unsigned pair<bf16>(float low, float high) {
+  const __nv_bfloat162 v = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const unsigned*>(&v);
+}
+template <>
+__device__ __forceinline__ unsigned pair<f16>(float low, float high) {
+  const __half2 v = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const unsigned*>(&v);
+}
+
 // 16 bytes of elements, read and written at once.
 template <class T>
 struct alignas(16) Pack {

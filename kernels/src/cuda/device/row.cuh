@@ -30,15 +30,28 @@ template <class T, int N>
 __device__ __forceinline__ void store_run(T* row, RowForm form, int64_t at, int64_t n, const compute_t<T> (&v)[N]) {
   if (form.packed && at + N <= n) {
     constexpr int size = Pack<T>::size < N ? Pack<T>::size : N;
-    struct alignas(size * sizeof(T)) Part {
-      T v[size];
-    };
+    if constexpr (sizeof(T) == 2) {
+      static_assert(size == 4 || size == 8, "runs of 16-bit elements are whole words of 8 or 16 bytes");
 #pragma unroll
-    for (int k = 0; k < N; k += size) {
-      Part part;
+      for (int k = 0; k < N; k += size) {
+        // By name: plain stores of these words are at times taken apart into elements.
+        const uint2 first{pair<T>(v[k], v[k + 1]), pair<T>(v[k + 2], v[k + 3])};
+        if constexpr (size == 8)
+          __stwb(reinterpret_cast<uint4*>(row + at + k), uint4{first.x, first.y, pair<T>(v[k + 4], v[k + 5]), pair<T>(v[k + 6], v[k + 7])});
+        else
+          __stwb(reinterpret_cast<uint2*>(row + at + k), first);
+      }
+    } else {
+      struct alignas(size * sizeof(T)) Part {
+        T v[size];
+      };
 #pragma unroll
-      for (int j = 0; j < size; ++j) part.v[j] = store<T>(v[k + j]);
-      *reinterpret_cast<Part*>(row + at + k) = part;
+      for (int k = 0; k < N; k += size) {
+        Part part;
+#pragma unroll
+        for (int j = 0; j < size; ++j) part.v[j] = store<T>(v[k + j]);
+        *reinterpret_cast<Part*>(row + at + k) = part;
+      }
     }
     return;
   }

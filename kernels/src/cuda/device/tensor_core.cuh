@@ -43,18 +43,4 @@ __device__ __forceinline__ void multiply_add<f16>(float (&c)[4], const unsigned 
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Two numbers as the halves of a register.
-template <class T>
-__device__ __forceinline__ unsigned pair(float low, float high);
-template <>
-__device__ __forceinline__ unsigned pair<bf16>(float low, float high) {
-  const __nv_bfloat162 v = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const unsigned*>(&v);
-}
-template <>
-__device__ __forceinline__ unsigned pair<f16>(float low, float high) {
-  const __half2 v = __floats2half2_rn(low, high);
-  return *reinterpret_cast<const unsigned*>(&v);
-}
-
 }  // namespace shakti::cuda

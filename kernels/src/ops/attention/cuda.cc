@@ -15,8 +15,10 @@ Rows4 rows(const Operand& o) { return {o.data, o.strides[0], o.strides[1], o.str
 
 // 16 bytes at a time along the head dim.
 bool packed(const Operand& o) {
-  return o.strides[3] == 1 && aligned16(o.data) && (o.shape[0] == 1 || o.strides[0] % 8 == 0) &&
-         o.strides[1] % 8 == 0 && o.strides[2] % 8 == 0;
+  const auto n = static_cast<int64_t>(16 / dtype_size(o.dtype));
+  bool ok = aligned16(o.data) && (o.strides[3] == 1 || o.shape[3] == 1) && o.shape[3] % n == 0;
+  for (int d = 0; d < 3; ++d) ok = ok && (o.shape[d] == 1 || o.strides[d] % n == 0);
+  return ok;
 }
 
 // Which kernels: on tensor cores in tiles of 64 rows where operands allow it, else those of cuda.cu.
@@ -26,7 +28,7 @@ struct Kernels {
 
   Kernels(const Operand& q, std::initializer_list<const Operand*> operands) {
     const int64_t dim = q.shape[3];
-    tensor = dtype_size(q.dtype) == 2 && dim <= 128 && dim % 8 == 0 && dim > 32;
+    tensor = dtype_size(q.dtype) == 2 && dim <= 128 && dim > 32;
     for (const Operand* o : operands) tensor = tensor && packed(*o);
     if (tensor) {
       d = dim <= 64 ? 64 : dim <= 80 ? 80 : dim <= 96 ? 96 : 128;
@@ -47,6 +49,26 @@ struct Kernels {
     char text[48];
     std::snprintf(text, sizeof text, "attention%s%s_%d", tensor ? "_tensor" : "", kernel, static_cast<int>(d));
     return {text, t};
+  }
+};
+
+// Few queries: keys are split among blocks. Depends on shapes and strides alone, and so do the sums.
+struct KeySplit {
+  int64_t parts = 0, blocks = 0;  // 0: not for these; blocks: of rows of all heads of keys of an example
+  int64_t rows, bytes;            // of a block; of its shared memory
+
+  KeySplit(const Args& a, const Kernels& kernels) {
+    constexpr int64_t kFewQueries = 16, kEnough = 512, kFewestKeys = 128;
+    const Operand &q = a.in[0], &k = a.in[1];
+    const int64_t b = q.shape[0], lq = q.shape[1], lk = k.shape[1], hk = k.shape[2], d = q.shape[3];
+    const bool plain = q.dtype == DType::f32 && d <= 256 && packed(q) && packed(k) && packed(a.in[2]) && packed(a.out[0]);
+    if (lq > kFewQueries || b * lq * lk == 0 || !(kernels.tensor || plain)) return;
+    rows = plain ? 8 : 16;
+    const int64_t tile = 64 * (kernels.d / 8 + 1) * 16, line = (d / 4 | 1) * 16;
+    bytes = plain ? (32 + 32 + rows) * line : 2 * tile + tile / 4;
+    blocks = hk * blocks_of(lq * (q.shape[2] / hk), rows);
+    const int64_t window = a.attr_int(2), seen = a.attr_bool(1) && window > 0 ? std::min(lk, window + lq - 1) : lk;
+    parts = std::clamp<int64_t>(kEnough / (b * blocks), 1, blocks_of(seen, kFewestKeys));
   }
 };
 
@@ -84,7 +106,16 @@ bool start(const Args& a, Launch& launch, const Operand& q, const Operand& k, co
   return true;
 }
 
+Kernels forward_kernels(const Args& a) { return Kernels(a.in[0], {&a.in[0], &a.in[1], &a.in[2], &a.out[0]}); }
+
 }  // namespace
+
+size_t workspace_attention(const Args& a) {
+  const Operand& q = a.in[0];
+  const KeySplit split(a, forward_kernels(a));
+  if (split.parts <= 1) return 0;
+  return static_cast<size_t>(q.shape[0] * q.shape[1] * q.shape[2] * split.parts * (q.shape[3] + 2)) * sizeof(float);
+}
 
 void run_attention(const Args& a, Launch& launch) {
   const Operand& q = a.in[0];
@@ -92,7 +123,18 @@ void run_attention(const Args& a, Launch& launch) {
   if (!start(a, launch, q, a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], &p)) return;
   p.y = rows(a.out[0]);
   p.lse = a.out[1].data;
-  const Kernels kernels(q, {&q, &a.in[1], &a.in[2], &a.out[0]});
+  const Kernels kernels = forward_kernels(a);
+  const KeySplit split(a, kernels);
+  if (split.parts > 0) {
+    p.parts = split.parts;
+    p.partial = static_cast<float*>(a.workspace);
+    launch.kernel(kFamily, kernels.tensor ? kernels.name("_split", q.dtype) : KernelName("attention_split", q.dtype),
+                  Dim(split.parts, split.blocks, p.b), kBlockThreads, p, static_cast<size_t>(split.bytes));
+    if (split.parts > 1)
+      launch.kernel(kFamily, KernelName("attention_join_parts", q.dtype), blocks_of(p.b * p.h * p.lq, kBlockThreads / 32),
+                    kBlockThreads, p);
+    return;
+  }
   launch.kernel(kFamily, kernels.name("", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b), kBlockThreads, p,
                 kernels.bytes(q, kernels.tensor ? 3 : 2, 1));
 }

@@ -1,9 +1,10 @@
 // Attention by tiles of queries and keys with the online softmax (Dao et al., arXiv 2205.14135), forward and backward; scores are never
-// whole. The kernels here multiply in f32 (f64 for f64) and take every form of operands; tensor_core.cuh has those for bf16 and f16.
+// whole. The kernels here multiply in f32 (f64 for f64) and take every form of operands; tensor_core.cuh has those for bf16 and f16,
+// split_keys.cuh those for few queries.
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/math.cuh"
 #include "../../cuda/device/reduce.cuh"
-#include "tensor_core.cuh"
+#include "split_keys.cuh"
 
 namespace shakti::cuda {
 namespace {
@@ -273,6 +274,9 @@ __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta
   __global__ void __launch_bounds__(128) attention_tensor_##D##_##t(const __grid_constant__ Attention p) {           \
     tensor_forward<T, D>(p);                                                                                         \
   }                                                                                                                  \
+  __global__ void __launch_bounds__(128) attention_tensor_split_##D##_##t(const __grid_constant__ Attention p) {     \
+    tensor_split<T, D>(p);                                                                                           \
+  }                                                                                                                  \
   __global__ void __launch_bounds__(128, D > 64 ? 2 : 3) attention_tensor_backward_q_##D##_##t(const __grid_constant__ Attention p) { \
     tensor_backward_q<T, D>(p);                                                                                      \
   }                                                                                                                  \
@@ -286,6 +290,11 @@ __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta
   TENSOR_ATTENTION_OF(t, T, 128)
 TENSOR_ATTENTION(bf16, shakti::cuda::bf16)
 TENSOR_ATTENTION(f16, shakti::cuda::f16)
+
+__global__ void __launch_bounds__(128) attention_split_f32(const __grid_constant__ Attention p) { plain_split(p); }
+#define JOIN_PARTS(t, T) \
+  __global__ void __launch_bounds__(128) attention_join_parts_##t(const __grid_constant__ Attention p) { join_parts<T>(p); }
+SHAKTI_HALVES_AND_F32(JOIN_PARTS)
 
 // Borders of packed sequences: from 0, ascending, to the length.
 __global__ void attention_borders(const __grid_constant__ Attention p) {

@@ -23,6 +23,9 @@ struct Attention {
   const int32_t *cu_q, *cu_k;
   int sequences;  // of packed ones; 0: not packed
   int64_t b, lq, lk, h, hk, d, window;
+  // Split keys: into so many parts, and what each has found for each row (split_keys.cuh): [rows][parts][d], then Part.
+  int64_t parts;
+  float* partial;
   double scale;
   bool causal;
   Reporter reporter;

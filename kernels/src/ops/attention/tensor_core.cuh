@@ -108,6 +108,55 @@ __device__ __forceinline__ void put_rows(const Rows4& to, int64_t b, int64_t h, 
   }
 }
 
+// A score with scale and mask, as a power of two: the softmax takes one rounding less, and no multiplication.
+template <class T>
+__device__ __forceinline__ float power_of_score(const Attention& p, float score, const KeyRange& range, int64_t b, int64_t h, int64_t i, int64_t j) {
+  // What is added is added to the scaled score.
+  const float scale = static_cast<float>(p.scale);
+  return p.mask_kind < 2 ? masked<T>(p, score * (scale * kLog2E), range, b, h, i, j) : masked<T>(p, score * scale, range, b, h, i, j) * kLog2E;
+}
+// From the largest score and the sum of weights under it.
+__device__ __forceinline__ float lse_of(float top, float sum) { return sum == 0 ? -INFINITY : top * 0.693147180559945309f + logf(sum); }
+
+// Of one row: the largest score so far, and the sum of weights under it.
+struct OnlineSoftmax {
+  float top = -INFINITY, sum = 0;
+  // The row's scores of 8 N keys from j on become weights; what was summed under a smaller maximum shrinks. `half`: which of the lane's rows.
+  template <class T, int D, int N>
+  __device__ __forceinline__ void step(const Attention& p, float (&scores)[N][4], float (&out)[D / 8][4], int half, const KeyRange& range,
+                                       int64_t b, int64_t h, int64_t i, int64_t j, const Lane& l) {
+    const bool inside = p.mask_kind == 0 && range.begin <= j && range.end >= j + 8 * N;
+    const float scale = static_cast<float>(p.scale) * kLog2E;
+    float most = top;
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+#pragma unroll
+      for (int e = half * 2; e < half * 2 + 2; ++e) {
+        scores[n][e] = inside ? scores[n][e] * scale : power_of_score<T>(p, scores[n][e], range, b, h, i, j + n * 8 + l.quad * 2 + e % 2);
+        most = Max()(most, scores[n][e]);
+      }
+    }
+    most = quad_reduce(most, Max());
+    const float shrink = most == -INFINITY ? 1.0f : exp2f(top - most);
+    float more = 0;
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+#pragma unroll
+      for (int e = half * 2; e < half * 2 + 2; ++e) {
+        scores[n][e] = most == -INFINITY ? 0.0f : exp2f(scores[n][e] - most);
+        more += scores[n][e];
+      }
+    }
+    sum = sum * shrink + quad_reduce(more, Sum());
+    top = most;
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n) {
+      out[n][half * 2] *= shrink;
+      out[n][half * 2 + 1] *= shrink;
+    }
+  }
+};
+
 // A block for 64 queries of a head.
 template <class T, int D>
 __device__ __forceinline__ void tensor_forward(const Attention& p) {
@@ -125,8 +174,8 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
     query[half] = first + l.warp * 16 + l.line + half * 8;
     ranges[half] = query[half] < p.lq ? keys_of(p, query[half]) : KeyRange{0, 0};
   }
-  const float never = -INFINITY, scale = static_cast<float>(p.scale) * kLog2E;
-  float out[D / 8][4] = {}, top[2] = {never, never}, sum[2] = {};
+  float out[D / 8][4] = {};
+  OnlineSoftmax softmax[2];
   Tile::template fetch<T>(queries, p.q, b, h, first, p.lq, p.d);
   if (begin < end) Tile::template fetch<T>(keys, p.k, b, hk, begin, p.lk, p.d);
   commit_copies();
@@ -141,59 +190,21 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
     if (j0 + kTile < end) Tile::template fetch<T>(keys, p.k, b, hk, j0 + kTile, p.lk, p.d);
     commit_copies();
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const bool inside = p.mask_kind == 0 && ranges[half].begin <= j0 && ranges[half].end >= j0 + kTile;
-      float most = top[half];
-#pragma unroll
-      for (int n = 0; n < kTile / 8; ++n) {
-#pragma unroll
-        for (int e = half * 2; e < half * 2 + 2; ++e) {
-          float s = scores[n][e] * scale;
-          if (!inside) {
-            const int64_t j = j0 + n * 8 + l.quad * 2 + e % 2;
-            // The mask is added to the scaled score, both as powers of two.
-            if (p.mask_kind < 2)
-              s = query[half] < p.lq ? masked<T>(p, s, ranges[half], b, h, query[half], j) : never;
-            else
-              s = query[half] < p.lq ? masked<T>(p, scores[n][e] * static_cast<float>(p.scale), ranges[half], b, h, query[half], j) * kLog2E : never;
-          }
-          scores[n][e] = s;
-          most = Max()(most, s);
-        }
-      }
-      most = quad_reduce(most, Max());
-      const float shrink = most == never ? 1.0f : exp2f(top[half] - most);
-      float more = 0;
-#pragma unroll
-      for (int n = 0; n < kTile / 8; ++n) {
-#pragma unroll
-        for (int e = half * 2; e < half * 2 + 2; ++e) {
-          scores[n][e] = most == never ? 0.0f : exp2f(scores[n][e] - most);
-          more += scores[n][e];
-        }
-      }
-      sum[half] = sum[half] * shrink + quad_reduce(more, Sum());
-      top[half] = most;
-#pragma unroll
-      for (int n = 0; n < D / 8; ++n) {
-        out[n][half * 2] *= shrink;
-        out[n][half * 2 + 1] *= shrink;
-      }
-    }
+    for (int half = 0; half < 2; ++half) softmax[half].template step<T, D>(p, scores, out, half, ranges[half], b, h, query[half], j0, l);
     wait_copies<1>();
     __syncthreads();  // the values are there
     multiply_weights<T, D>(out, scores, values, 0, l);
   }
   wait_copies<0>();
   // NaN scores give NaN.
-  const float by[2] = {sum[0] > 0 ? 1 / sum[0] : sum[0] == 0 ? 0.0f : sum[0], sum[1] > 0 ? 1 / sum[1] : sum[1] == 0 ? 0.0f : sum[1]};
+  float by[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) by[half] = softmax[half].sum > 0 ? 1 / softmax[half].sum : softmax[half].sum == 0 ? 0.0f : softmax[half].sum;
   put_rows<T, D>(p.y, b, h, first + l.warp * 16, p.lq, p.d, out, by, l);
   if (l.quad != 0) return;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    if (query[half] < p.lq)
-      static_cast<float*>(p.lse)[(b * p.h + h) * p.lq + query[half]] =
-          sum[half] == 0 ? never : top[half] * 0.693147180559945309f + logf(sum[half]);
+    if (query[half] < p.lq) static_cast<float*>(p.lse)[(b * p.h + h) * p.lq + query[half]] = lse_of(softmax[half].top, softmax[half].sum);
   }
 }
 

@@ -1,12 +1,15 @@
 #include "cuda.h"
 
-#include "../../cuda/host.h"
+#include "../../cuda/host_rows.h"
 
 namespace shakti::cuda {
 namespace {
 
 constexpr const char* kFamily = "quant";
-constexpr int64_t kRows = 4;  // of x that a warp takes
+// As in integer_product.cuh.
+constexpr int64_t kFewRows = 16, kFewWarps = 8, kRun = 128, kTermLine = 36;
+constexpr int64_t kTileRows = 64, kTilePanels = 2, kTileThreads = 128, kStageDepth = 64, kRowLine = 96, kStages = 3;
+constexpr int64_t kFewest = 32;  // rows up to which a weight is read again for each 16, sooner than that half a tile is empty
 
 }  // namespace
 
@@ -35,19 +38,36 @@ size_t workspace_quantized_linear(const Args& a) {
 void run_quantized_linear(const Args& a, Launch& launch) {
   const Operand &x = a.in[0], &packed = a.in[1], &bias = a.in[2], &y = a.out[0];
   const quant::Layout layout(x.shape[1], a.attr_int(0), a.attr_int(1));
-  const int64_t m = x.shape[0];
+  const int64_t m = x.shape[0], n = y.shape[1];
+  if (!aligned16(packed.data)) {
+    launch.fail("packed must begin at a multiple of 16 bytes on a GPU. Use .clone().");
+    return;
+  }
+  if (layout.depth() > INT32_MAX) {
+    launch.fail("a depth of %lld is too large for a GPU", static_cast<long long>(x.shape[1]));
+    return;
+  }
   auto* bytes = static_cast<int8_t*>(a.workspace);
-  auto* scales = reinterpret_cast<float*>(bytes + quant::bytes_of_rows(m, layout));
-  auto* starts = reinterpret_cast<int32_t*>(scales + m * layout.groups);
-  const QuantizeRows q{
-      x.data, m,      x.shape[1], x.strides[0], x.strides[1], layout.group, layout.groups, layout.bits == 4 ? 8 : 0,
-      bytes,  scales, starts};
-  launch.kernel(kFamily, KernelName("quantize_rows", x.dtype), grid_for(launch, m * layout.groups * 32), kThreads, q);
-  const QuantizedLinear p{bytes,      scales,     starts,          packed.ptr<uint8_t>(), bias.data,    y.data,     m,
-                          y.shape[1], x.shape[1], packed.shape[1], bias.strides[0],       layout.group, layout.bits};
-  constexpr int64_t warps = 4;
-  launch.kernel(kFamily, KernelName(layout.bits == 8 ? "quantized_linear_8" : "quantized_linear_4", x.dtype),
-                Dim(quant::blocks_of(packed.shape[0], warps), quant::blocks_of(m, kRows)), warps * 32, p);
+  auto* scales = reinterpret_cast<RowScale*>(bytes + quant::bytes_of_rows(m, layout));
+  const QuantizeRows q{x.data,      m,  x.shape[1], x.strides[0], layout.group, layout.depth(),
+                       row_form(x), layout.bits == 8 ? 128 : 8,   bytes,        scales};
+  launch.kernel(kFamily, KernelName("quantize_rows", x.dtype), grid_for(launch, m * layout.depth() / 4), kThreads, q);
+  const QuantizedLinear p{bytes, scales, packed.ptr<uint8_t>(), bias.data,       y.data,      row_form(y), m,
+                          n,     x.shape[1], packed.shape[1],   bias.strides[0], layout.group};
+  char name[32];
+  const bool few = m <= kFewest;
+  std::snprintf(name, sizeof name, "quantized_%s_rows_%d", few ? "few" : "many", layout.bits);
+  if (few) {
+    const int64_t groups = kFewWarps * kRun / layout.group;
+    launch.kernel(kFamily, KernelName(name, x.dtype), Dim(packed.shape[0], quant::blocks_of(m, kFewRows)),
+                  kFewWarps * 32, p,
+                  static_cast<size_t>(groups * std::min(m, kFewRows) * kTermLine) * sizeof(float));
+    return;
+  }
+  const int64_t stage = kTileRows * kRowLine + kTilePanels * kStageDepth * quant::kPanel * layout.bits / 8;
+  launch.kernel(kFamily, KernelName(name, x.dtype),
+                Dim(quant::blocks_of(packed.shape[0], kTilePanels), quant::blocks_of(m, kTileRows)), kTileThreads, p,
+                static_cast<size_t>(kStages * stage));
 }
 
 }  // namespace shakti::cuda

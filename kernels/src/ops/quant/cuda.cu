@@ -1,10 +1,7 @@
 // Linear layers with weights in 8 or 4 bits, step for step the arithmetic of cpu.cc, so that a row gives the same bits: a group's
 // products are integers, and what is left in f32 is never fused (__fmul_rn, __fadd_rn).
-#include "cuda.h"
-
 #include "../../cuda/device/grid.cuh"
-#include "../../cuda/device/numbers.cuh"
-#include "../../cuda/device/reduce.cuh"
+#include "integer_product.cuh"
 
 namespace shakti::cuda {
 namespace {
@@ -13,7 +10,6 @@ constexpr int kParts = quant::kMostGroup / 32;   // elements of a group that a l
 constexpr int kNotFinite = 0x7f800000;
 
 __device__ __forceinline__ quant::Layout layout_of(int64_t k, int bits, int64_t group) { return {k, bits, group}; }
-__device__ __forceinline__ float scale_from(uint16_t upper) { return __uint_as_float(static_cast<uint32_t>(upper) << 16); }
 
 struct MaxInt {
   __device__ __forceinline__ int operator()(int a, int b) const { return a > b ? a : b; }
@@ -24,6 +20,16 @@ __device__ __forceinline__ int largest_bits(const float (&v)[kParts]) {
 #pragma unroll
   for (float x : v) most = MaxInt()(most, __float_as_int(x) & 0x7fffffff);
   return warp_reduce(most, MaxInt());
+}
+// Over so many neighbouring lanes, a power of two.
+template <class F>
+__device__ __forceinline__ int reduce_over(int v, int64_t lanes, F f) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) {
+    const int other = __shfl_xor_sync(kFullWarp, v, step);
+    if (step < lanes) v = f(v, other);
+  }
+  return v;
 }
 // 32 sums, added up in the CPU's order; lane 0's is the one.
 __device__ __forceinline__ float total(float v) {
@@ -133,81 +139,37 @@ __device__ __forceinline__ void dequantize_weight(const DequantizeWeight& p) {
   }
 }
 
-// A warp for a group of a row of x. A group that is not finite makes the row NaN.
+// A lane for four neighbours of a row of x; 8, 16 or 32 lanes have a group. One that
+// is not finite makes the row NaN.
 template <class T>
 __device__ __forceinline__ void quantize_rows(const QuantizeRows& p) {
-  const int lane = threadIdx.x % 32, parts = static_cast<int>(p.group / 32);
-  for (int64_t t = thread_of_grid() / 32; t < p.m * p.groups; t += threads_of_grid() / 32) {
-    const int64_t g = t % p.groups, row = t / p.groups;
-    float v[kParts];
+  const int64_t fours = p.depth / 4, threads_of_group = p.group / 4;
+  // Whole warps, so that shuffles find all.
+  for (int64_t t = thread_of_grid(); t - threadIdx.x % 32 < p.m * fours; t += threads_of_grid()) {
+    const int64_t row = t / fours, k = t % fours * 4;
+    const bool there = row < p.m;
+    float v[4] = {};
+    if (there) load_run(static_cast<const T*>(p.x) + row * p.row_stride, p.form, k, p.k, v);
+    int largest = 0;
 #pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-      const int64_t k = g * p.group + i * 32 + lane;
-      v[i] = i < parts && k < p.k ? load(static_cast<const T*>(p.x)[row * p.row_stride + k * p.column_stride]) : 0.0f;
-    }
-    const int largest = largest_bits(v);
+    for (float x : v) largest = MaxInt()(largest, __float_as_int(x) & 0x7fffffff);
+    largest = reduce_over(largest, threads_of_group, MaxInt());
     const float most = __int_as_float(largest);
     int sum = 0;
+    char4 bytes{};
+    signed char* q = reinterpret_cast<signed char*>(&bytes);
 #pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-      if (i >= parts) break;
-      const int q = largest > 0 && largest < kNotFinite ? static_cast<int>(rintf(__fmul_rn(__fdiv_rn(v[i], most), 127))) : 0;
-      p.bytes[(row * p.groups + g) * p.group + i * 32 + lane] = static_cast<int8_t>(q);
-      sum += q;
+    for (int i = 0; i < 4; ++i) {
+      const float step = __fmul_rn(__fdiv_rn(v[i], most), 127);
+      q[i] = static_cast<signed char>(largest > 0 && largest < kNotFinite ? static_cast<int>(rintf(step)) : 0);
+      sum += q[i];
     }
-    sum = warp_reduce(sum, Sum());
-    if (lane != 0) continue;
-    p.starts[t] = -p.bias * sum;
-    p.scales[t] = largest < kNotFinite ? __fdiv_rn(most, 127) : __int_as_float(0x7fc00000);
-  }
-}
-
-// A warp for a panel of the weight and kRows rows of x: a lane is a row of the weight.
-constexpr int kRows = 4;
-template <class T, int Bits>
-__device__ __forceinline__ void quantized_linear(const QuantizedLinear& p) {
-  const quant::Layout layout = layout_of(p.k, Bits, p.group);
-  const int lane = threadIdx.x % 32;
-  const int64_t panel = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-  const int64_t row0 = static_cast<int64_t>(blockIdx.y) * kRows, column = panel * quant::kPanel + lane;
-  if (panel * quant::kPanel >= p.n) return;
-  const uint8_t* from = p.packed + panel * p.panel_bytes;
-  const auto* scales = reinterpret_cast<const uint16_t*>(from);
-  const auto* words = reinterpret_cast<const unsigned*>(from + layout.scale_bytes());
-  const int64_t depth = layout.depth();
-  float sum[kRows] = {};
-  for (int64_t g = 0; g < layout.groups; ++g) {
-    int dot[kRows];
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) dot[r] = row0 + r < p.m ? p.starts[(row0 + r) * layout.groups + g] : 0;
-    for (int64_t k = g * p.group; k < (g + 1) * p.group; k += 32 / Bits) {
-      const unsigned word = words[k / (32 / Bits) * quant::kPanel + lane];
-#pragma unroll
-      for (int half = 0; half < 8 / Bits; ++half) {
-        // Signed bytes: 8 bits lose their 128 here, 4 bits their 8 in where the sum starts.
-        const int w = static_cast<int>(Bits == 8 ? word ^ 0x80808080u : (half == 0 ? word : word >> 4) & 0x0f0f0f0fu);
-#pragma unroll
-        for (int r = 0; r < kRows; ++r) {
-          if (row0 + r >= p.m) break;
-          const int x = *reinterpret_cast<const int*>(p.bytes + (row0 + r) * depth + k + half * 4);
-          dot[r] = __dp4a(w, x, dot[r]);
-        }
-      }
-    }
-    const float scale = scale_from(scales[g * quant::kPanel + lane]);
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      if (row0 + r >= p.m) break;
-      const float of_x = p.scales[(row0 + r) * layout.groups + g];
-      sum[r] = __fadd_rn(sum[r], __fmul_rn(__fmul_rn(static_cast<float>(dot[r]), scale), of_x));
-    }
-  }
-  if (column >= p.n) return;
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    if (row0 + r >= p.m) break;
-    if (p.bias) sum[r] = __fadd_rn(sum[r], load(static_cast<const T*>(p.bias)[column * p.bias_stride]));
-    static_cast<T*>(p.y)[(row0 + r) * p.n + column] = store<T>(sum[r]);
+    sum = reduce_over(sum, threads_of_group, Sum());
+    if (!there) continue;
+    *reinterpret_cast<char4*>(p.bytes + row * p.depth + k) = bytes;
+    if (k % p.group == 0)
+      p.scales[k / p.group * p.m + row] = {largest < kNotFinite ? __fdiv_rn(most, 127) : __int_as_float(0x7fc00000),
+                                           kZero + static_cast<float>(p.bias * sum)};
   }
 }
 
@@ -215,12 +177,19 @@ __device__ __forceinline__ void quantized_linear(const QuantizedLinear& p) {
 
 extern "C" {
 
-#define QUANT(t, T)                                                                                                      \
-  __global__ void quantize_weight_##t(const __grid_constant__ QuantizeWeight p) { quantize_weight<T>(p); }               \
-  __global__ void dequantize_weight_##t(const __grid_constant__ DequantizeWeight p) { dequantize_weight<T>(p); }         \
-  __global__ void quantize_rows_##t(const __grid_constant__ QuantizeRows p) { quantize_rows<T>(p); }                     \
-  __global__ void quantized_linear_8_##t(const __grid_constant__ QuantizedLinear p) { quantized_linear<T, 8>(p); }       \
-  __global__ void quantized_linear_4_##t(const __grid_constant__ QuantizedLinear p) { quantized_linear<T, 4>(p); }
+#define QUANTIZED_LINEAR(t, T, Bits)                                                                                        \
+  __global__ void __launch_bounds__(256) quantized_few_rows_##Bits##_##t(const __grid_constant__ QuantizedLinear p) {       \
+    few_rows<T, Bits>(p);                                                                                                   \
+  }                                                                                                                         \
+  __global__ void __launch_bounds__(128) quantized_many_rows_##Bits##_##t(const __grid_constant__ QuantizedLinear p) {      \
+    many_rows<T, Bits>(p);                                                                                                  \
+  }
+#define QUANT(t, T)                                                                                                         \
+  __global__ void quantize_weight_##t(const __grid_constant__ QuantizeWeight p) { quantize_weight<T>(p); }                  \
+  __global__ void dequantize_weight_##t(const __grid_constant__ DequantizeWeight p) { dequantize_weight<T>(p); }            \
+  __global__ void quantize_rows_##t(const __grid_constant__ QuantizeRows p) { quantize_rows<T>(p); }                        \
+  QUANTIZED_LINEAR(t, T, 8)                                                                                                 \
+  QUANTIZED_LINEAR(t, T, 4)
 SHAKTI_HALVES_AND_F32(QUANT)
 
 }  // extern "C"

@@ -1,6 +1,7 @@
 // Parameters of the kernels in cuda.cu. How packed bytes lie is said in layout.h, for both sides.
 #pragma once
 #include "../../cuda/report.h"
+#include "../../cuda/rows.h"
 #include "../../cuda/view.h"
 #include "layout.h"
 
@@ -21,24 +22,28 @@ struct DequantizeWeight {
   int bits;
   int64_t group;
 };
-// x in 8 bits: bytes [m, depth], scales and starts of sums [m, groups].
+// Of a group of a row of x in 8 bits: its scale, and which float stands for 0 among those that its sums of products end as (see
+// integer_product.cuh). It takes off what a weight's byte has too much.
+struct alignas(8) RowScale {
+  float scale, zero;
+};
+// x in 8 bits: bytes [m, depth], scales [groups, m].
 struct QuantizeRows {
   const void* x;
-  int64_t m, k, row_stride, column_stride, group, groups;
+  int64_t m, k, row_stride, group, depth;
+  RowForm form;
   int bias;  // what a weight's byte has too much
   int8_t* bytes;
-  float* scales;
-  int32_t* starts;
+  RowScale* scales;
 };
 struct QuantizedLinear {
   const int8_t* bytes;
-  const float* scales;
-  const int32_t* starts;
+  const RowScale* scales;
   const uint8_t* packed;
   const void* bias;  // or null
   void* y;           // [m, n], contiguous
+  RowForm y_form;
   int64_t m, n, k, panel_bytes, bias_stride, group;
-  int bits;
 };
 
 }  // namespace shakti::cuda

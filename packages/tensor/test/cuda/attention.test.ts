@@ -1,0 +1,109 @@
+// Attention on a GPU against the CPU's in f32: few queries over caches of any length, which are cut among blocks, and the forms that
+// tensor cores take.
+import {
+  isCudaAvailable,
+  manualSeed,
+  randn,
+  scaledDotProductAttention,
+  setDefaultDevice,
+  tensor,
+  type AttentionOptions,
+  type Tensor,
+} from '@shakti/tensor'
+import { assert, assertClose, test, type Tolerance } from '../assert.js'
+
+type Float = 'f32' | 'bf16' | 'f16'
+// What the elements' dtype rounds: the result, and the weights of the softmax before their product.
+const tolerance: Record<Float, Tolerance> = {
+  f32: { rtol: 1e-5, atol: 1e-6 },
+  f16: { rtol: 1e-3, atol: 5e-4 },
+  bf16: { rtol: 8e-3, atol: 4e-3 },
+}
+
+interface Sizes {
+  b?: number
+  lq: number
+  lk: number
+  h: number
+  hk: number
+  d: number
+}
+
+/** q, k, v as [b, l, h, d]; keys and values as views of a longer cache. */
+function operands({ b = 1, lq, lk, h, hk, d }: Sizes, dtype: Float): [Tensor, Tensor, Tensor] {
+  const cache = (): Tensor =>
+    randn([b, lk + 3, hk, d])
+      .to(dtype)
+      .narrow(1, 0, lk)
+  return [randn([b, lq, h, d]).to(dtype), cache(), cache()]
+}
+
+function compare(sizes: Sizes, dtype: Float, options: AttentionOptions = {}): void {
+  const all = { layout: 'blhd', ...options } as const
+  const [q, k, v] = operands(sizes, dtype)
+  const want = scaledDotProductAttention(q.to('f32'), k.to('f32'), v.to('f32'), all)
+  const there = Object.fromEntries(
+    Object.entries(all).map(([name, value]) => [
+      name,
+      typeof value === 'object' ? value.to('cuda') : value,
+    ]),
+  )
+  const run = (): Tensor =>
+    scaledDotProductAttention(q.to('cuda'), k.to('cuda'), v.to('cuda'), there).to('f32')
+  const got = run().dataSync()
+  const what = `${dtype} ${JSON.stringify(sizes)} ${JSON.stringify(options, (_, x: unknown) => (x instanceof Object && 'shape' in x ? x.shape : x))}`
+  assertClose(got, want.dataSync(), tolerance[dtype], what)
+  assert.equal(run().dataSync(), got, `${what}: again`)
+}
+
+if (!isCudaAvailable()) {
+  test.skip('no GPU: SHAKTI_LIBCUDA names none, and this machine has none', () => undefined)
+} else {
+  setDefaultDevice('cpu')
+
+  for (const dtype of ['f32', 'bf16', 'f16'] as const) {
+    test(`${dtype}: a query over caches from one key to many parts, heads alone and in groups, every head dim`, () => {
+      manualSeed(1)
+      for (const lk of [1, 33, 257, 1030]) {
+        for (const [h, hk, d] of [
+          [2, 2, 64],
+          [8, 2, 80],
+          [8, 1, 128],
+        ] as const)
+          compare({ lq: 1, lk, h, hk, d }, dtype, { isCausal: true })
+      }
+      compare({ b: 2, lq: 1, lk: 300, h: 6, hk: 3, d: 96 }, dtype)
+    })
+
+    test(`${dtype}: several queries after a cache, causal, in a window, packed, masked, with a bias`, () => {
+      manualSeed(2)
+      compare({ lq: 7, lk: 400, h: 6, hk: 2, d: 64 }, dtype, { isCausal: true })
+      compare({ lq: 5, lk: 700, h: 4, hk: 1, d: 72 }, dtype, { isCausal: true, window: 150 })
+      const borders = (...at: number[]): Tensor => tensor(at, { dtype: 'i32' })
+      const packed = {
+        cuSeqlensQ: borders(0, 1, 4, 4, 6),
+        cuSeqlensK: borders(0, 200, 290, 300, 420),
+      }
+      compare({ lq: 6, lk: 420, h: 4, hk: 2, d: 64 }, dtype, packed)
+      compare({ lq: 6, lk: 420, h: 4, hk: 2, d: 64 }, dtype, { ...packed, isCausal: true })
+      const keep = randn([1, 1, 3, 270]).gt(0.5)
+      compare({ lq: 3, lk: 270, h: 4, hk: 2, d: 80 }, dtype, { mask: keep })
+      compare({ lq: 3, lk: 270, h: 4, hk: 2, d: 80 }, dtype, { mask: randn([4, 3, 270]) })
+      // More queries than keys: the first see nothing.
+      compare({ lq: 9, lk: 4, h: 2, hk: 1, d: 64 }, dtype, { isCausal: true })
+    })
+
+    test(`${dtype}: long texts, packed and in a window`, () => {
+      manualSeed(3)
+      compare({ lq: 130, lk: 130, h: 4, hk: 2, d: 80 }, dtype, { isCausal: true, window: 40 })
+      const borders = tensor([0, 50, 51, 130], { dtype: 'i32' })
+      compare({ lq: 130, lk: 130, h: 2, hk: 2, d: 64 }, dtype, {
+        isCausal: true,
+        cuSeqlensQ: borders,
+      })
+      compare({ lq: 70, lk: 90, h: 2, hk: 1, d: 128 }, dtype, { mask: randn([70, 90]) })
+    })
+  }
+}
+
+test.run()
