@@ -1,6 +1,7 @@
 // Compiles the CUDA kernels (src/ops/<family>/cuda.cu), only those that changed. The addon loads them at run time.
 //   node scripts/cuda.mjs          build/cuda/<family>.fatbin: code for each GPU generation and PTX, compressed; what a release carries
-//   node scripts/cuda.mjs --ptx    build/cuda/<family>.ptx alone: quick, and enough for the simulator
+//   node scripts/cuda.mjs --ptx    build/cuda/<family>.ptx alone: quick, and enough for the simulator; and <family>.sm_90a.ptx of those
+//                                  that have kernels for it
 import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -44,6 +45,12 @@ function fingerprint(family) {
   return hash.digest('hex')
 }
 
+/** Whether it has kernels for sm_90a alone (wgmma, TMA). */
+const forHopper = (family) =>
+  readFileSync(join(root, `src/ops/${family}/cuda.cu`), 'utf8').includes(
+    '__CUDA_ARCH_FEAT_SM90_ALL',
+  )
+
 const run = promisify(execFile)
 
 async function compile(family) {
@@ -58,9 +65,12 @@ async function compile(family) {
         ...generations.flatMap((g) => ['-gencode', `arch=compute_${g},code=sm_${g}`]),
         ...['-gencode', `arch=compute_${oldest},code=compute_${oldest}`],
       ]
-  await run(nvcc, [...flags, ...targets, join(root, `src/ops/${family}/cuda.cu`), '-o', file], {
-    maxBuffer: 1 << 26,
-  })
+  const source = join(root, `src/ops/${family}/cuda.cu`)
+  await run(nvcc, [...flags, ...targets, source, '-o', file], { maxBuffer: 1 << 26 })
+  if (ptx && forHopper(family)) {
+    const hopper = file.replace(/ptx$/, 'sm_90a.ptx')
+    await run(nvcc, [...flags, '-ptx', '-arch=compute_90a', source, '-o', hopper])
+  }
   writeFileSync(stamp, now)
   return true
 }
