@@ -377,7 +377,8 @@ CUmodule CudaDevice::module(const std::string& family, std::string* why) {
   if (it != loaded_.end()) return it->second;
   // What a release carries, and what `build:cuda --ptx` leaves.
   CUmodule module = nullptr;
-  for (const char* form : {".fatbin", ".ptx"}) {
+  for (const char* form : {".fatbin", ".sm_90a.ptx", ".ptx"}) {
+    if (std::strstr(form, "90a") && (gpu_.major != 9 || gpu_.minor != 0)) continue;
     const std::vector<char> image = contents(modules_ + "/" + family + form);
     if (image.empty()) continue;
     const CUresult r = driver_.module_load(&module, image.data(), 0, nullptr, nullptr);
@@ -448,6 +449,23 @@ void Launch::fail(const char* format, ...) {
 
 void Launch::zero(void* to, size_t bytes) {
   if (!stream_.failed()) device_.fill(to, 0, bytes, stream_);
+}
+
+bool Launch::tensor_map(DType dtype, const TiledMatrices& m, TensorMap* map) {
+  if (stream_.failed()) return false;
+  const auto bytes = static_cast<int64_t>(dtype_size(dtype));
+  const auto u = [](int64_t n) { return static_cast<uint64_t>(n); };
+  // One matrix, or one line, has no stride; the driver wants one all the same, a multiple of 16 bytes.
+  const int64_t line = m.lines > 1 ? m.line_stride * bytes : (m.columns * bytes + 15) / 16 * 16;
+  const uint64_t sizes[] = {u(m.columns), u(m.lines), u(m.matrices)};
+  const uint64_t strides[] = {u(line), u(m.matrices > 1 ? m.matrix_stride * bytes : line * m.lines)};
+  const unsigned tile[] = {static_cast<unsigned>(m.tile_columns), static_cast<unsigned>(m.tile_lines), 1};
+  const unsigned steps[] = {1, 1, 1};
+  const CUresult r =
+      device_.driver_.encode_tiled(map, dtype == DType::bf16 ? kMapBf16 : kMapF16, 3, const_cast<void*>(m.data), sizes,
+                                   strides, tile, steps, 0, kMapSwizzle128, kMapPromote256, 0);
+  if (r != kSuccess) fail("the driver takes no tensor map of its operands: %s", device_.driver_.describe(r).c_str());
+  return r == kSuccess;
 }
 
 void Launch::start(const char* family, const char* name, Dim grid, Dim block, void** params, size_t shared_bytes) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "tensor_map.h"
+
 namespace shakti::cuda {
 
 using CUdevice = int;
@@ -46,6 +48,11 @@ constexpr unsigned kStreamNonBlocking = 1;
 constexpr unsigned kEventDisableTiming = 2;
 constexpr unsigned kHostMapped = 2;
 constexpr int kCaptureModeThreadLocal = 1;
+
+// CUtensorMapDataType, CUtensorMapSwizzle, CUtensorMapL2promotion
+constexpr int kMapF16 = 6, kMapBf16 = 9;
+constexpr int kMapSwizzle128 = 3;
+constexpr int kMapPromote256 = 3;
 
 // SHAKTI_DRIVER(member, symbol, arguments)
 #define SHAKTI_DRIVER_API(F)                                                                                          \
@@ -89,6 +96,9 @@ constexpr int kCaptureModeThreadLocal = 1;
   F(event_record, "cuEventRecord", (CUevent, CUstream))                                                               \
   F(event_wait, "cuEventSynchronize", (CUevent))                                                                      \
   F(event_elapsed, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                             \
+  F(encode_tiled, "cuTensorMapEncodeTiled",                                                                           \
+    (TensorMap*, int dtype, unsigned rank, void* data, const uint64_t* sizes, const uint64_t* strides,                \
+     const unsigned* tile, const unsigned* steps, int interleave, int swizzle, int l2_promotion, int fill))           \
   F(error_name, "cuGetErrorName", (CUresult, const char** name))                                                      \
   F(error_text, "cuGetErrorString", (CUresult, const char** text))
 

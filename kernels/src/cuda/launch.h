@@ -8,6 +8,7 @@
 #include "driver.h"
 #include "random.h"
 #include "report.h"
+#include "tensor_map.h"
 
 namespace shakti {
 struct Op;
@@ -38,6 +39,9 @@ class Launch {
   }
   // Sets bytes to 0.
   void zero(void* to, size_t bytes);
+
+  // For the kernels of compute capability 9.0; as a member of the parameters' struct. False: the op has failed.
+  bool tensor_map(DType, const TiledMatrices&, TensorMap*);
 
   const DeviceProperties& gpu() const;
   // Where this op's kernels say what is wrong with content.

@@ -2,6 +2,7 @@
 
 #include "../../cuda/host.h"
 #include "packed_weight.h"
+#include "warpgroup_tile.h"
 
 namespace shakti::cuda {
 namespace {
@@ -21,10 +22,19 @@ bool packed(const Operand& o, int64_t line_stride) {
   return ok;
 }
 
+// Whether 16 bytes of y are as many elements of it that lie side by side, and so aligned.
+bool in_runs(const Operand& o, DType y) {
+  const auto n = static_cast<int64_t>(16 / dtype_size(y));
+  bool ok = !o.present() || (o.stride(-1) == 1 && aligned16(o.data));
+  for (int d = 0; ok && o.present() && d < o.ndim - 1; ++d) ok = o.shape[d] == 1 || o.strides[d] % n == 0;
+  return ok;
+}
+
 struct Plan {
   enum class Way { tiled, few_rows, large, small } way;
   int64_t pieces = 1, piece = 0;
   bool a_by_rows, b_by_rows;
+  bool in_order;  // 16 bytes of either operand can be read at once
 
   // Depends on shapes and strides alone.
   explicit Plan(const Args& args) {
@@ -35,8 +45,8 @@ struct Plan {
     const auto columns = [](const Operand& o) { return o.stride(-2) == 1 || o.size(-2) == 1; };
     a_by_rows = rows(a) || !columns(a);
     b_by_rows = rows(b) || !columns(b);
-    const bool in_order = (rows(a) || columns(a)) && (rows(b) || columns(b)) &&
-                          packed(a, a.stride(a_by_rows ? -2 : -1)) && packed(b, b.stride(b_by_rows ? -2 : -1));
+    in_order = (rows(a) || columns(a)) && (rows(b) || columns(b)) && packed(a, a.stride(a_by_rows ? -2 : -1)) &&
+               packed(b, b.stride(b_by_rows ? -2 : -1));
     const auto pack = static_cast<int64_t>(16 / dtype_size(a.dtype));
     int64_t blocks;
     if (a.dtype != DType::f64 && m <= kFewRows && in_order && rows(a) && columns(b) && k % pack == 0) {
@@ -86,9 +96,58 @@ static Product product_of(const Args& args, const Operand& a, const Operand& b, 
   p.bias_stride = bias.strides[0];
   p.activation = static_cast<matmul::Activation>(static_cast<int>(activation));
   p.scale = scale;
+  p.runs = p.n % static_cast<int64_t>(16 / dtype_size(y.dtype)) == 0;
+  for (const Operand* o : {&y, &bias, &residual, &gate}) p.runs = p.runs && in_runs(*o, y.dtype);
   p.pieces = 1;
   p.piece = p.k;
   return p;
+}
+
+// One block for rows x columns of each matrix of y, and of each piece of the depth.
+static Dim grid_of(Product* p, int64_t rows, int64_t columns) {
+  p->blocks_m = blocks_of(p->m, rows);
+  p->blocks_n = blocks_of(p->n, columns);
+  return p->blocks_m * p->blocks_n * p->batches * p->pieces;
+}
+
+// Compute capability 9.0, operands that TMA can fetch, and enough tiles, well filled, to keep it busy.
+static bool for_warpgroups(const Plan& plan, const Product& p, DType dtype, const Launch& launch) {
+  const DeviceProperties& gpu = launch.gpu();
+  if (gpu.major != 9 || gpu.minor != 0 || dtype_size(dtype) != 2 || !plan.in_order || plan.way != Plan::Way::large)
+    return false;
+  const int64_t tiles = blocks_of(p.m, kWarpgroupM) * blocks_of(p.n, kWarpgroupN) * p.batches;
+  constexpr int64_t kMost = int64_t{1} << 31;
+  return plan.pieces == 1 && p.k > 0 && p.batch.ndim <= 1 && tiles >= kEnough && tiles < kMost && p.m < kMost &&
+         p.n < kMost && p.k < kMost && p.m * p.n * p.batches >= tiles * kWarpgroupM * kWarpgroupN / 4 * 3;
+}
+
+static void run_on_warpgroups(const Product& product, const Operand& a, const Operand& y, Launch& launch) {
+  WarpgroupProduct w{};
+  Product& p = w.product = product;
+  w.tiles = static_cast<int>(grid_of(&p, kWarpgroupM, kWarpgroupN).x);
+  const auto matrices = [&](int of, const Matrix& m, int64_t rows, int64_t columns, bool by_rows, int64_t tile_rows,
+                            int64_t tile_columns) {
+    // The batch of one operand may step on, or stand still.
+    const int64_t step = p.batch.ndim == 1 ? p.batch.strides[of][0] : 0;
+    TiledMatrices t{m.data,
+                    by_rows ? columns : rows,
+                    by_rows ? rows : columns,
+                    step != 0 ? p.batches : 1,
+                    by_rows ? m.row : m.column,
+                    step,
+                    64,
+                    static_cast<int>(by_rows ? tile_rows : tile_columns)};
+    return t;
+  };
+  const TiledMatrices of_a = matrices(0, p.a, p.m, p.k, p.a_by_rows, kWarpgroupM, kWarpgroupDepth);
+  const TiledMatrices of_b = matrices(1, p.b, p.k, p.n, p.b_by_rows, kWarpgroupDepth, kWarpgroupN);
+  w.a_batched = of_a.matrices > 1;
+  w.b_batched = of_b.matrices > 1;
+  if (!launch.tensor_map(a.dtype, of_a, &w.a) || !launch.tensor_map(a.dtype, of_b, &w.b)) return;
+  char name[32];
+  std::snprintf(name, sizeof name, "warpgroup_%c%c", p.a_by_rows ? 'n' : 't', p.b_by_rows ? 'n' : 't');
+  launch.kernel(kFamily, KernelName(name, a.dtype, y.dtype), std::min<int64_t>(w.tiles, launch.gpu().multiprocessors),
+                kWarpgroupThreads, w, kWarpgroupShared);
 }
 
 size_t workspace_matmul(const Args& args) {
@@ -107,22 +166,25 @@ void run_matmul(const Args& args, Launch& launch) {
   p.a_by_rows = plan.a_by_rows;
   p.b_by_rows = plan.b_by_rows;
 
+  if (for_warpgroups(plan, p, a.dtype, launch)) return run_on_warpgroups(p, a, y, launch);
   char name[48];
   switch (plan.way) {
-    case Plan::Way::few_rows:
-      launch.kernel(kFamily, KernelName("few_rows", a.dtype, y.dtype),
-                    Dim(blocks_of(p.n, kThreads / 32), 1, p.batches * p.pieces), kThreads, p);
+    case Plan::Way::few_rows: {
+      const Dim grid = grid_of(&p, kFewRows, kThreads / 32);
+      launch.kernel(kFamily, KernelName("few_rows", a.dtype, y.dtype), grid, kThreads, p);
       break;
-    case Plan::Way::tiled:
-      launch.kernel(kFamily, KernelName("tiled", a.dtype, y.dtype),
-                    Dim(blocks_of(p.n, 64), blocks_of(p.m, 64), p.batches * p.pieces), kThreads, p);
+    }
+    case Plan::Way::tiled: {
+      const Dim grid = grid_of(&p, 64, 64);
+      launch.kernel(kFamily, KernelName("tiled", a.dtype, y.dtype), grid, kThreads, p);
       break;
+    }
     default: {
       const int64_t size = plan.way == Plan::Way::large ? 128 : 64;
       std::snprintf(name, sizeof name, "tensor_%s_%c%c", size == 128 ? "large" : "small", plan.a_by_rows ? 'n' : 't',
                     plan.b_by_rows ? 'n' : 't');
-      launch.kernel(kFamily, KernelName(name, a.dtype, y.dtype),
-                    Dim(blocks_of(p.n, size), blocks_of(p.m, size), p.batches * p.pieces), size == 128 ? 256 : 128, p,
+      const Dim grid = grid_of(&p, size, size);
+      launch.kernel(kFamily, KernelName(name, a.dtype, y.dtype), grid, size == 128 ? 256 : 128, p,
                     static_cast<size_t>(kStages * 2 * size * kDepthOfTile * 2));
     }
   }

@@ -1,9 +1,13 @@
-// Matrix products: tensor cores for bf16 and f16 (tensor_product.cuh), tiles of multiply-adds for f32, f64 and whatever lies in an
-// order that those cannot take, and few rows of a against all of b for decoding.
+// Matrix products: tensor cores for bf16 and f16 (tensor_product.cuh), tiles of multiply-adds for f32, f64 and whatever
+// lies in an order that those cannot take, and few rows of a against all of b for decoding.
 #include "tensor_product.cuh"
 
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/reduce.cuh"
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#include "warpgroup_product.cuh"
+#endif
 
 namespace shakti::cuda {
 namespace {
@@ -13,10 +17,10 @@ template <class T, class Y>
 __device__ __forceinline__ void tiled_product(const Product& p) {
   using C = compute_t<T>;
   constexpr int B = 64, BK = 16;
-  __shared__ C ta[BK][B + 4], tb[BK][B + 4];
-  const int64_t batch = blockIdx.z / p.pieces, piece = blockIdx.z % p.pieces;
-  const BatchPlace place = batch_place(p, batch);
-  const int64_t i0 = static_cast<int64_t>(blockIdx.y) * B, j0 = static_cast<int64_t>(blockIdx.x) * B;
+  __shared__ alignas(16) C ta[BK][B + 4], tb[BK][B + 4];
+  const BlockPlace block = block_place(p);
+  const int64_t piece = block.piece, i0 = block.row * B, j0 = block.column * B;
+  const BatchPlace place = batch_place(p, block.batch);
   const int64_t k0 = piece * p.piece, k1 = k0 + p.piece < p.k ? k0 + p.piece : p.k;
   const T* a = static_cast<const T*>(p.a.data) + place.a;
   const T* b = static_cast<const T*>(p.b.data) + place.b;
@@ -56,23 +60,26 @@ __device__ __forceinline__ void tiled_product(const Product& p) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) out[ti / 4][tj + j] = sums[i][j];
     __syncthreads();
+    constexpr int N = kRun<Y>;
 #pragma unroll 1
-    for (int e = threadIdx.x; e < 16 * B; e += 256) {
-      const int64_t row = i0 + e / B * 4 + i, column = j0 + e % B;
-      if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, out[e / B][e % B]);
+    for (int e = threadIdx.x * N; e < 16 * B; e += 256 * N) {
+      C run[N];
+      load_run(run, &out[e / B][e % B], 1, N, true);
+      put_sums<T, Y>(p, place, piece, i0 + e / B * 4 + i, j0 + e % B, run);
     }
   }
 }
 
-// Few rows of a: a warp for a column of b, whose k lies in order and is read once, 16 bytes a lane; rows of a come from the caches.
+// Few rows of a: a warp for a column of b, whose k lies in order and is read once, 16 bytes a lane; rows of a come from
+// the caches.
 constexpr int kFewRows = 8;
 template <class T, class Y>
 __device__ __forceinline__ void few_rows(const Product& p) {
   using C = compute_t<T>;
   constexpr int N = Pack<T>::size;
-  const int64_t batch = blockIdx.z / p.pieces, piece = blockIdx.z % p.pieces;
-  const BatchPlace place = batch_place(p, batch);
-  const int64_t j = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+  const BlockPlace block = block_place(p);
+  const int64_t piece = block.piece, j = block.column * (blockDim.x / 32) + threadIdx.x / 32;
+  const BatchPlace place = batch_place(p, block.batch);
   if (j >= p.n) return;
   const int64_t k0 = piece * p.piece, k1 = k0 + p.piece < p.k ? k0 + p.piece : p.k;
   const T* a = static_cast<const T*>(p.a.data) + place.a;
@@ -100,13 +107,14 @@ __device__ __forceinline__ void few_rows(const Product& p) {
   if (lane < p.m) put_sum<T, Y>(p, place, piece, lane, j, mine);
 }
 
-// Few rows of x against a packed weight, which p.b stands for: a warp for a panel, a lane for each of its 32 rows, whose words lie side
-// by side.
+// Few rows of x against a packed weight, which p.b stands for: a warp for a panel, a lane for each of its 32 rows,
+// whose words lie side by side.
 template <class T, class Y>
 __device__ __forceinline__ void packed_rows(const Product& p) {
   constexpr int kPanel = 32, N = 4 / sizeof(T);  // elements of a word
   const int lane = threadIdx.x % 32;
-  const int64_t panel = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32, j = panel * kPanel + lane;
+  const int64_t panel = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32,
+                j = panel * kPanel + lane;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kFewRows;
   if (panel * kPanel >= p.n) return;
   struct alignas(4) Word {
@@ -130,7 +138,7 @@ __device__ __forceinline__ void packed_rows(const Product& p) {
 #pragma unroll
   for (int i = 0; i < kFewRows; ++i) {
     if (first + i >= p.m) break;
-    finish_sum<T, Y>(p, place, first + i, j, sums[i]);
+    put_sum<T, Y>(p, place, 0, first + i, j, sums[i]);
   }
 }
 
@@ -164,7 +172,8 @@ __device__ __forceinline__ void add_pieces(const Product& p) {
     const BatchPlace place = batch_place(p, t / (p.m * p.n));
     float sum = 0;
     for (int64_t piece = 0; piece < p.pieces; ++piece) sum += p.partial[piece * all + t];
-    finish_sum<T, Y>(p, place, t / p.n % p.m, t % p.n, sum);
+    float one[1] = {sum};
+    finish_sums<T, Y>(p, place, t / p.n % p.m, t % p.n, one);
   }
 }
 
@@ -173,11 +182,11 @@ __device__ __forceinline__ void add_pieces(const Product& p) {
 extern "C" {
 
 // The dtype of a and b, then y's.
-#define TILED(t, T, y, Y)                                                                                             \
+#define TILED(t, T, y, Y) \
   __global__ void __launch_bounds__(256) tiled_##t##_##y(const __grid_constant__ Product p) { tiled_product<T, Y>(p); }
-#define ALL_OF(t, T, y, Y)                                                                                            \
-  TILED(t, T, y, Y)                                                                                                   \
-  __global__ void few_rows_##t##_##y(const __grid_constant__ Product p) { few_rows<T, Y>(p); }                        \
+#define ALL_OF(t, T, y, Y)                                                                     \
+  TILED(t, T, y, Y)                                                                            \
+  __global__ void few_rows_##t##_##y(const __grid_constant__ Product p) { few_rows<T, Y>(p); } \
   __global__ void add_pieces_##t##_##y(const __grid_constant__ Product p) { add_pieces<T, Y>(p); }
 TILED(f64, double, f64, double)
 ALL_OF(f32, float, f32, float)
@@ -187,7 +196,9 @@ ALL_OF(f16, shakti::cuda::f16, f16, shakti::cuda::f16)
 ALL_OF(f16, shakti::cuda::f16, f32, float)
 
 __global__ void packed_rows_f32_f32(const __grid_constant__ Product p) { packed_rows<float, float>(p); }
-__global__ void packed_rows_bf16_bf16(const __grid_constant__ Product p) { packed_rows<shakti::cuda::bf16, shakti::cuda::bf16>(p); }
+__global__ void packed_rows_bf16_bf16(const __grid_constant__ Product p) {
+  packed_rows<shakti::cuda::bf16, shakti::cuda::bf16>(p);
+}
 __global__ void packed_rows_bf16_f32(const __grid_constant__ Product p) { packed_rows<shakti::cuda::bf16, float>(p); }
 __global__ void pack_weight_16(const __grid_constant__ PackWeight p) { pack_weight<uint16_t>(p); }
 __global__ void pack_weight_32(const __grid_constant__ PackWeight p) { pack_weight<uint32_t>(p); }
@@ -195,22 +206,40 @@ __global__ void unpack_weight_16(const __grid_constant__ PackWeight p) { unpack_
 __global__ void unpack_weight_32(const __grid_constant__ PackWeight p) { unpack_weight<uint32_t>(p); }
 
 // How a and b lie: n for rows in order (k of a, n of b), t for the other way.
-#define TENSOR_AS(t, T, y, Y, name, rows_a, rows_b)                                                                      \
-  __global__ void __launch_bounds__(256, 2) tensor_large_##name##_##t##_##y(const __grid_constant__ Product p) {         \
-    tensor_product<T, Y, 128, 128, 2, 4, rows_a, rows_b>(p);                                                             \
-  }                                                                                                                      \
-  __global__ void __launch_bounds__(128, 4) tensor_small_##name##_##t##_##y(const __grid_constant__ Product p) {         \
-    tensor_product<T, Y, 64, 64, 2, 2, rows_a, rows_b>(p);                                                               \
+#define TENSOR_AS(t, T, y, Y, name, rows_a, rows_b)                                                              \
+  __global__ void __launch_bounds__(256, 2) tensor_large_##name##_##t##_##y(const __grid_constant__ Product p) { \
+    tensor_product<T, Y, 128, 128, 2, 4, rows_a, rows_b>(p);                                                     \
+  }                                                                                                              \
+  __global__ void __launch_bounds__(128, 4) tensor_small_##name##_##t##_##y(const __grid_constant__ Product p) { \
+    tensor_product<T, Y, 64, 64, 2, 2, rows_a, rows_b>(p);                                                       \
   }
-#define TENSOR(t, T, y, Y)                    \
-  TENSOR_AS(t, T, y, Y, nn, true, true)       \
-  TENSOR_AS(t, T, y, Y, nt, true, false)      \
-  TENSOR_AS(t, T, y, Y, tn, false, true)      \
+#define TENSOR(t, T, y, Y)               \
+  TENSOR_AS(t, T, y, Y, nn, true, true)  \
+  TENSOR_AS(t, T, y, Y, nt, true, false) \
+  TENSOR_AS(t, T, y, Y, tn, false, true) \
   TENSOR_AS(t, T, y, Y, tt, false, false)
 TENSOR(bf16, shakti::cuda::bf16, bf16, shakti::cuda::bf16)
 TENSOR(bf16, shakti::cuda::bf16, f32, float)
 TENSOR(f16, shakti::cuda::f16, f16, shakti::cuda::f16)
 TENSOR(f16, shakti::cuda::f16, f32, float)
+
+// For compute capability 9.0 and no other: sm_90a alone has these instructions.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define WARPGROUP_AS(t, T, y, Y, name, rows_a, rows_b)                           \
+  __global__ void __launch_bounds__(kWarpgroupThreads, 1)                        \
+      warpgroup_##name##_##t##_##y(const __grid_constant__ WarpgroupProduct w) { \
+    warpgroup_product<T, Y, rows_a, rows_b>(w);                                  \
+  }
+#define WARPGROUP(t, T, y, Y)               \
+  WARPGROUP_AS(t, T, y, Y, nn, true, true)  \
+  WARPGROUP_AS(t, T, y, Y, nt, true, false) \
+  WARPGROUP_AS(t, T, y, Y, tn, false, true) \
+  WARPGROUP_AS(t, T, y, Y, tt, false, false)
+WARPGROUP(bf16, shakti::cuda::bf16, bf16, shakti::cuda::bf16)
+WARPGROUP(bf16, shakti::cuda::bf16, f32, float)
+WARPGROUP(f16, shakti::cuda::f16, f16, shakti::cuda::f16)
+WARPGROUP(f16, shakti::cuda::f16, f32, float)
+#endif
 
 }  // extern "C"
 }  // namespace shakti::cuda

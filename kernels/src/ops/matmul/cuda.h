@@ -22,11 +22,13 @@ struct Product {
   double scale;
   matmul::Activation activation;
   bool accumulate;  // adds to what y holds
+  bool runs;        // y, bias, gate and residual can be read and written 16 bytes of y at a time
   // The depth in pieces, each by blocks of its own: sums in partial [pieces][batches][m][n], f32. One piece: straight
   // into y.
   int64_t pieces, piece;
   float* partial;
-  bool a_by_rows, b_by_rows;  // the contiguous dimension is k of a, n of b; else m, k
+  bool a_by_rows, b_by_rows;   // the contiguous dimension is k of a, n of b; else m, k
+  int64_t blocks_m, blocks_n;  // of one matrix of y
 };
 
 // Weights that are kept packed, as packed_weight.h says; size is that of an element, 2 or 4 bytes.

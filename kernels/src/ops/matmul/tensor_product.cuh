@@ -1,5 +1,5 @@
-// The product of bf16 and f16 on tensor cores: mma.sync m16n8k16, f32 sums. Tiles of both operands come through cp.async in several
-// stages, in whatever order they lie in memory; ldmatrix turns what has to be turned.
+// The product of bf16 and f16 on tensor cores: mma.sync m16n8k16, f32 sums. Tiles of both operands come through
+// cp.async in several stages, in whatever order they lie in memory; ldmatrix turns what has to be turned.
 #pragma once
 #include "../../cuda/device/tensor_core.cuh"
 #include "epilogue.cuh"
@@ -9,8 +9,9 @@ namespace shakti::cuda {
 constexpr int kDepthOfTile = 32;
 constexpr int kStages = 3;
 
-// A tile in shared memory, as its rows lie in memory: `Rows` lines of `Columns` elements, in chunks of 16 bytes whose order within a
-// line is mixed by the line's number, so that the eight lines that ldmatrix reads lie in different banks.
+// A tile in shared memory, as its rows lie in memory: `Rows` lines of `Columns` elements, in chunks of 16 bytes whose
+// order within a line is mixed by the line's number, so that the eight lines that ldmatrix reads lie in different
+// banks.
 template <int Lines, int Columns>
 struct Tile {
   static constexpr int chunks = Columns / 8;
@@ -22,8 +23,8 @@ struct Tile {
   }
   // From memory: lines [first_line, ...) of `lines`, `columns` elements each, `step` apart.
   template <class T, int Threads>
-  __device__ __forceinline__ static void fetch(unsigned base, const T* from, int64_t step, int64_t first_line, int64_t lines,
-                                               int64_t first_column, int64_t columns) {
+  __device__ __forceinline__ static void fetch(unsigned base, const T* from, int64_t step, int64_t first_line,
+                                               int64_t lines, int64_t first_column, int64_t columns) {
 #pragma unroll
     for (int c = threadIdx.x; c < Lines * chunks; c += Threads) {
       const int line = c / chunks, column = c % chunks * 8;
@@ -49,9 +50,9 @@ __device__ __forceinline__ void tensor_product(const Product& p) {
   const auto a_at = [&](int stage) { return base + stage * (TileA::bytes + TileB::bytes); };
   const auto b_at = [&](int stage) { return a_at(stage) + TileA::bytes; };
 
-  const int64_t batch = blockIdx.z / p.pieces, piece = blockIdx.z % p.pieces;
-  const BatchPlace place = batch_place(p, batch);
-  const int64_t i0 = static_cast<int64_t>(blockIdx.y) * BM, j0 = static_cast<int64_t>(blockIdx.x) * BN;
+  const BlockPlace block = block_place(p);
+  const int64_t piece = block.piece, i0 = block.row * BM, j0 = block.column * BN;
+  const BatchPlace place = batch_place(p, block.batch);
   const int64_t k0 = piece * p.piece, k1 = k0 + p.piece < p.k ? k0 + p.piece : p.k;
   const T* a = static_cast<const T*>(p.a.data) + place.a;
   const T* b = static_cast<const T*>(p.b.data) + place.b;
@@ -112,7 +113,8 @@ __device__ __forceinline__ void tensor_product(const Product& p) {
   wait_copies<0>();
   // The rows of one row of warps at a time through shared memory: written to y along its lines.
   constexpr int pitch = BN + 4;
-  static_assert(WM * pitch * 4 <= kStages * (TileA::bytes + TileB::bytes), "the sums of WM rows fit where the tiles were");
+  static_assert(WM * pitch * 4 <= kStages * (TileA::bytes + TileB::bytes),
+                "the sums of WM rows fit where the tiles were");
   float* out = reinterpret_cast<float*>(memory);
 #pragma unroll 1
   for (int first = 0; first < BM; first += WM) {
@@ -131,10 +133,12 @@ __device__ __forceinline__ void tensor_product(const Product& p) {
       }
     }
     __syncthreads();
+    constexpr int N = kRun<Y>;
 #pragma unroll 1
-    for (int e = threadIdx.x; e < WM * BN; e += Threads) {
-      const int64_t row = i0 + first + e / BN, column = j0 + e % BN;
-      if (row < p.m && column < p.n) put_sum<T, Y>(p, place, piece, row, column, out[e / BN * pitch + e % BN]);
+    for (int e = threadIdx.x * N; e < WM * BN; e += Threads * N) {
+      float run[N];
+      load_run(run, out + e / BN * pitch + e % BN, 1, N, true);
+      put_sums<T, Y>(p, place, piece, i0 + first + e / BN, j0 + e % BN, run);
     }
   }
 }

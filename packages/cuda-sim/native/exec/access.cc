@@ -35,32 +35,33 @@ inline bool all_good(const uint8_t* s, unsigned bytes) {
       return true;
   }
 }
-inline bool all_addressable(const uint8_t* s, unsigned bytes) {
-  constexpr uint64_t one = 0x0101010101010101u;
+// And no asynchronous copy on its way to it.
+inline bool all_writable(const uint8_t* s, unsigned bytes) {
+  constexpr uint64_t one = 0x0101010101010101u, look = one | one << 2;
   switch (bytes) {
-    case 1: return (s[0] & 1) != 0;
-    case 2: return (word(s, 2) & one) == (one & 0xFFFF);
-    case 4: return (word(s, 4) & one) == (one & 0xFFFFFFFF);
-    case 8: return (word(s, 8) & one) == one;
+    case 1: return (s[0] & 5) == 1;
+    case 2: return (word(s, 2) & look) == (one & 0xFFFF);
+    case 4: return (word(s, 4) & look) == (one & 0xFFFFFFFF);
+    case 8: return (word(s, 8) & look) == one;
     default:
       for (unsigned k = 0; k < bytes; k += 8)
-        if ((word(s + k, 8) & one) != one) return false;
+        if ((word(s + k, 8) & look) != one) return false;
       return true;
   }
 }
 // True: the element may be touched so; it counts as initialised then.
 inline bool pass(uint8_t* s, unsigned bytes, Touch touch) {
   if (touch == Touch::load || touch == Touch::atomic) return all_good(s, bytes);
-  if (!all_addressable(s, bytes)) return false;
+  if (!all_writable(s, bytes)) return false;
   if (touch == Touch::peek) return true;
   std::memset(s, 3, bytes);
   return true;
 }
 inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
   const bool good = touch == Touch::load || touch == Touch::atomic;
-  const uint64_t wanted = good ? 0x0303030303030303u : 0x0101010101010101u;
+  const uint64_t wanted = good ? 0x0303030303030303u : 0x0101010101010101u, look = wanted | 0x0404040404040404u;
   uint64_t missing = 0;
-  for (size_t k = 0; k < bytes; k += 8) missing |= ~word(s + k, 8) & wanted;
+  for (size_t k = 0; k < bytes; k += 8) missing |= (word(s + k, 8) & look) ^ wanted;
   if (missing != 0) return false;
   if (touch == Touch::store) std::memset(s, 3, bytes);
   return true;
@@ -119,7 +120,9 @@ inline bool pass_range(uint8_t* s, size_t bytes, Touch touch) {
   }
   for (unsigned k = 0; k < bytes; ++k)
     if ((s.shadow()[at + k] & SharedMemory::kPending) != 0)
-      w.fault("race", what + ", where a cp.async that nobody has waited for will write: " + where(at + k) + ".", lane);
+      w.fault("race",
+              what + ", where an asynchronous copy that nobody has waited for will write: " + where(at + k) + ".",
+              lane);
   for (unsigned k = 0; k < bytes; ++k)
     if (s.shadow()[at + k] != SharedMemory::kGood)
       w.fault("uninitialised", what + ", never written: " + where(at + k) + ".", lane);
@@ -336,6 +339,12 @@ inline bool ordered(const Warp& w, uint32_t me, uint32_t other, uint32_t clock) 
   const uint32_t warp = other / kLanes;
   return warp == w.index ? clock <= w.epoch_sync : clock <= w.known[warp];
 }
+// A tensor copy is ordered by its mbarrier alone, for the thread that issued it too.
+inline bool write_ordered(const Warp& w, uint32_t me, const SharedMemory::Access& a) {
+  const uint32_t other = a.writer & SharedMemory::kThread;
+  if ((a.writer & SharedMemory::kAsync) == 0) return ordered(w, me, other, a.write);
+  return a.write <= w.floor || a.write <= w.known[other / kLanes];
+}
 
 [[noreturn]] void race(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, const char* what, const char* other,
                        uint32_t thread) {
@@ -354,13 +363,15 @@ void watch_load(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool strong
   const uint32_t g = s.granule(), me = w.index * kLanes + lane, clock = w.block->clock;
   SharedMemory::Access* a = s.accesses() + at / g;
   for (unsigned k = 0; k < bytes; k += g, ++a) {
-    if (a->write != 0 && !ordered(w, me, a->write & 0x3FF, a->write >> 11) && !(strong && (a->write >> 10 & 1) != 0))
-      race(w, lane, at, bytes, "reads", "written", a->write & 0x3FF);
+    if (a->write != 0 && !write_ordered(w, me, *a) && !(strong && (a->writer & SharedMemory::kStrong) != 0))
+      race(w, lane, at, bytes, "reads", "written", a->writer & SharedMemory::kThread);
     if (strong) continue;
     if (a->read_clock <= w.floor) a->read_warps = 0;
-    a->read_thread = a->read_warps == 0 || a->read_thread == me + 1 ? me + 1 : SharedMemory::kMany;
+    a->read_thread =
+        a->read_warps == 0 || a->read_thread == me + 1 ? static_cast<uint16_t>(me + 1) : SharedMemory::kMany;
     a->read_warps |= 1u << w.index;
     a->read_clock = clock;
+    s.note_read(*a, w.index, clock);
   }
 }
 
@@ -373,12 +384,13 @@ void watch_loads(Warp& w, uint32_t mask, const Places& p, unsigned bytes, bool s
     const uint32_t g = s.granule();
     SharedMemory::Access* a = s.accesses() + p.address[0] / g;
     bool plain = true;
-    for (unsigned k = 0; k < bytes; k += g) plain &= (a[k / g].write >> 11) <= w.floor;
+    for (unsigned k = 0; k < bytes; k += g) plain &= a[k / g].write <= w.floor;
     for (unsigned k = 0; plain && k < bytes; k += g, ++a) {
       if (a->read_clock <= w.floor) a->read_warps = 0;
       a->read_thread = SharedMemory::kMany;
       a->read_warps |= 1u << w.index;
       a->read_clock = w.block->clock;
+      s.note_read(*a, w.index, a->read_clock);
     }
     if (plain) return;
   }
@@ -391,10 +403,10 @@ void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool stron
   const uint32_t g = s.granule(), me = w.index * kLanes + lane, clock = w.block->clock;
   SharedMemory::Access* a = s.accesses() + at / g;
   const bool same = value != nullptr && std::memcmp(s.data() + at, value, bytes) == 0;
-  const uint32_t tag = clock << 11 | static_cast<uint32_t>(strong) << 10 | me;
+  const auto writer = static_cast<uint16_t>(me | (strong ? SharedMemory::kStrong : 0));
   for (unsigned k = 0; k < bytes; k += g, ++a) {
-    if (a->write != 0 && !ordered(w, me, a->write & 0x3FF, a->write >> 11) && !(strong && (a->write >> 10 & 1) != 0)) {
-      if (!same) race(w, lane, at, bytes, "writes", "written", a->write & 0x3FF);
+    if (a->write != 0 && !write_ordered(w, me, *a) && !(strong && (a->writer & SharedMemory::kStrong) != 0)) {
+      if (!same) race(w, lane, at, bytes, "writes", "written", a->writer & SharedMemory::kThread);
       ++w.worker->counted.same_value_races;
     } else if (a->read_warps != 0 && a->read_clock > w.floor) {
       uint32_t other = UINT32_MAX;
@@ -405,7 +417,8 @@ void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool stron
       } else {
         for (uint32_t warps = a->read_warps; warps != 0; warps &= warps - 1) {
           const auto i = static_cast<uint32_t>(__builtin_ctz(warps));
-          good &= i == w.index ? a->read_clock <= w.epoch_sync : a->read_clock <= w.known[i];
+          const uint32_t at_clock = s.read_by(*a, i);
+          good &= at_clock <= w.floor || (i == w.index ? at_clock <= w.epoch_sync : at_clock <= w.known[i]);
         }
       }
       if (!good) {
@@ -413,10 +426,65 @@ void watch_store(Warp& w, uint32_t lane, uint32_t at, unsigned bytes, bool stron
         ++w.worker->counted.same_value_races;
       }
     }
-    a->write = tag;
+    a->write = clock;
+    a->writer = writer;
     a->read_warps = 0;
     a->read_clock = 0;
   }
+}
+
+void watch_async_load(Warp& w, uint32_t at, unsigned bytes) {
+  SharedMemory& s = w.block->shared;
+  const uint32_t g = s.granule();
+  if (g == 0) return;
+  SharedMemory::Access* a = s.accesses() + at / g;
+  for (unsigned k = 0; k < bytes; k += g, ++a) {
+    const uint32_t by = a->writer & SharedMemory::kThread;
+    if (a->write != 0 && !write_ordered(w, w.index * kLanes, *a)) race(w, 0, at, bytes, "reads", "written", by);
+    if (a->write != 0 && (a->writer & SharedMemory::kAsync) == 0 && a->write > w.fenced[by / kLanes])
+      w.fault("race",
+              "reads " + std::to_string(bytes) + " bytes of shared memory at " + hex(at) + " that thread " +
+                  std::to_string(by) + " has written, with no fence.proxy.async between.",
+              0);
+    if (a->read_clock <= w.floor) a->read_warps = 0;
+    a->read_thread = SharedMemory::kMany;
+    a->read_warps |= 1u << w.index;
+    a->read_clock = w.block->clock;
+    s.note_read(*a, w.index, a->read_clock);
+  }
+}
+
+void reach_shared_range(Warp& w, int lane, uint32_t at, uint32_t bytes, Touch touch) {
+  SharedMemory& s = w.block->shared;
+  if (touch == Touch::load && !w.grid().options->uninitialised) touch = Touch::peek;
+  for (uint32_t k = 0; k < bytes; k += 16) {
+    if (at + k + 16 > s.bytes() || !pass(s.shadow() + at + k, 16, touch)) refuse_shared(w, lane, at + k, 16, touch);
+    if (touch == Touch::store && watched(w)) watch_store(w, static_cast<uint32_t>(lane), at + k, 16, false, nullptr);
+  }
+  if (touch != Touch::store) watch_async_load(w, at, bytes);
+}
+
+void reach_global_range(Warp& w, int lane, uint64_t address, uint64_t bytes) {
+  const Grid& g = w.grid();
+  const Memory& m = *g.memory;
+  const uint64_t off = address - m.base();
+  const bool ours = off < m.reserved() && bytes < m.reserved() - off;
+  const uint8_t good = g.options->uninitialised ? Memory::kGood : Memory::kAddressable;
+  for (uint64_t k = 0; k < bytes; ++k)
+    if (ours ? (m.shadow()[off + k] & good) != good : k == 0 && m.mapped(address, bytes) == nullptr)
+      refuse_global(w, lane, address + k, 1, Touch::load);
+  for (uint64_t k = 0; ours && g.tags != nullptr && k < bytes; k += g.granule)
+    watch_global_load(w, lane, address + k, static_cast<unsigned>(g.granule));
+  if (!g.counting) return;
+  Traffic& t = w.worker->counted.global;
+  LineStat& line = w.stat();
+  const uint64_t sectors = (address + bytes - 1) / 32 - address / 32 + 1;
+  ++t.load_requests;
+  t.load_bytes += bytes;
+  t.moved += sectors;
+  t.ideal += (bytes + 31) / 32;
+  line.moved += sectors;
+  line.ideal += (bytes + 31) / 32;
 }
 
 void watch_global_store(Warp& w, uint32_t lane, uint64_t address, unsigned bytes, const void* value) {

@@ -21,6 +21,13 @@ void reach(Warp&, const Inst&, uint32_t mask, Touch, unsigned bytes, Places*);
 void reach_at(Warp&, ptx::Space, uint32_t mask, Touch, unsigned bytes, Places* p);
 void reach_shared(Warp&, uint32_t mask, Touch, unsigned bytes, Places* p);
 
+// What copies and products read and write at once, on behalf of one lane: a range of global memory that is read, one of
+// shared memory. Checked, and compared with what others did; a store is to come later.
+void reach_global_range(Warp&, int lane, uint64_t address, uint64_t bytes);
+void reach_shared_range(Warp&, int lane, uint32_t at, uint32_t bytes, Touch);
+// An asynchronous read of shared memory by the warp: what was written there has to be fenced, too.
+void watch_async_load(Warp&, uint32_t at, unsigned bytes);
+
 // Races of one lane's access to shared memory. `value`, for stores: what will be written; the same value as there is
 // counts as the lower class. Call it before the bytes change.
 void watch_load(Warp&, uint32_t lane, uint32_t at, unsigned bytes, bool strong);

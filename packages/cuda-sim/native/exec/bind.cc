@@ -95,6 +95,10 @@ Slot Linker::constant(unsigned bytes, uint64_t value) {
 
 void Binder::refuse(const std::string& why) const { throw ptx::Error{in->line, "'" + in->text() + "': " + why}; }
 
+void Binder::want_sm_90a() const {
+  if (linker.module->target != 90 || !linker.module->target_exact) refuse("it needs .target sm_90a");
+}
+
 bool Binder::has(const char* modifier) const {
   return std::find(in->modifiers.begin(), in->modifiers.end(), modifier) != in->modifiers.end();
 }

@@ -39,6 +39,7 @@ class Binder {
   void bind(const ptx::Instruction&);
 
   [[noreturn]] void refuse(const std::string& why) const;
+  void want_sm_90a() const;  // what that chip alone has
   // ---- modifiers
   bool take(const char* modifier);  // once
   bool has(const char* modifier) const;

@@ -20,7 +20,7 @@ void Block::start(Grid& g, Worker& w, uint64_t n) {
            static_cast<uint32_t>(n / size.x / size.y)};
   shared.reset(g.shared_bytes, 0xCB);
   for (const auto& v : g.shared) shared.allow(v.at, v.bytes);
-  if (g.options->races && g.shared_bytes != 0) shared.watch(g.code->granule);
+  if (g.options->races && g.shared_bytes != 0) shared.watch(g.code->granule, g.code->asynchronous ? g.warps : 0);
   for (Barrier& b : barriers) b = Barrier{};
   live = g.threads;
   clock = 1;
@@ -28,6 +28,9 @@ void Block::start(Grid& g, Worker& w, uint64_t n) {
   vain_rounds = 0;
   random.state = g.options->seed * 0xD1342543DE82EF95u ^ n;
   phases.clear();
+  tiles.clear();
+  warpgroups.assign((g.warps + 3) / 4, {});
+  registers_left = 0;
   warps.resize(g.warps);
   for (uint32_t i = 0; i < g.warps; ++i) warps[i].start(this, &w, i);
 }
@@ -172,6 +175,13 @@ void Block::complete(uint32_t id) {
   uint32_t floor = 0;
   for (uint32_t i = 0; i < warps.size(); ++i)
     if (b.arrivals[i] != 0) floor = std::max(floor, warps[i].floor);
+  std::vector<uint32_t> fenced;
+  if (grid->code->asynchronous) {
+    fenced.assign(warps.size(), 0);
+    for (uint32_t i = 0; i < warps.size(); ++i)
+      for (uint32_t k = 0; b.arrivals[i] != 0 && k < warps.size(); ++k)
+        fenced[k] = std::max(fenced[k], warps[i].fenced[k]);
+  }
   for (Warp& w : warps) {
     if (w.ended()) continue;
     uint32_t waits = 0;
@@ -192,6 +202,7 @@ void Block::complete(uint32_t id) {
         for (uint32_t k = 0; k < warps.size(); ++k) w.known[k] = std::max(w.known[k], warps[i].known[k]);
       }
     }
+    for (uint32_t k = 0; k < fenced.size(); ++k) w.fenced[k] = std::max(w.fenced[k], fenced[k]);
     w.epoch_sync = now;
     if ((in->mode & 2) != 0) {
       if ((in->mode & 8) != 0)
@@ -206,7 +217,7 @@ void Block::complete(uint32_t id) {
 
 void Block::leave(Warp& w, uint32_t lanes) {
   live -= static_cast<uint32_t>(__builtin_popcount(lanes));
-  if (live == 0) return;
+  if (live == 0) return end(w);
   for (uint32_t id = 0; id < kBarriers; ++id) {
     Barrier& b = barriers[id];
     if (b.arrived == 0 || b.expected != 0) continue;
@@ -217,6 +228,25 @@ void Block::leave(Warp& w, uint32_t lanes) {
               __builtin_ctz(lanes));
     if (full(b)) complete(id);
   }
+}
+
+void Block::end(Warp& w) {
+  if (!tiles.empty())
+    w.fault("race",
+            "the block ends while a tensor copy is on its way into its shared memory (the mbarrier at " +
+                std::to_string(tiles.front().barrier) + " was not waited for).",
+            0);
+  for (const Warpgroup& g : warpgroups)
+    if (!g.issued.empty())
+      w.fault("barrier",
+              "not all four warps of a warpgroup have executed the product at line " +
+                  std::to_string(g.issued.front().inst->line) + ".",
+              0);
+  if (registers_left < 0)
+    w.fault("limit",
+            "setmaxnreg takes " + std::to_string(-registers_left) +
+                " registers more than the block has: a warp waits for ever.",
+            0);
 }
 
 }  // namespace sim

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "tensor_map.h"
 #include "warp.h"
 
 namespace sim {
@@ -30,6 +31,7 @@ struct Grid {
   std::vector<char> params;
   uint64_t workspace;  // of a cooperative launch: zeros, where grid.sync() counts
   uint64_t turn;       // warp instructions before another block's turn
+  uint32_t registers;  // of each thread at first, for setmaxnreg
 };
 
 struct Barrier {
@@ -47,7 +49,17 @@ struct LineStat {
 
 // An mbarrier lies in shared memory; what its phases order is kept here, by warp: when it came.
 struct Phases {
-  std::vector<uint32_t> coming, done;
+  std::vector<uint32_t> coming, done, coming_fenced, done_fenced;
+  uint32_t made_by = 0, made_at = 0;  // warp and clock of mbarrier.init
+};
+
+// A tile on its way from global to shared memory, whose bytes an mbarrier waits for.
+struct TensorCopy {
+  TensorMap map;
+  int32_t from[5];
+  uint32_t to;
+  uint64_t barrier;
+  uint32_t warp, lane, clock;  // who issued it, and when
 };
 
 // A block's own, so that its schedule does not depend on which worker has it (splitmix64).
@@ -79,6 +91,9 @@ class Block {
   Random random;
   uint32_t vain_rounds = 0;           // in which all that ran waited at mbarriers, and nobody came
   std::map<uint64_t, Phases> phases;  // by address
+  std::vector<TensorCopy> tiles;      // in the order of issue
+  std::vector<Warpgroup> warpgroups;
+  int64_t registers_left = 0;  // of the block's, after setmaxnreg; negative: some warp still waits for its own
 
   void start(Grid&, Worker&, uint64_t number);
   bool run(uint64_t turn);                         // true: all its warps have ended
@@ -89,6 +104,7 @@ class Block {
  private:
   void complete(uint32_t barrier);
   bool full(const Barrier&) const;
+  void end(Warp&);  // the last threads have left
 };
 
 class Worker {

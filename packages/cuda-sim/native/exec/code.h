@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "../ptx/module.h"
@@ -74,6 +75,7 @@ struct Inst {
   bool framed = false;           // the address is relative to the frame's local memory
   bool wide_address = true;      // the address register has 64 bits
   bool aligned = true;           // all lanes of the warp have to be here
+  bool watched = false;          // touches registers that products of a warpgroup hold: see Code::touches
   uint16_t mode = 0;             // what else run() wants to know
   int line = 0;
 };
@@ -113,6 +115,14 @@ struct Code {
   uint32_t granule = 16;                            // of shared accesses: the smallest
   uint32_t global_granule = 4;                      // of global ones, 4 at most
   bool uses_global_atomics = false, prints = false;
+  bool asynchronous = false;  // has mbarriers, tensor copies or products of warpgroups
+  // Registers that products of warpgroups write or read from are numbered; what each instruction that touches them
+  // reads and writes of them, by its index.
+  struct Touches {
+    std::vector<uint16_t> read, written;
+  };
+  std::unordered_map<uint32_t, Touches> touches;
+  uint32_t held = 0;
   uint32_t index = 0;
 };
 

@@ -1,4 +1,6 @@
 // Branches, calls, barriers, fences and ends.
+#include <algorithm>
+
 #include "builtin.h"
 #include "families.h"
 
@@ -136,12 +138,62 @@ void bar(Binder& b) {
   }
 }
 
-// One memory, one order: nothing is left to fence.
+// What is ordered before it becomes visible to asynchronous copies and products.
+void proxy_fence(Warp& w, const Inst&, uint32_t) {
+  for (uint32_t k = 0; k < w.fenced.size(); ++k) w.fenced[k] = std::max({w.fenced[k], w.known[k], w.floor});
+  w.fenced[w.index] = w.block->clock++;
+}
+// One memory, one order: nothing else is left to fence.
 void fence(Binder& b) {
-  b.drop({"gl", "cta", "sys", "gpu", "sc", "acq_rel", "acquire", "release", "cluster", "proxy", "alias", "async",
-          "async::global", "async::shared::cta", "generic", "async::generic", "sync_restrict::shared::cta",
+  const bool proxies = (b.has("proxy") && (b.has("async") || b.has("async::shared::cta"))) || b.has("mbarrier_init");
+  b.drop({"gl",
+          "cta",
+          "sys",
+          "gpu",
+          "sc",
+          "acq_rel",
+          "acquire",
+          "release",
+          "cluster",
+          "proxy",
+          "alias",
+          "async",
+          "async::global",
+          "async::shared::cta",
+          "shared::cta",
+          "global",
+          "generic",
+          "async::generic",
+          "sync_restrict::shared::cta",
           "mbarrier_init"});
-  b.set(nothing, Class::control);
+  b.set(proxies ? proxy_fence : nothing, Class::control);
+}
+
+// Registers from and to the block's own stock. A warp that takes waits for others to give; here it goes on, and the
+// balance is looked at when the block ends.
+void setmaxnreg_run(Warp& w, const Inst& in, uint32_t mask) {
+  if (mask != kAll) w.fault("barrier", "setmaxnreg is for all lanes of a warp.", __builtin_ctz(mask));
+  const uint32_t n = in.target;
+  const bool takes = in.mode != 0;
+  if (takes ? n < w.registers : n > w.registers)
+    w.fault("limit",
+            std::string(takes ? "setmaxnreg.inc" : "setmaxnreg.dec") + " to " + std::to_string(n) +
+                " registers, the thread has " + std::to_string(w.registers) + ".",
+            0);
+  w.block->registers_left += (static_cast<int64_t>(w.registers) - n) * kLanes;
+  w.registers = n;
+}
+void setmaxnreg(Binder& b) {
+  b.want_sm_90a();
+  const std::string how = b.take_one({"inc", "dec"});
+  if (how.empty() || !b.take("sync") || !b.take("aligned")) b.refuse("no form that is known");
+  b.take_type();
+  const Operand& n = b.operand(0);
+  if (n.kind != Operand::Kind::integer || n.value < 24 || n.value > 256 || n.value % 8 != 0)
+    b.refuse("a multiple of 8 from 24 to 256 is wanted");
+  b.out.target = static_cast<uint32_t>(n.value);
+  b.out.mode = how == "inc";
+  b.set(setmaxnreg_run, Class::control);
 }
 void wait_a_little(Warp& w, const Inst&, uint32_t) { ++w.yields; }
 void nanosleep(Binder& b) {
@@ -176,9 +228,8 @@ const Row kControlRows[] = {{"bra", bra},
                             {"nanosleep", nanosleep},
                             {"griddepcontrol", griddepcontrol},
                             {"pmevent", pmevent},
-                            {"wgmma", unsupported},
                             {"tcgen05", unsupported},
-                            {"setmaxnreg", unsupported},
+                            {"setmaxnreg", setmaxnreg},
                             {"mapa", unsupported},
                             {"getctarank", unsupported},
                             {"multimem", unsupported},

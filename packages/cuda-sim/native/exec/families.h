@@ -15,6 +15,16 @@ void half_two(Binder&, Type, const std::string& opcode);
 void half_one(Binder&, Type, const std::string& opcode);  // abs, neg, ex2, tanh
 void half_fused(Binder&, Type);
 
+// What `cp` leaves to others: after cp.async.bulk.
+void bulk_copy(Binder&);
+void mbarrier(Binder&);
+void wgmma(Binder&);
+// Tensor copies whose bytes the mbarrier at this address is told of arrive, now that somebody would wait for them in
+// vain.
+bool deliver_tiles(Block&, uint64_t barrier);
+// After a function has been bound: which of its instructions touch registers that its products of warpgroups hold.
+void find_held(Code&, const ptx::Function&);
+
 // A function for each integer type, or null for the others.
 template <template <class> class Make>
 Run by_integer(Type t) {

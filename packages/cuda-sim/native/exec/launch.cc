@@ -155,6 +155,10 @@ bool run(const Launch& launch, Memory& memory, const Options& options, Counters*
   grid.params = launch.params;
   grid.granule = 4;
   grid.turn = launch.cooperative ? kShortTurn : kTurn;
+  // What ptxas gives a thread, as far as the launch bounds tell.
+  const uint32_t share =
+      limits->registers_per_block / std::max(1u, kernel->blocks_wanted_) / kernel->max_threads() / 8 * 8;
+  grid.registers = kernel->registers_allowed_ != 0 ? kernel->registers_allowed_ : std::min(share, 248u);
   if (launch.cooperative) {
     if (grid.blocks > kResident)
       return refuse("limit", std::to_string(grid.blocks) + " blocks cannot be resident at once.");

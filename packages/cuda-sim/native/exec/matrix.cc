@@ -6,23 +6,15 @@
 // secret: here each lane has a run of the matrix's elements.
 #include <cmath>
 
+#include "matrix.h"
+
 #include "access.h"
 #include "families.h"
 
 namespace sim {
-namespace {
+namespace {}  // namespace
 
-constexpr int kMaxM = 32, kMaxN = 32, kMaxK = 32;
-
-// Row-major, as f64: every element and every product of two fits.
-struct Matrices {
-  double a[kMaxM][kMaxK], b[kMaxK][kMaxN], c[kMaxM][kMaxN];
-};
-struct Shape {
-  int m, n, k;
-};
-
-inline double widen(Type t, uint32_t x) {
+double widen(Type t, uint32_t x) {
   switch (t) {
     case Type::f16: return from_f16(static_cast<uint16_t>(x));
     case Type::bf16: return from_bf16(static_cast<uint16_t>(x));
@@ -35,6 +27,8 @@ inline double widen(Type t, uint32_t x) {
     default: return decode(x & 0xFF, kE5m2);
   }
 }
+
+namespace {
 
 float truncated(double x) {  // towards zero
   const float f = static_cast<float>(x);
@@ -99,10 +93,15 @@ void multiply_chunked(Matrices& x, const Shape& s, int chunk) {
     }
 }
 
-void multiply(Warp& w, Matrices& x, const Shape& s, bool integers) {
+}  // namespace
+
+void count_product(Warp& w, const Shape& s) {
   w.worker->counted.mma += 1;
   w.worker->counted.mma_flop +=
       2ull * static_cast<uint64_t>(s.m) * static_cast<uint64_t>(s.n) * static_cast<uint64_t>(s.k);
+}
+
+void multiply(Warp& w, Matrices& x, const Shape& s, bool integers) {
   const auto how = w.grid().options->products;
   if (integers || how == Options::Products::exact) {
     switch (s.n) {
@@ -114,6 +113,8 @@ void multiply(Warp& w, Matrices& x, const Shape& s, bool integers) {
   if (how == Options::Products::truncate) return multiply_truncated(x, s, 8);
   multiply_chunked(x, s, 4);
 }
+
+namespace {
 
 uint32_t narrow(Type t, double x, bool saturate) {
   switch (t) {
@@ -188,6 +189,7 @@ void mma_run(Warp& w, const Inst& in, uint32_t mask) {
       }
     }
   }
+  count_product(w, {p.m, p.n, p.k});
   multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   for (int r = 0; r < p.rd; ++r) {
     uint32_t* v = w.lanes<uint32_t>(s[r]);
@@ -467,6 +469,7 @@ void wmma_mma(Warp& w, const Inst& in, uint32_t mask) {
   spread(w, s + p.rd, p.m, p.k, p.a, [&](int r, int c, double v) { x.a[r][c] = v; });
   spread(w, s + p.rd + p.ra, p.k, p.n, p.b, [&](int r, int c, double v) { x.b[r][c] = v; });
   spread(w, s + p.rd + p.ra + p.rb, p.m, p.n, p.c, [&](int r, int c, double v) { x.c[r][c] = v; });
+  count_product(w, {p.m, p.n, p.k});
   multiply(w, x, {p.m, p.n, p.k}, p.c == Type::s32);
   const unsigned bits = element_bits(p.d), per = 32 / bits;
   const int n = p.m * p.n / kLanes;
@@ -563,6 +566,6 @@ void wmma(Binder& b) {
 
 const Row kMatrixRows[] = {
     {"mma", mma},   {"ldmatrix", matrix_copy}, {"stmatrix", matrix_copy}, {"movmatrix", movmatrix},
-    {"wmma", wmma}, {nullptr, nullptr}};
+    {"wmma", wmma}, {"wgmma", wgmma},          {nullptr, nullptr}};
 
 }  // namespace sim

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "families.h"
 #include "registers.h"
 
 namespace sim {
@@ -103,6 +104,8 @@ class Program : public Module {
     auto k = std::make_unique<Kernel>();
     k->name_ = f.name;
     k->module_ = &parsed_;
+    k->registers_allowed_ = f.max_registers;
+    k->blocks_wanted_ = f.blocks_wanted;
     k->constant_bytes_ = constant_bytes_;
     std::map<const ptx::Variable*, uint64_t> params;
     for (const ptx::Variable* v : f.parameters) {
@@ -155,7 +158,10 @@ class Program : public Module {
     for (const auto& c : k->codes_) k->one_worker_ |= c->uses_global_atomics || c->prints;
     if (k->codes_.size() > 1) {
       uint32_t granule = 16;
-      for (const auto& c : k->codes_) granule = std::min(granule, c->granule);
+      for (const auto& c : k->codes_) {
+        granule = std::min(granule, c->granule);
+        k->codes_[0]->asynchronous |= c->asynchronous;
+      }
       k->codes_[0]->granule = granule;
     }
     kernels_.push_back(std::move(k));
@@ -171,6 +177,7 @@ class Program : public Module {
     code.targets = f.targets;
     code.inst.reserve(f.body.size());
     for (const auto& in : f.body) binder.bind(in);
+    find_held(code, f);
   }
 
   // Static variables in the order of the text, then the dynamic ones, all at one place. The kernel's own size has no

@@ -26,6 +26,7 @@ class Kernel : public Function {
   std::vector<Parameter> parameters_;
   uint64_t parameter_bytes_ = 0, shared_bytes_ = 0, constant_bytes_ = 0;
   uint32_t max_threads_ = 1024;
+  uint32_t registers_allowed_ = 0, blocks_wanted_ = 0;  // .maxnreg, .minnctapersm; 0: not said
   Dim3 required_threads_{0, 0, 0}, required_cluster_{0, 0, 0};
   std::vector<std::unique_ptr<Code>> codes_;  // the kernel, then what it calls
   std::vector<char> constant_table_;

@@ -13,15 +13,13 @@ using ptx::Operand;
 
 uint32_t bytes_of(ptx::Type t) { return t == ptx::Type::pred ? 4 : std::max(2u, ptx::size_of(t)) * kLanes; }
 
-struct Uses {
-  std::vector<uint32_t> read, written;
-};
-
 void collect(const Operand& o, std::vector<uint32_t>& into) {
   if (o.kind == Operand::Kind::reg) into.push_back(static_cast<uint32_t>(o.value));
   for (const auto& p : o.parts) collect(p, into);
   if (o.pair != nullptr) collect(*o.pair, into);
 }
+
+}  // namespace
 
 // Which operands an instruction writes: the first, but for those that have no result.
 Uses uses_of(const ptx::Instruction& in) {
@@ -38,11 +36,11 @@ Uses uses_of(const ptx::Instruction& in) {
     const bool address = in.operands[i].kind == Operand::Kind::address;
     collect(in.operands[i], i == 0 && result && !address ? u.written : u.read);
   }
+  // The sums so far are read, too.
+  if (in.opcode == "wgmma") u.read.insert(u.read.end(), u.written.begin(), u.written.end());
   if (in.guard >= 0) u.read.push_back(static_cast<uint32_t>(in.guard));
   return u;
 }
-
-}  // namespace
 
 RegisterMap place_registers(const ptx::Function& f) {
   const size_t n = f.body.size(), registers = f.registers.size();

@@ -28,6 +28,11 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   std::fill(std::begin(committed), std::end(committed), 0);
   epoch_sync = floor = 0;
   known.assign(g.warps, 0);
+  fenced.assign(g.warps, 0);
+  products.clear();
+  product_groups = products_issued = 0;
+  tried = nullptr;
+  registers = g.registers;
   yields = 0;
   steps_ = 0;
   rotate_at_ = kRotation;
@@ -35,6 +40,7 @@ void Warp::start(Block* b, Worker* wk, uint32_t i) {
   free_frames_.clear();
   fragments_.clear();
   const Code& code = *g.code;
+  unfenced.assign(code.held, 1);
   if (registers_.size() < code.register_bytes + kAlign) registers_.resize(code.register_bytes + kAlign);
   local_stride_ = 0;
   reserve_local(code.local_bytes);
@@ -215,6 +221,29 @@ bool Warp::release_waiting() {
   return false;
 }
 
+// Registers of products that are under way belong to those, until a wgmma.wait_group.
+void Warp::touch_held(const Inst& in) {
+  const Code::Touches& t = running_->touches.at(static_cast<uint32_t>(&in - running_->inst.data()));
+  const auto refuse = [&](const AsyncProduct& p, const char* what) {
+    fault("race",
+          std::string(what) + " the product (wgmma) at line " + std::to_string(p.inst->line) +
+              " holds, with no wgmma.wait_group between.",
+          __builtin_ctz(live));
+  };
+  for (const AsyncProduct& p : products) {
+    const auto meets = [](const std::vector<uint16_t>& a, const std::vector<uint16_t>& b) {
+      for (uint16_t x : a)
+        if (std::find(b.begin(), b.end(), x) != b.end()) return true;
+      return false;
+    };
+    if (meets(t.read, p.holds->written)) refuse(p, "reads a sum that");
+    if (meets(t.written, p.holds->written)) refuse(p, "writes a sum that");
+    if (meets(t.written, p.holds->read)) refuse(p, "writes a factor that");
+  }
+  for (uint16_t x : t.read) unfenced[x] = 1;
+  for (uint16_t x : t.written) unfenced[x] = 1;
+}
+
 uint32_t Warp::join_point(const Fragment& f) const {
   uint32_t join = UINT32_MAX;
   for (const Fragment& g : fragments_)
@@ -224,6 +253,11 @@ uint32_t Warp::join_point(const Fragment& f) const {
 
 void Warp::leave(uint32_t mask) {
   finish_copies(mask, UINT32_MAX);
+  if (!products.empty())
+    fault("race",
+          "ends before the products of its warpgroup (wgmma) at line " + std::to_string(products.front().inst->line) +
+              " were waited for.",
+          __builtin_ctz(mask));
   live &= ~mask;
   exited |= mask;
   block->leave(*this, mask);
@@ -372,6 +406,7 @@ bool Warp::run(uint64_t turn) {
       threads += static_cast<uint64_t>(active);
       --left;
       current = &in;
+      if (in.watched && mask != 0) touch_held(in);
       if (in.flow == Flow::straight) {
         if (mask != 0) in.run(*this, in, mask);
         ++f.pc;

@@ -62,6 +62,24 @@ struct AsyncCopy {
   int line;
 };
 
+// A product of a warpgroup that this warp has issued and not waited for.
+struct AsyncProduct {
+  const Inst* inst;
+  const Code::Touches* holds;  // registers
+  uint32_t group;              // that the next commit closes
+  uint64_t a, b;               // descriptors
+  std::vector<char> saw;       // what shared memory held
+};
+
+// The products that the four warps of a warpgroup have issued and not all have: they have to be the same ones.
+struct Warpgroup {
+  struct Issue {
+    const Inst* inst;
+    uint64_t a, b;
+  };
+  std::vector<Issue> issued;
+};
+
 // Thrown through the instruction functions, caught by the worker.
 struct Stop {};
 
@@ -74,11 +92,12 @@ class Warp {
   uint32_t live = 0;   // lanes that have not exited
   uint32_t exited = 0;
   const Inst* current = nullptr;
-  uint32_t carry = 0;          // CC.CF, a bit a lane
-  uint64_t ticks = 0;          // of %clock, beside the instructions executed
-  uint32_t local_base = 0;     // of the running frame
-  uint32_t yields = 0;         // asks the scheduler for another warp's turn
-  const Inst* vain = nullptr;  // the wait at an mbarrier that ended its turn
+  uint32_t carry = 0;           // CC.CF, a bit a lane
+  uint64_t ticks = 0;           // of %clock, beside the instructions executed
+  uint32_t local_base = 0;      // of the running frame
+  uint32_t yields = 0;          // asks the scheduler for another warp's turn
+  const Inst* vain = nullptr;   // the wait at an mbarrier that ended its turn
+  const Inst* tried = nullptr;  // the one that last came back in vain
 
   void start(Block*, Worker*, uint32_t index);
   // Runs until it has to wait, has ended, or has had its turn. True: it did something.
@@ -115,6 +134,13 @@ class Warp {
   uint32_t epoch_sync = 0;                // the block's clock at this warp's last __syncwarp
   uint32_t floor = 0;                     // all accesses up to this clock are ordered before this warp's
   std::vector<uint32_t> known;            // by warp: the same, from barriers that not all took part in
+  std::vector<uint32_t> fenced;           // by warp: a proxy fence makes accesses up to here visible to async copies
+
+  std::vector<AsyncProduct> products;  // in the order of issue
+  uint32_t product_groups = 0;         // that wgmma.commit_group has closed
+  uint32_t products_issued = 0;
+  std::vector<uint8_t> unfenced;  // by number: registers accessed since the last wgmma.fence; all, before the first
+  uint32_t registers = 0;         // of a thread, as setmaxnreg left them
 
  private:
   std::vector<char> registers_;
@@ -137,6 +163,7 @@ class Warp {
   bool ret(Fragment&, uint32_t mask);
   void leave(uint32_t mask);  // exit
   uint32_t sync(const Inst&, uint32_t mask);
+  void touch_held(const Inst&);
   void reserve_local(uint32_t bytes);
   uint32_t new_frame(Frame);
   void drop_frame(uint32_t, uint32_t lanes);

@@ -9,7 +9,7 @@ namespace sim {
 class SharedMemory {
  public:
   static constexpr uint8_t kAddressable = 1, kInitialised = 2, kGood = 3,
-                           kPending = 4;  // kPending: cp.async not waited for
+                           kPending = 4;  // kPending: an asynchronous copy that was not waited for
 
   char* data() { return data_.data(); }
   uint8_t* shadow() { return shadow_.data(); }
@@ -25,15 +25,28 @@ class SharedMemory {
 
   // ---- races. A granule's last write and the reads since: by whom, and at which tick of the block's clock.
   struct Access {
-    uint32_t write = 0;        // clock << 11 | atomic << 10 | thread
+    uint32_t write = 0;        // clock; 0: none
     uint32_t read_clock = 0;   // of the latest read
     uint32_t read_warps = 0;   // by warp of the block
-    uint32_t read_thread = 0;  // thread + 1; kMany: several
+    uint16_t writer = 0;       // thread, and how it wrote
+    uint16_t read_thread = 0;  // thread + 1; kMany: several
   };
-  static constexpr uint32_t kMany = 0xFFFFFFFFu;
-  void watch(uint32_t granule) {
+  static constexpr uint16_t kThread = 0x3FF, kStrong = 0x400,  // volatile or atomic
+      kAsync = 0x800;                                          // by a tensor copy that the thread issued
+  static constexpr uint16_t kMany = 0xFFFF;
+  // `warps`: not 0 where warps are let go one by one (mbarriers), so that the latest read of all says too little.
+  void watch(uint32_t granule, uint32_t warps) {
     granule_ = granule;
+    warps_ = warps;
     accesses_.assign(bytes_ / granule + 1, Access{});
+    reads_.assign(accesses_.size() * warps, 0);
+  }
+  // The clock of that warp's latest read.
+  void note_read(const Access& a, uint32_t warp, uint32_t clock) {
+    if (warps_ != 0) reads_[static_cast<size_t>(&a - accesses_.data()) * warps_ + warp] = clock;
+  }
+  uint32_t read_by(const Access& a, uint32_t warp) const {
+    return warps_ != 0 ? reads_[static_cast<size_t>(&a - accesses_.data()) * warps_ + warp] : a.read_clock;
   }
   uint32_t granule() const { return granule_; }
   Access* accesses() { return accesses_.data(); }
@@ -42,7 +55,8 @@ class SharedMemory {
   std::vector<char> data_;
   std::vector<uint8_t> shadow_;
   std::vector<Access> accesses_;
-  uint32_t bytes_ = 0, granule_ = 0;
+  std::vector<uint32_t> reads_;  // by granule and warp
+  uint32_t bytes_ = 0, granule_ = 0, warps_ = 0;
 };
 
 }  // namespace sim

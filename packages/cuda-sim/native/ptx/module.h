@@ -96,6 +96,7 @@ struct Function {
   std::vector<Instruction> body;
   std::vector<std::vector<uint32_t>> targets;  // .branchtargets
   uint32_t max_threads[3] = {0, 0, 0}, required_threads[3] = {0, 0, 0}, required_cluster[3] = {0, 0, 0};
+  uint32_t max_registers = 0, blocks_wanted = 0;  // .maxnreg, .minnctapersm
 };
 
 struct Module {

@@ -331,7 +331,11 @@ class Parser {
         three(f_->required_threads);
       else if (take(".reqnctapercluster"))
         three(f_->required_cluster);
-      else if (take(".minnctapersm") || take(".maxnreg") || take(".maxclusterrank"))
+      else if (take(".minnctapersm"))
+        f_->blocks_wanted = static_cast<uint32_t>(integer());
+      else if (take(".maxnreg"))
+        f_->max_registers = static_cast<uint32_t>(integer());
+      else if (take(".maxclusterrank"))
         integer();
       else if (!take(".noreturn") && !take(".explicitcluster") && !take(".blocksareclusters")) {
         if (!take(".pragma")) break;

@@ -127,8 +127,9 @@ void refused() {
   EXPECT(log("add.s64 %r1, %r2, %r3;").find("register %r1 has 4 bytes") != std::string::npos, "width");
   EXPECT(log("add.s32 %r1, %r2;").find("operands") != std::string::npos, "operands");
   EXPECT(log("bra nowhere;").find("nowhere") != std::string::npos, "label");
-  EXPECT(log("wgmma.fence.sync.aligned;").find("not supported") != std::string::npos, "wgmma");
-  EXPECT(log("cp.async.bulk.commit_group;").find("not supported") != std::string::npos, "bulk");
+  EXPECT(log("wgmma.fence.sync.aligned;").find("needs .target sm_90a") != std::string::npos, "wgmma");
+  EXPECT(log("cp.async.bulk.commit_group;").find("alone is supported") != std::string::npos, "bulk");
+  EXPECT(log("tcgen05.alloc;").find("not supported") != std::string::npos, "tcgen05");
   EXPECT(log("mov.u32 %r1, %nosuch;").find("%nosuch") != std::string::npos, "special");
   EXPECT(log("add.s32 %r1, %r2, %r3").find("expected") != std::string::npos, "semicolon");
   EXPECT(log("/* open").find("without an end") != std::string::npos, "comment");
