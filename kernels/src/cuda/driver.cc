@@ -7,6 +7,8 @@
 namespace shakti::cuda {
 namespace {
 
+constexpr int kOldest = 12000;  // CUDA 12.0, as cuDriverGetVersion counts
+
 struct Loaded {
   Driver api{};
   std::string why;  // empty: it works
@@ -24,6 +26,10 @@ const Loaded& load() {
                                : "this machine has no NVIDIA driver (libcuda.so.1 was not found)";
       return l;
     }
+    if (dlsym(library, "cuInit") == nullptr) {
+      l->why = "'" + path + "' is not NVIDIA's driver: it lacks cuInit";
+      return l;
+    }
     const auto find = [&](const char* symbol) {
       void* p = dlsym(library, symbol);
       if (p == nullptr && l->why.empty())
@@ -34,6 +40,12 @@ const Loaded& load() {
     SHAKTI_DRIVER_API(FIND)
 #undef FIND
     if (!l->why.empty()) return l;
+    int version = 0;
+    if (l->api.driver_version(&version) == kSuccess && version < kOldest) {
+      l->why = "the NVIDIA driver is too old: it knows CUDA " + std::to_string(version / 1000) + "." +
+               std::to_string(version % 1000 / 10) + ", and this needs 12.0 or later";
+      return l;
+    }
     const CUresult started = l->api.init(0);
     if (started == kNoDevice)
       l->why = "the NVIDIA driver finds no GPU";

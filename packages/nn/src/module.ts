@@ -1,6 +1,7 @@
 // A module is a class with typed fields. Parameters and modules in its own fields (and in lists of modules) are found by
 // walking them in the order of declaration; nothing is registered.
 import {
+  getDefaultDevice,
   isFloating,
   noGrad,
   ShaktiError,
@@ -84,6 +85,12 @@ export abstract class Module {
       seen.add(p)
       yield [path, p]
     }
+  }
+
+  /** Where the parameters are, and so what the module is given must be; the default device while none has values. */
+  get device(): DeviceName {
+    for (const [, p] of this.namedParameters()) if (p.device !== 'meta') return p.device
+    return getDefaultDevice()
   }
 
   parameters(): Parameter[] {

@@ -1,5 +1,5 @@
 // Rotary positions: tables of cosines and sines, made once and read by attention. One dimension for text, two for patches.
-import { ShaktiError, tensor, type Tensor } from '@shakti/tensor'
+import { getDefaultDevice, ShaktiError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 
 /** Cosines and sines of every position's angles: f32 [1, positions, headDim / 2]. */
 export interface RotaryTable {
@@ -45,12 +45,18 @@ function yarn(
   })
 }
 
-function table(angles: Float64Array, positions: number, half: number, gain: number): RotaryTable {
+function table(
+  angles: Float64Array,
+  positions: number,
+  half: number,
+  gain: number,
+  device: DeviceName,
+): RotaryTable {
   const shape = [1, positions, half]
   const of = (f: (a: number) => number): Tensor => {
     const t = tensor(
       Float32Array.from(angles, (a) => gain * f(a)),
-      { shape },
+      { shape, device },
     )
     t.kept = true
     return t
@@ -65,6 +71,7 @@ export class RotaryEmbedding {
   readonly scaling: RopeScaling | undefined
   #table: RotaryTable | undefined
   #length = 0
+  #device: DeviceName | undefined
 
   constructor(headDim: number, theta: number, scaling?: RopeScaling) {
     if (!(theta > 0)) throw new ShaktiError('rope', `theta must be above 0, got ${theta}.`)
@@ -81,8 +88,8 @@ export class RotaryEmbedding {
     this.scaling = scaling
   }
 
-  #upTo(length: number): RotaryTable {
-    if (this.#table && this.#length >= length) return this.#table
+  #upTo(length: number, device: DeviceName): RotaryTable {
+    if (this.#table && this.#length >= length && this.#device === device) return this.#table
     const n = Math.max(length, 2 * this.#length, 64)
     const { headDim, theta, scaling } = this
     const base =
@@ -101,14 +108,15 @@ export class RotaryEmbedding {
     )
     this.#table?.cos.dispose()
     this.#table?.sin.dispose()
-    this.#table = table(angles, n, half, gain)
+    this.#table = table(angles, n, half, gain, device)
     this.#length = n
+    this.#device = device
     return this.#table
   }
 
-  /** Positions start .. start + length - 1. */
-  range(start: number, length: number): RotaryTable {
-    const { cos, sin } = this.#upTo(start + length)
+  /** Positions start .. start + length - 1, on the device of what they turn. */
+  range(start: number, length: number, device: DeviceName = getDefaultDevice()): RotaryTable {
+    const { cos, sin } = this.#upTo(start + length, device)
     return {
       cos: cos.narrow(1, start, length).contiguous(),
       sin: sin.narrow(1, start, length).contiguous(),
@@ -121,7 +129,7 @@ export class RotaryEmbedding {
    * @returns tables [rows, length, headDim / 2]
    */
   gather(positions: Tensor, limit: number): RotaryTable {
-    const { cos, sin } = this.#upTo(limit)
+    const { cos, sin } = this.#upTo(limit, positions.device)
     const half = this.headDim / 2
     const flat = positions.reshape([-1])
     const pick = (t: Tensor): Tensor =>
@@ -142,9 +150,10 @@ export function rotaryTable2d(
   columns: number,
   headDim: number,
   theta: number,
+  device: DeviceName = getDefaultDevice(),
 ): RotaryTable {
   const { angles, half } = angles2d(rows, columns, headDim, theta)
-  return table(angles, rows * columns, half, 1)
+  return table(angles, rows * columns, half, 1, device)
 }
 
 /** The angles alone: [rows * columns][headDim / 2]. */

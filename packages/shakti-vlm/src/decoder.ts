@@ -112,7 +112,7 @@ export class Decoder extends Module {
     }
     const rotary = positions
       ? this.rope.gather(positions, this.config.context)
-      : this.rope.range(past, length)
+      : this.rope.range(past, length, x.device)
     let y = x
     let i = 0
     for (const block of this.model.layers) {

@@ -195,7 +195,7 @@ export async function generateBatch(
     visible.fill(1, r * total + pads[r]!, (r + 1) * total)
   })
   const flags = (data: Uint8Array, shape: number[]): Tensor =>
-    keep(tidy(() => tensor(data, { shape }).to('bool')))
+    keep(tidy(() => tensor(data, { shape, device: model.device }).to('bool')))
   const mask = flags(visible, [rows, 1, 1, total])
   const { imageToken, decoder } = model.config
   const isImage = Uint8Array.from({ length: decoder.vocab }, (_, i) => (i === imageToken ? 1 : 0))

@@ -153,7 +153,10 @@ export class ShaktiVlm extends Module {
         )
       all.set(pixels, i * size)
     })
-    return { pixels: tensor(all, { shape: [members.length, height, width, 3] }), patch }
+    return {
+      pixels: tensor(all, { shape: [members.length, height, width, 3], device: this.device }),
+      patch,
+    }
   }
 
   /**
@@ -181,11 +184,15 @@ export class ShaktiVlm extends Module {
     // Each position reads either its own row of the text or one of the visual tokens, which stand behind it.
     const source = Int32Array.from({ length: images.length > 0 ? ids.length : 0 }, (_, i) => i)
     places.forEach((place, i) => (source[place] = ids.length + i))
+    const { device } = this
+    const shape = [rows, length]
     return {
-      ids: tensor(ids, { shape: [rows, length] }),
-      ...(images.length > 0 ? { images: this.placeImages(images), source: tensor(source) } : {}),
-      ...(plain ? {} : { positions: tensor(positions, { shape: [rows, length] }) }),
-      ...(cuSeqlens ? { cuSeqlens: tensor(cuSeqlens) } : {}),
+      ids: tensor(ids, { shape, device }),
+      ...(images.length > 0
+        ? { images: this.placeImages(images), source: tensor(source, { device }) }
+        : {}),
+      ...(plain ? {} : { positions: tensor(positions, { shape, device }) }),
+      ...(cuSeqlens ? { cuSeqlens: tensor(cuSeqlens, { device }) } : {}),
       ...(mask ? { mask } : {}),
       ...(cache ? { cache } : {}),
     }

@@ -68,7 +68,7 @@ export const times = (x: number | Tensor, y: number): number | Tensor =>
 export class AdamW implements Optimizer {
   readonly capturable = true
   // On the device, so that a replay counts on.
-  readonly #count = keep(zeros([], { dtype: 'f64' }))
+  readonly #count: Tensor
   readonly #groups: Group[]
   readonly #beta1: number
   readonly #beta2: number
@@ -83,6 +83,8 @@ export class AdamW implements Optimizer {
       )
     ;[this.#beta1, this.#beta2] = betas
     this.#eps = eps
+    const device = groups[0]?.entries[0]?.parameter.device
+    this.#count = keep(zeros([], { dtype: 'f64', ...(device ? { device } : {}) }))
     this.#groups = groups.map(({ lr, weightDecay, entries }) => ({
       lr,
       weightDecay,

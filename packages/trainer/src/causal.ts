@@ -1,5 +1,6 @@
 // Next-token loss on the supervised positions alone.
 import { crossEntropy, ShaktiError, tensor, type Tensor } from '@shakti/tensor'
+import { deviceOf } from './device.js'
 import { ignoreIndex, supervisedPositions, type TokenBatch } from './samples.js'
 import { placedLoss } from './step.js'
 import type { Loss, LossTerms } from './types.js'
@@ -53,10 +54,11 @@ export function placeSupervised<M, B extends TokenBatch, I>(
   const labels = new Int32Array(n).fill(ignoreIndex)
   index.set(found.index)
   labels.set(found.labels)
+  const device = deviceOf(model)
   return {
     inputs: place ? place(model, batch) : (batch as unknown as I),
-    index: tensor(index),
-    labels: tensor(labels),
+    index: tensor(index, { device }),
+    labels: tensor(labels, { device }),
   }
 }
 

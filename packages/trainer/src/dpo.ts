@@ -9,6 +9,7 @@ import {
   type CausalOptions,
   type SupervisedInputs,
 } from './causal.js'
+import { deviceOf } from './device.js'
 import { inEvaluation } from './evaluate.js'
 import {
   collate,
@@ -76,7 +77,8 @@ function placeSequences<M, B extends TokenBatch, I>(
   // Ignored positions add zero, to any sequence.
   const sequence = new Int32Array(placed.labels.numel)
   sequence.set(supervisedPositions(batch).sequence)
-  return { ...placed, sequences: batch.lengths.length, sequence: tensor(sequence) }
+  const { device } = placed.labels
+  return { ...placed, sequences: batch.lengths.length, sequence: tensor(sequence, { device }) }
 }
 
 function logProbs<M, B extends TokenBatch, I>(
@@ -86,7 +88,8 @@ function logProbs<M, B extends TokenBatch, I>(
 ): Tensor {
   const logits = supervisedLogits(options, model, placed)
   const nll = crossEntropy(logits, placed.labels, { reduction: 'none' })
-  return zeros([placed.sequences], { dtype: nll.dtype }).indexAdd(0, placed.sequence, nll.neg())
+  const { dtype, device } = nll
+  return zeros([placed.sequences], { dtype, device }).indexAdd(0, placed.sequence, nll.neg())
 }
 
 /** Log-probability of each sequence's supervised tokens, summed: [sequences]. */
@@ -198,10 +201,11 @@ export function dpo<M, B extends PreferenceBatch = PreferenceBatch, I = B>(
       }
       const counts = new Float32Array(batch.lengths.length)
       for (const s of supervisedPositions(batch).sequence) counts[s]!++
+      const device = deviceOf(model)
       return {
         ...placeSequences(options, model, batch),
-        reference: tensor(batch.reference),
-        counts: tensor(counts),
+        reference: tensor(batch.reference, { device }),
+        counts: tensor(counts, { device }),
       }
     },
     terms(model: M, placed: SequenceInputs<I> & { reference: Tensor; counts: Tensor }): LossTerms {

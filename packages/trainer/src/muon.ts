@@ -149,7 +149,10 @@ export class Muon implements Optimizer {
     const size = times(times(rate, 0.2), Math.sqrt(Math.max(rows, columns)))
     const updates = orthogonalise(ahead, this.#iterations).mul(narrow(size))
     const decay = times(rate, -weightDecay)
-    const remaining = typeof decay === 'number' ? tensor(1 + decay) : decay.add(1).float()
+    const remaining =
+      typeof decay === 'number'
+        ? tensor(1 + decay, { device: gradient.device })
+        : decay.add(1).float()
     // A scale that is not finite says that the step is not to be taken, as it does to adamw_.
     const go = scale?.isfinite()
     const ifTaken = (value: Tensor, otherwise: Tensor | number): Tensor =>

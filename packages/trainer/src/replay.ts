@@ -4,7 +4,6 @@ import {
   capture,
   CaptureError,
   deviceInfo,
-  getDefaultDevice,
   keep,
   noGrad,
   OutOfMemoryError,
@@ -17,6 +16,7 @@ import {
   type DeviceName,
 } from '@shakti/tensor'
 import { totalmem } from 'node:os'
+import { deviceOf } from './device.js'
 import {
   countItems,
   countTokens,
@@ -95,7 +95,7 @@ export class Replays<M extends TrainableModel, B> {
   readonly #device: DeviceName
   readonly #must: boolean
   readonly #note: (why: string) => void
-  readonly #lrFactor = keep(zeros([], { dtype: 'f64' }))
+  readonly #lrFactor: Tensor
   // Bytes of the pool, which goes when all recordings have gone.
   #held = 0
   // The shape that came last stands last.
@@ -104,7 +104,8 @@ export class Replays<M extends TrainableModel, B> {
   /** @param must whether a step that cannot be captured is an error; else `note` is told, once, and it runs as it is called */
   constructor(settings: Settings<M, B>, must: boolean, note: (why: string) => void) {
     this.#settings = settings
-    this.#device = settings.parameters[0]?.device ?? getDefaultDevice()
+    this.#device = deviceOf(settings.model)
+    this.#lrFactor = keep(zeros([], { dtype: 'f64', device: this.#device }))
     this.#must = must
     this.#note = note
     const { loss, optimizer } = settings
@@ -145,7 +146,7 @@ export class Replays<M extends TrainableModel, B> {
       )
     return tidy(() => {
       const placed: Placed = {
-        scale: tensor(1 / countItems(loss, batches), { dtype: 'f64' }),
+        scale: tensor(1 / countItems(loss, batches), { dtype: 'f64', device: this.#device }),
         parts: worthwhile(loss, batches).map((b) => place(model, b)),
       }
       const recorded = this.#recorded(placed, (inputs) => run(inputs, this.#lrFactor))

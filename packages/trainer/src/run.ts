@@ -8,9 +8,11 @@ import {
   ShaktiError,
   zeros,
   type RngState,
+  type Tensor,
 } from '@shakti/tensor'
 import { AdamW, copyInto, type Optimizer, type ParameterGroup } from './adamw.js'
 import { checkStageName, type Checkpoint, type Checkpointer, type RunState } from './checkpoint.js'
+import { deviceOf } from './device.js'
 import { diagnose } from './diagnose.js'
 import { freeze, hashTensors } from './freeze.js'
 import { History } from './history.js'
@@ -161,13 +163,14 @@ class StageRun<M extends TrainableModel, B> {
   #warnings: Warning[] = []
   #evaluations: RunState['evaluations'] = []
   /** 0, or NaN when a step was not finite. */
-  readonly #guard = keep(zeros([]))
+  readonly #guard: Tensor
   #replays: Replays<M, B> | undefined
 
   constructor(stage: Stage<M, B>, options: RunOptions<M>) {
     checkStage(stage, options)
     this.#stage = stage
     this.#options = options
+    this.#guard = keep(zeros([], { device: deviceOf(options.model) }))
     this.#settings = settingsOf(stage)
     this.#selection = select(options.model, stage)
     const groups = parameterGroups(stage, this.#selection.trained, (name) =>

@@ -43,7 +43,7 @@ __device__ __forceinline__ void sort(const Sort& p) {
     const uint64_t key = i < p.n ? key_of(load(row[i * p.stride])) : 0;
     items[i] = {i < p.n ? (p.descending ? ~key : key) : ~uint64_t{0}, i};
   }
-  __syncthreads();
+  // No barrier yet: a thread's items are those that it takes into the first tiles.
   const int64_t span = p.padded < kTile ? p.padded : kTile;
   for (int64_t run = 2; run <= p.padded; run *= 2) {
     int64_t step = run / 2;

@@ -1,6 +1,6 @@
 // The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
-import { cat, checkpoint, ShapeError, tensor, type Tensor } from '@shakti/tensor'
+import { cat, checkpoint, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 import {
   initFanIn,
   initZeros,
@@ -50,7 +50,7 @@ export class PatchEmbed extends Module {
         ? weight.reshape([this.width, -1])
         : weight
             .reshape([this.width * 3, -1])
-            .matmul(kernelResize(this.base, p))
+            .matmul(kernelResize(this.base, p, pixels.device))
             .reshape([this.width, 3 * p * p])
     const patches = pixels
       .reshape([b, h / p, p, w / p, p, 3])
@@ -88,7 +88,7 @@ export class VisionEncoder extends Module {
    */
   forward(pixels: Tensor, patch: number): Tensor {
     const { x, rows, columns } = this.#embed(pixels, patch)
-    return this.#blocks(x, { rotary: this.#rotary(rows, columns) })
+    return this.#blocks(x, { rotary: this.#rotary(rows, columns, x.device) })
   }
 
   /**
@@ -103,7 +103,7 @@ export class VisionEncoder extends Module {
     for (const { x, rows, columns } of embedded) {
       for (let i = 0; i < x.shape[0]!; i++) {
         borders.push(borders.at(-1)! + rows * columns)
-        tables.push(this.#rotary(rows, columns))
+        tables.push(this.#rotary(rows, columns, x.device))
       }
     }
     const { width } = this.config
@@ -113,7 +113,7 @@ export class VisionEncoder extends Module {
         1,
       ),
       {
-        cuSeqlens: tensor(Int32Array.from(borders)),
+        cuSeqlens: tensor(Int32Array.from(borders), { device: this.device }),
         rotary: {
           cos: cat(
             tables.map((t) => t.cos),
@@ -153,9 +153,9 @@ export class VisionEncoder extends Module {
     return { x: this.embeddings.forward(pixels, patch, rows, columns), rows, columns }
   }
 
-  #rotary(rows: number, columns: number): RotaryTable {
+  #rotary(rows: number, columns: number, device: DeviceName): RotaryTable {
     const { width, heads, ropeTheta } = this.config
-    return this.encoder.rotary(rows, columns, width / heads, ropeTheta)
+    return this.encoder.rotary(rows, columns, width / heads, ropeTheta, device)
   }
 
   #blocks(x: Tensor, inputs: AttentionInputs): Tensor {
@@ -206,13 +206,19 @@ class VisionLayers extends Module {
   }
 
   /** The table of a grid, kept for the next image like it. */
-  rotary(rows: number, columns: number, headDim: number, theta: number): RotaryTable {
-    const key = `${rows}x${columns}`
+  rotary(
+    rows: number,
+    columns: number,
+    headDim: number,
+    theta: number,
+    device: DeviceName,
+  ): RotaryTable {
+    const key = `${rows}x${columns} on ${device}`
     let t = this.#tables.get(key)
     if (!t) {
       // Images of ever new shapes must not fill the memory: the oldest table goes, to the collector.
       if (this.#tables.size >= 64) this.#tables.delete(this.#tables.keys().next().value!)
-      this.#tables.set(key, (t = rotaryTable2d(rows, columns, headDim, theta)))
+      this.#tables.set(key, (t = rotaryTable2d(rows, columns, headDim, theta, device)))
     }
     return t
   }

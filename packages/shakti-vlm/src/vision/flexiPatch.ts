@@ -1,6 +1,6 @@
 // One learned kernel for every patch size (FlexiViT, arXiv 2212.08013, section 3.4): the kernel for size p is the one whose
 // tokens agree best with the learned kernel's on resized patches. It is linear in the learned one, so the matrix is a constant.
-import { tensor, type Tensor } from '@shakti/tensor'
+import { getDefaultDevice, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 
 type Matrix = Float64Array[]
 
@@ -59,8 +59,12 @@ export function pseudoInverse(from: number, to: number): Matrix {
 const cache = new Map<string, Tensor>()
 
 /** The matrix [base * base, p * p] that turns a learned kernel, flattened, into the one for patches of p x p. */
-export function kernelResize(base: number, p: number): Tensor {
-  const key = `${base}:${p}`
+export function kernelResize(
+  base: number,
+  p: number,
+  device: DeviceName = getDefaultDevice(),
+): Tensor {
+  const key = `${base}:${p} on ${device}`
   let t = cache.get(key)
   if (!t) {
     const one = pseudoInverse(base, p)
@@ -73,7 +77,7 @@ export function kernelResize(base: number, p: number): Tensor {
         }
       }
     }
-    t = tensor(data, { shape: [base * base, p * p] })
+    t = tensor(data, { shape: [base * base, p * p], device })
     t.kept = true
     cache.set(key, t)
   }
