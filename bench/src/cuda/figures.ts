@@ -71,6 +71,6 @@ export const figuresOf = (k: KernelCounts) => ({
   bankConflicts: share(k.wavefronts, k.idealWavefronts),
   tensor: share(k.tensorInstructions, k.warpInstructions),
   activeLanes: share(k.threadInstructions, 32 * k.warpInstructions),
-  /** Issued by lanes for each byte that was moved; a chip's memory feeds so many and no more (see `lanesPerByte`). */
+  /** Issued to lanes for each byte that was moved. */
   instructionsPerByte: share(32 * k.warpInstructions, 32 * k.sectors),
 })
