@@ -34,7 +34,10 @@ const { overBudget, readBudget } = await load<{
   overBudget(rows: readonly Row[], budget: readonly Entry[]): string[]
   readBudget(file?: string): Entry[]
 }>('budget')
-const { withoutLines } = await load<{ withoutLines(ptx: string): string }>('compile')
+const { included, withoutLines } = await load<{
+  included(file: string): Set<string>
+  withoutLines(ptx: string): string
+}>('compile')
 
 const log = `ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'plain_f32' for 'sm_80'
@@ -121,6 +124,13 @@ test('the budget has a reason for each entry, and no words that mean nothing', (
   writeFileSync(file, JSON.stringify([{ kernels: 'a', generations: 'all', reason: 'b', stak: 8 }]))
   assert.throws(() => readBudget(file), /knows stack and spills/)
   rmSync(folder, { recursive: true })
+})
+
+test('a module depends on what its source includes, near and far, and on no header of the host', () => {
+  const source = fileURLToPath(new URL('../src/ops/rope/cuda.cu', import.meta.url))
+  const files = [...included(source)].map((file) => file.replace(/^.*\/src\//, ''))
+  assert.ok(files.includes('ops/rope/cuda.h') && files.includes('cuda/heads.h'))
+  assert.not(files.includes('cuda/driver.h'))
 })
 
 test('a release holds no names of files', () => {

@@ -127,7 +127,7 @@ function attention(sizes: readonly [Attention, Attention], dtype: DType, unit: U
 
 type Rows = readonly [rows: number, width: number]
 const rows: readonly [Rows, Rows] = [
-  [128, 1024],
+  [32, 4096],
   [16384, 4096],
 ]
 
@@ -239,17 +239,17 @@ export const cases: readonly Case[] = [
 
   one(
     'conv',
-    'conv2d f32, patches of 16',
+    'conv2d f32, 3 x 3',
     [
-      [1, 3, 64, 64, 64],
-      [32, 3, 512, 512, 768],
+      [1, 16, 32, 32, 16],
+      [32, 64, 128, 128, 64],
     ],
     ([n, c, h, w, o]) => ({
-      bytes: 4 * (n * c * h * w + o * c * 256 + (n * o * h * w) / 256),
-      flops: 2 * n * c * h * w * o,
+      bytes: 4 * (n * (c + o) * h * w + 9 * o * c),
+      flops: 2 * 9 * n * c * h * w * o,
       setup: () => {
-        const [x, weight] = [randn([n, c, h, w]), randn([o, c, 16, 16])]
-        return () => conv2d(x, weight, undefined, { stride: 16 })
+        const [x, weight] = [randn([n, c, h, w]), randn([o, c, 3, 3])]
+        return () => conv2d(x, weight, undefined, { padding: 1 })
       },
     }),
   ),
@@ -274,7 +274,8 @@ export const cases: readonly Case[] = [
       [8192, 8192],
     ],
     (size) => ({
-      bytes: 8 * count(size),
+      // Half of it is read.
+      bytes: 6 * count(size),
       setup: () => {
         const x = randn(size)
         return () => x.tril()

@@ -23,6 +23,9 @@ export const judged: readonly Chip[] = ['A100 SXM4 40 GB', 'H100 SXM5 80 GB', 'R
   (name) => peaks.find((chip) => chip.name === name)!,
 )
 
+/** Instructions that lanes can issue while a byte comes from memory: a kernel with more of them is not bound by memory. */
+export const issuesPerByte = ({ f32, gigabytes }: Chip): number => (f32 * 1e3) / 2 / gigabytes
+
 /** Seconds that no program can beat on this chip: its memory's, or its arithmetic's. */
 export function roofline({ bytes, flops = 0 }: Work, unit: Unit, chip: Chip): number {
   return Math.max(bytes / (chip.gigabytes * 1e9), flops / (chip[unit] * 1e12))

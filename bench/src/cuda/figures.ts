@@ -71,4 +71,6 @@ export const figuresOf = (k: KernelCounts) => ({
   bankConflicts: share(k.wavefronts, k.idealWavefronts),
   tensor: share(k.tensorInstructions, k.warpInstructions),
   activeLanes: share(k.threadInstructions, 32 * k.warpInstructions),
+  /** Issued to lanes for each byte that was moved. */
+  instructionsPerByte: share(32 * k.warpInstructions, 32 * k.sectors),
 })

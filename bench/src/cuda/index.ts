@@ -62,7 +62,11 @@ if (values.list) {
   process.exit(0)
 }
 if (values.judge) {
-  judge(positionals)
+  try {
+    judge(positionals)
+  } catch (error) {
+    fail((error as Error).message, 1)
+  }
   process.exit(0)
 }
 

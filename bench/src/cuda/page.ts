@@ -1,7 +1,8 @@
 // bench/cuda/README.md from what was counted.
 import { cases, type Case } from './cases.js'
-import { judged, roofline } from './chips.js'
+import { issuesPerByte, judged, roofline } from './chips.js'
 import { figuresOf, movedBytes, type Counted, type KernelCounts } from './figures.js'
+import { llmc, type Foreign } from './llmc.js'
 
 /** Of a kernel on one generation, from ptxas and the chip's limits. */
 export interface Resources {
@@ -56,9 +57,29 @@ function kernelRow(name: string, k: KernelCounts, resources: readonly Resources[
     percent(f.coalescing),
     times(f.bankConflicts),
     percent(f.activeLanes),
+    f.instructionsPerByte === undefined ? '' : f.instructionsPerByte.toFixed(1),
     f.tensor ? percent(f.tensor) : '',
     chips.map((r) => r?.registers ?? '–').join(' / '),
     chips.map((r) => (r ? Math.round(100 * r.occupancy) : '–')).join(' / '),
+  ]
+}
+
+/** Ours before theirs in each cell. */
+function foreignRow(f: Foreign, counted: readonly Counted[]): Row | undefined {
+  const ours = f.ops.map((name) => counted.find((op) => op.name === name && !op.on))
+  if (ours.some((op) => op === undefined)) return undefined
+  const kernels = ours.flatMap((op) => op!.kernels)
+  const sum = (key: 'sectors' | 'idealSectors' | 'requests' | 'warpInstructions'): number =>
+    kernels.reduce((all, k) => all + k[key], 0)
+  const perElement = (instructions: number): string => ((32 * instructions) / f.elements).toFixed(0)
+  const pair = (mine: string, theirs: string): string => `${mine}, ${theirs}`
+  return [
+    f.what,
+    `\`${f.kernel}\` (${f.file}, ${f.commit})`,
+    pair(times(movedBytes(kernels) / f.ourLeast), times((32 * f.sectors) / f.least)),
+    pair(times(sum('sectors') / sum('requests')), times(f.sectors / f.requests)),
+    pair(percent(sum('idealSectors') / sum('sectors')), percent(f.idealSectors / f.sectors)),
+    pair(perElement(sum('warpInstructions')), perElement(f.warpInstructions)),
   ]
 }
 
@@ -112,6 +133,8 @@ ${table(
 *Sectors* are those of a warp's request for global memory: 4 when each lane asks for 4 bytes in order, 16 for 16 bytes. *Wanted* is how
 much of the sectors its threads asked for, each byte once a request: the rest was moved in vain. *Conflicts* are the turns of shared memory's banks for each turn that
 would do; 1 is none. *Lanes* is the share of active ones, *tensor* the share of tensor-core instructions among all that warps issue.
+*Per byte* are instructions of lanes for each byte that the kernel moved. While a byte comes from memory, the f32 units of these chips do
+${judged.map((chip) => issuesPerByte(chip).toFixed(0)).join(', ')}: a kernel of rows or elements with more is not bound by memory.
 Registers and occupancy are those of ${names.join(' / ')}: sm_${judged.map((c) => c.sm).join(', sm_')}.
 
 ${table(
@@ -122,11 +145,23 @@ ${table(
     'wanted',
     'conflicts',
     'lanes',
+    'per byte',
     'tensor',
     'registers',
     'occupancy, %',
   ],
   kernels,
+)}
+
+## Beside llm.c
+
+The same counters of kernels by others that do the same (llm.c, MIT; figures alone, src/cuda/llmc.ts says how they were taken), at the same
+sizes; ours come first in each cell, over all kernels of the op. Theirs were compiled as llm.c does it, with \`--use_fast_math\`: exponentials,
+divisions and tanh take few instructions and are less accurate.
+
+${table(
+  ['work', 'their kernel', 'moved / least', 'sectors', 'wanted', 'instructions an element'],
+  llmc.map((f) => foreignRow(f, counted)).filter((row) => row !== undefined),
 )}
 `
 }

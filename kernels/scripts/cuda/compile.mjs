@@ -4,7 +4,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { blockThreads, resources } from './resources.mjs'
@@ -49,18 +49,25 @@ const hashOf = (...parts) => {
   return hash.digest('hex')
 }
 
+/** A source and what it includes of ours, and so on: headers of the host do not count. */
+export function included(file, seen = new Set()) {
+  if (seen.has(file)) return seen
+  seen.add(file)
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
+    const path = join(dirname(file), name)
+    if (existsSync(path)) included(path, seen)
+  }
+  return seen
+}
+
 /** What all units of a family depend on, as one hash. */
 function fingerprint(family, nvccVersion) {
-  const under = (folder, pattern) =>
-    readdirSync(join(root, folder), { recursive: true })
-      .filter((file) => pattern.test(file))
-      .map((file) => join(folder, file))
-  const files = [
-    ...under('src/cuda', /\.(h|cuh)$/),
-    ...under(`src/ops/${family}`, /\.(cu|cuh|h)$/),
-    ...['scripts/cuda/compile.mjs', 'scripts/cuda/resources.mjs'],
-  ].sort()
-  return hashOf(nvccVersion, ...files.flatMap((file) => [file, readFileSync(join(root, file))]))
+  const files = [...included(source(family))].sort()
+  const tools = ['compile.mjs', 'resources.mjs'].map((name) => join(root, 'scripts/cuda', name))
+  return hashOf(
+    nvccVersion,
+    ...[...files, ...tools].flatMap((file) => [relative(root, file), readFileSync(file)]),
+  )
 }
 
 const run = promisify(execFile)

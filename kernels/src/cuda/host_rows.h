@@ -25,10 +25,11 @@ Walk<N> row_walk(const Operand* const (&operands)[N]) {
   return walk(pointers);
 }
 
-// Threads for a row of n elements: whole warps, at most `most`.
+// Threads for a row of n elements: whole warps, at most `most`. Each has two runs of 16 bytes, as many as it keeps
+// (device/row.cuh): with twice the threads a row's sums cost twice as much.
 inline int64_t row_threads(const Operand& x, int64_t most = 256) {
   const auto pack = static_cast<int64_t>(16 / dtype_size(x.dtype));
-  return std::min(most, blocks_of(blocks_of(x.size(-1), pack), 32) * 32);
+  return std::min(most, blocks_of(blocks_of(x.size(-1), 2 * pack), 32) * 32);
 }
 
 }  // namespace shakti::cuda

@@ -28,6 +28,7 @@ const suites = {
   ],
   'packages/nn': [''],
   'packages/shakti-vlm': [''],
+  bench: ['cuda-time'],
   // Every kind of step, on small models.
   'packages/trainer': ['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
 }

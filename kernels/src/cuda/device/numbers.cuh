@@ -79,6 +79,35 @@ struct alignas(16) Pack {
   T v[size];
 };
 
+// Four elements, as many as a block of random words is for, at a multiple of four: moved at once where the address permits it.
+template <class T>
+struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Four {
+  T v[4];
+  __device__ __forceinline__ static bool fits(const T* x, int64_t at, int64_t n) {
+    return at + 4 <= n && reinterpret_cast<uintptr_t>(x) % alignof(Four) == 0;
+  }
+};
+// Elements [at, at + 4) of n that lie in order; 0 behind the last.
+template <class T>
+__device__ __forceinline__ Four<T> load_four(const T* x, int64_t at, int64_t n) {
+  if (Four<T>::fits(x, at, n)) return *reinterpret_cast<const Four<T>*>(x + at);
+  Four<T> four{};
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    if (at + k < n) four.v[k] = x[at + k];
+  return four;
+}
+template <class T>
+__device__ __forceinline__ void store_four(T* y, int64_t at, int64_t n, const Four<T>& four) {
+  if (Four<T>::fits(y, at, n)) {
+    *reinterpret_cast<Four<T>*>(y + at) = four;
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    if (at + k < n) y[at + k] = four.v[k];
+}
+
 }  // namespace shakti::cuda
 
 // One kernel for each floating dtype: SHAKTI_FLOATS(K) is K(f32, float) K(bf16, bf16) K(f16, f16).

@@ -105,6 +105,16 @@ struct Row {
       f(start(c), v);
     }
   }
+  // The same with the runs of another row of this length.
+  template <class F>
+  __device__ __forceinline__ void each_beside(const Row& other, const F& f) const {
+    each_kept([&](int c, int64_t at, const C(&v)[N]) { f(at, v, other.kept[c]); });
+    each_beyond([&](int64_t at, const C(&v)[N]) {
+      C w[N];
+      load_run(other.row, other.form, at, n, w);
+      f(at, v, w);
+    });
+  }
   // Elements of a run that the row has.
   __device__ __forceinline__ int count(int64_t at) const { return n - at < N ? static_cast<int>(n - at) : N; }
 };

@@ -42,8 +42,10 @@ void move(Launch& launch, const Move& p, DType t) {
 }
 
 void fill(Launch& launch, const Operand& y, double value) {
-  const Fill p{y.data, value, walk({&y})};
-  launch.kernel(kFamily, KernelName("fill", y.dtype), grid_for(launch, p.walk.numel), kThreads, p);
+  Fill p{y.data, value, false, walk({&y})};
+  p.packed = dense(p.walk, 0) && aligned16(y.data);
+  const int64_t each = p.packed ? 16 / static_cast<int64_t>(dtype_size(y.dtype)) : 1;
+  launch.kernel(kFamily, KernelName("fill", y.dtype), grid_for(launch, blocks_of(p.walk.numel, each)), kThreads, p);
 }
 
 void triangle(const Args& a, Launch& launch, bool lower) {

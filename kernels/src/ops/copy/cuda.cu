@@ -73,6 +73,19 @@ template <class T>
 __device__ void fill(const Fill& p) {
   T* y = static_cast<T*>(p.y);
   const T value = from_double<T>(p.value);
+  if (p.packed) {
+    constexpr int n = 16 / sizeof(T);
+    struct alignas(16) Values {
+      T v[n];
+    } values;
+#pragma unroll
+    for (int k = 0; k < n; ++k) values.v[k] = value;
+    const int64_t whole = p.walk.numel / n;
+    for (int64_t i = thread_of_grid(); i < whole; i += threads_of_grid()) static_cast<Values*>(p.y)[i] = values;
+    const int64_t rest = whole * n + thread_of_grid();
+    if (rest < p.walk.numel) y[rest] = value;
+    return;
+  }
   for (int64_t i = thread_of_grid(); i < p.walk.numel; i += threads_of_grid()) {
     int64_t at[1];
     p.walk.at(i, at);

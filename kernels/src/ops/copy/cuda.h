@@ -19,6 +19,7 @@ struct Transpose {
 struct Fill {
   void* y;
   double value;
+  bool packed;  // in order and on 16 bytes
   Walk<1> walk;
 };
 struct Arange {

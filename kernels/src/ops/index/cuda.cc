@@ -90,7 +90,10 @@ void run_scatter_add(const Args& a, Launch& launch) {
                      y.strides[dim],
                      indices_of(index, y.shape[dim], launch),
                      walk({&i, &s, &to})};
-  launch.kernel(kFamily, KernelName("scatter_add", y.dtype), grid_for(launch, p.lines.numel), kThreads, p);
+  // Lines side by side get a thread each, which then reads beside its neighbours; one that lies in order a warp.
+  const bool in_order = p.index_step == 1 && p.src_step == 1;
+  launch.kernel(kFamily, KernelName(in_order ? "scatter_add_lines" : "scatter_add", y.dtype),
+                grid_for(launch, p.lines.numel * (in_order ? 32 : 1)), kThreads, p);
 }
 
 void run_index_select(const Args& a, Launch& launch) {

@@ -95,6 +95,36 @@ __device__ __forceinline__ void scatter_add(const ScatterAdd& p) {
   }
 }
 
+// A warp for a line whose places follow one another, 32 at a time. Of the lanes that add to one place the first does it for all, in their
+// order: the sums are those of scatter_add.
+template <class T>
+__device__ __forceinline__ void scatter_add_lines(const ScatterAdd& p) {
+  const int lane = threadIdx.x % 32;
+  for (int64_t line = thread_of_grid() / 32; line < p.lines.numel; line += threads_of_grid() / 32) {
+    int64_t at[3];
+    p.lines.at(line, at);
+    for (int64_t k = lane; k - lane < p.length; k += 32) {
+      int64_t v = -1;
+      if (k < p.length) {
+        v = index_at(p.indices, at[0] + k * p.index_step);
+        if (!inside(p.indices, v, line * p.length + k)) v = -1;
+      }
+      const compute_t<T> mine = v >= 0 ? load(static_cast<const T*>(p.src)[at[1] + k * p.src_step]) : compute_t<T>(0);
+      unsigned left = __match_any_sync(kFullWarp, static_cast<unsigned long long>(v));
+      const bool first = v >= 0 && __ffs(left) - 1 == lane;
+      T* to = static_cast<T*>(p.y) + at[2] + v * p.y_step;
+      T sum = first ? *to : T{0};
+      while (__any_sync(kFullWarp, left != 0)) {
+        const compute_t<T> other = __shfl_sync(kFullWarp, mine, left ? __ffs(left) - 1 : lane);
+        if (first && left) add_to(&sum, store<T>(other));
+        left &= left - 1;
+      }
+      if (first) *to = sum;
+      __syncwarp();
+    }
+  }
+}
+
 template <class T>
 __device__ __forceinline__ void index_select(const IndexSelect& p) {
   for (int64_t i = thread_of_grid(); i < p.n; i += threads_of_grid()) {
@@ -201,6 +231,7 @@ SHAKTI_FLOATS(EMBEDDING_BACKWARD)
 
 #define ADDS(t, T)                                                                                 \
   __global__ void scatter_add_##t(const __grid_constant__ ScatterAdd p) { scatter_add<T>(p); }     \
+  __global__ void scatter_add_lines_##t(const __grid_constant__ ScatterAdd p) { scatter_add_lines<T>(p); } \
   __global__ void index_add_##t(const __grid_constant__ IndexAdd p) { index_add<T>(p); }
 SHAKTI_ALL(ADDS)
 

@@ -131,10 +131,10 @@ __device__ __forceinline__ void add_up(const NormRopeSums& p) {
 
 extern "C" {
 
-// The dtype of x, then that of the weight.
+// The dtype of x, then that of the weight. Two blocks a multiprocessor, told: else ptxas takes 150 registers, and one has room.
 #define NORM_ROPE(t, T, w, W)                                                                                    \
   __global__ void norm_rope_##t##_##w(const __grid_constant__ NormRope p) { forward<T, W>(p); }                  \
-  __global__ void norm_rope_backward_##t##_##w(const __grid_constant__ NormRopeBackward p) { backward<T, W>(p); }
+  __global__ void __launch_bounds__(256, 2) norm_rope_backward_##t##_##w(const __grid_constant__ NormRopeBackward p) { backward<T, W>(p); }
 NORM_ROPE(f32, float, f32, float)
 NORM_ROPE(bf16, shakti::cuda::bf16, bf16, shakti::cuda::bf16)
 NORM_ROPE(bf16, shakti::cuda::bf16, f32, float)

@@ -20,9 +20,8 @@ __device__ __forceinline__ void draw(const Draw& p, const F& f) {
   for (int64_t i = thread_of_grid(); 4 * i < p.n; i += threads_of_grid()) {
     double v[4];
     f(block_of(p.start, i), v);
-#pragma unroll
-    for (int k = 0; k < 4; ++k)
-      if (4 * i + k < p.n) static_cast<T*>(p.y)[4 * i + k] = narrow<T>(v[k]);
+    const Four<T> drawn{{narrow<T>(v[0]), narrow<T>(v[1]), narrow<T>(v[2]), narrow<T>(v[3])}};
+    store_four(static_cast<T*>(p.y), 4 * i, p.n, drawn);
   }
 }
 
@@ -96,16 +95,25 @@ template <class T>
 __device__ __forceinline__ void dropout(const Dropout& p) {
   using C = compute_t<T>;
   const C scale = static_cast<C>(1 / (1 - p.p));
+  const bool dense = p.walk.ndim == 0 || (p.walk.ndim == 1 && p.walk.strides[0][0] == 1);
   for (int64_t i = thread_of_grid(); 4 * i < p.walk.numel; i += threads_of_grid()) {
     const Words words = block_of(p.start, i);
+    const T* x = static_cast<const T*>(p.x);
+    Four<T> four{};
+    if (dense) {
+      four = load_four(x, 4 * i, p.walk.numel);
+    } else {
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (4 * i + k >= p.walk.numel) break;
-      int64_t at[1];
-      p.walk.at(4 * i + k, at);
-      const C v = load(static_cast<const T*>(p.x)[at[0]]);
-      static_cast<T*>(p.y)[4 * i + k] = store<T>(unit(words.w[k]) >= p.p ? v * scale : C(0));
+      for (int k = 0; k < 4; ++k) {
+        if (4 * i + k >= p.walk.numel) break;
+        int64_t at[1];
+        p.walk.at(4 * i + k, at);
+        four.v[k] = x[at[0]];
+      }
     }
+#pragma unroll
+    for (int k = 0; k < 4; ++k) four.v[k] = store<T>(unit(words.w[k]) >= p.p ? load(four.v[k]) * scale : C(0));
+    store_four(static_cast<T*>(p.y), 4 * i, p.walk.numel, four);
   }
 }
 

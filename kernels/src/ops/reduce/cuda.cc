@@ -13,7 +13,7 @@ constexpr int64_t kShortest = 2048;  // folded places that are worth a piece of 
 // How an op folds: a thread or a block for a piece of an output, and how many pieces. It depends on shapes alone.
 struct Plan {
   int64_t outputs, folded, pieces, piece;
-  bool threads;
+  bool threads, packed;
   Walk<1> kept_dims, folded_dims;
 
   Plan(const Operand& x, const Operand& y) {
@@ -30,7 +30,11 @@ struct Plan {
     const int64_t shortest = threads ? 64 : kShortest;
     pieces = tasks >= kEnough || outputs == 0 ? 1 : std::min(blocks_of(kEnough, tasks), blocks_of(folded, shortest));
     piece = pieces > 0 ? blocks_of(folded, pieces) : 0;
+    if (!threads && pieces > 1) piece = blocks_of(piece, 16) * 16;  // whole 16 bytes of any dtype
     pieces = piece > 0 ? blocks_of(folded, piece) : 0;
+    const auto pack = static_cast<int64_t>(16 / dtype_size(x.dtype));
+    packed = dense(folded_dims, 0) && aligned16(x.data);
+    for (int d = 0; d < kept_dims.ndim; ++d) packed = packed && kept_dims.strides[0][d] % pack == 0;
   }
 };
 
@@ -39,8 +43,8 @@ DType computed_in(DType t) { return t == DType::f64 ? DType::f64 : dtype_is_floa
 void fold(const Args& a, Launch& launch, const char* op) {
   const Operand &x = a.in[0], &y = a.out[0];
   const Plan plan(x, y);
-  const Fold p{x.data,      a.workspace, plan.outputs,   plan.folded,
-               plan.pieces, plan.piece,  plan.kept_dims, plan.folded_dims};
+  const Fold p{x.data,     a.workspace, plan.outputs,   plan.folded,     plan.pieces,
+               plan.piece, plan.packed, plan.kept_dims, plan.folded_dims};
   char name[32];
   const int64_t tasks = plan.outputs * plan.pieces;
   if (plan.threads) {
@@ -48,7 +52,9 @@ void fold(const Args& a, Launch& launch, const char* op) {
     launch.kernel(kFamily, KernelName(name, x.dtype), grid_for(launch, tasks), kThreads, p);
   } else {
     std::snprintf(name, sizeof name, "%s_blocks", op);
-    const int64_t threads = std::min(kThreads, blocks_of(plan.piece, 128) * 32);
+    // Four places for a thread, or two times 16 bytes.
+    const int64_t each = plan.packed ? 32 / static_cast<int64_t>(dtype_size(x.dtype)) : 4;
+    const int64_t threads = std::min(kThreads, blocks_of(plan.piece, 32 * each) * 32);
     launch.kernel(kFamily, KernelName(name, x.dtype), std::min<int64_t>(tasks, 0x7fffffff), threads, p);
   }
   const Finish q{a.workspace, y.data, plan.outputs, plan.pieces, launch.reporter()};

@@ -10,6 +10,7 @@ struct Fold {
   const void* x;
   void* partial;
   int64_t outputs, folded, pieces, piece;  // piece: folded places of one
+  bool packed;                             // folded places lie in order, and every piece begins on 16 bytes
   Walk<1> kept_dims, folded_dims;
 };
 struct Finish {

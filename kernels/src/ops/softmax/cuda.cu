@@ -54,21 +54,18 @@ __device__ __forceinline__ void backward(const SoftmaxBackward& p) {
   int64_t at[2];
   p.rows.at(blockIdx.x, at);
   const Row<T> g(static_cast<const T*>(p.g) + at[0], p.g_form, p.n);
-  const T* y_row = static_cast<const T*>(p.y) + at[1];
+  const Row<T> y(static_cast<const T*>(p.y) + at[1], p.y_form, p.n);
   C s = 0;
-  g.each([&](int64_t i, const C(&v)[N]) {
-    C y[N];
-    if (!logarithm) load_run(y_row, p.y_form, i, p.n, y);
+  y.each_beside(g, [&](int64_t, const C(&yv)[N], const C(&gv)[N]) {
 #pragma unroll
-    for (int k = 0; k < N; ++k) s += logarithm ? v[k] : v[k] * y[k];
+    for (int k = 0; k < N; ++k) s += logarithm ? gv[k] : gv[k] * yv[k];
   });
   s = block_reduce(s, Sum(), shared);
   T* dx = static_cast<T*>(p.dx) + static_cast<int64_t>(blockIdx.x) * p.n;
-  g.each([&](int64_t i, const C(&v)[N]) {
-    C y[N], out[N];
-    load_run(y_row, p.y_form, i, p.n, y);
+  y.each_beside(g, [&](int64_t i, const C(&yv)[N], const C(&gv)[N]) {
+    C out[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) out[k] = logarithm ? v[k] - exponential(y[k]) * s : y[k] * (v[k] - s);
+    for (int k = 0; k < N; ++k) out[k] = logarithm ? gv[k] - exponential(yv[k]) * s : yv[k] * (gv[k] - s);
     store_run(dx, p.dx_form, i, p.n, out);
   });
 }

@@ -38,14 +38,26 @@ __device__ __forceinline__ void sort(const Sort& p) {
   p.rows.at(blockIdx.x, at);
   const T* row = static_cast<const T*>(p.x) + at[0];
   SortItem* items = p.items + static_cast<int64_t>(blockIdx.x) * p.padded;
-  for (int64_t i = threadIdx.x; i < p.padded; i += blockDim.x) {
-    // Padding comes behind every item, a NaN too, by its place. Descending is ascending by the complement; equals keep their order.
-    const uint64_t key = i < p.n ? key_of(load(row[i * p.stride])) : 0;
-    items[i] = {i < p.n ? (p.descending ? ~key : key) : ~uint64_t{0}, i};
-  }
-  // No barrier yet: a thread's items are those that it takes into the first tiles.
   const int64_t span = p.padded < kTile ? p.padded : kTile;
-  for (int64_t run = 2; run <= p.padded; run *= 2) {
+  // Runs that a tile holds, from the keys on.
+  for (int64_t first = 0; first < p.padded; first += span) {
+    for (int64_t i = threadIdx.x; i < span; i += blockDim.x) {
+      // Padding comes behind every item, a NaN too, by its place. Descending is ascending by the complement; equals keep their order.
+      const int64_t place = first + i;
+      const uint64_t key = place < p.n ? key_of(load(row[place * p.stride])) : 0;
+      tile[i] = {place < p.n ? (p.descending ? ~key : key) : ~uint64_t{0}, place};
+    }
+    __syncthreads();
+    for (int64_t run = 2; run <= span; run *= 2) {
+      for (int64_t step = run / 2; step > 0; step /= 2) {
+        for (int64_t i = threadIdx.x; i < span / 2; i += blockDim.x) exchange(tile, first, i, step, run);
+        __syncthreads();
+      }
+    }
+    for (int64_t i = threadIdx.x; i < span; i += blockDim.x) items[first + i] = tile[i];
+    __syncthreads();
+  }
+  for (int64_t run = 2 * span; run <= p.padded; run *= 2) {
     int64_t step = run / 2;
     for (; 2 * step > span; step /= 2) {
       for (int64_t i = threadIdx.x; i < p.padded / 2; i += blockDim.x) exchange(items, 0, i, step, run);
