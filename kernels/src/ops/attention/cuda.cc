@@ -155,8 +155,9 @@ void run_attention_backward(const Args& a, Launch& launch) {
   p.dq = rows(a.out[0]);
   p.dk = rows(a.out[1]);
   p.dv = rows(a.out[2]);
-  const Kernels kernels(q, {&a.in[0], &q, &a.in[2], &a.in[3], &a.out[0], &a.out[1], &a.out[2]});
-  launch.kernel(kFamily, KernelName("attention_delta", q.dtype), grid_for(launch, p.b * p.h * p.lq * 32), kThreads, p);
+  const Kernels kernels(q, {&a.in[0], &q, &a.in[2], &a.in[3], &a.in[4], &a.out[0], &a.out[1], &a.out[2]});
+  launch.kernel(kFamily, KernelName(kernels.tensor ? "attention_tensor_delta" : "attention_delta", q.dtype),
+                Dim(blocks_of(p.lq, kBlockThreads / (kernels.tensor ? 16 : 32)), p.h, p.b), kBlockThreads, p);
   launch.kernel(kFamily, kernels.name("_backward_q", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b),
                 kBlockThreads, p, kernels.bytes(q, 4, 1));
   launch.kernel(kFamily, kernels.name("_backward_kv", q.dtype), Dim(blocks_of(p.lk, kernels.rows), p.hk, p.b),
