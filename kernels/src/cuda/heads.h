@@ -27,7 +27,8 @@ struct HeadSizes {
   __device__ __forceinline__ HeadPlace place(int64_t i) const {
     if (count > 0xffffffff) return {i / h / l, i / h % l, i % h};
     // 64-bit division takes five times as long.
-    const auto n = static_cast<uint32_t>(i), heads = static_cast<uint32_t>(h), rows = static_cast<uint32_t>(l), row = n / heads;
+    const auto n = static_cast<uint32_t>(i), heads = static_cast<uint32_t>(h), rows = static_cast<uint32_t>(l),
+               row = n / heads;
     return {row / rows, row % rows, n % heads};
   }
 #endif

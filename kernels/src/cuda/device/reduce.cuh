@@ -12,17 +12,16 @@ struct Sum {
     return a + b;
   }
 };
+// NaN wins; of floats in one instruction, which fmaxf and C++ cannot say.
 struct Max {
-  // NaN wins.
   template <class T>
   __device__ __forceinline__ T operator()(T a, T b) const {
     return a != a ? a : b > a || b != b ? b : a;
   }
-  // The same in one instruction.
   __device__ __forceinline__ float operator()(float a, float b) const {
-    float c;
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
-    return c;
+    float most;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
+    return most;
   }
 };
 struct Min {
@@ -30,11 +29,10 @@ struct Min {
   __device__ __forceinline__ T operator()(T a, T b) const {
     return a != a ? a : b < a || b != b ? b : a;
   }
-  // The same in one instruction.
   __device__ __forceinline__ float operator()(float a, float b) const {
-    float c;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
-    return c;
+    float least;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+    return least;
   }
 };
 
