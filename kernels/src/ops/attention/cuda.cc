@@ -61,7 +61,8 @@ struct KeySplit {
     constexpr int64_t kFewQueries = 16, kEnough = 512, kFewestKeys = 128;
     const Operand &q = a.in[0], &k = a.in[1];
     const int64_t b = q.shape[0], lq = q.shape[1], lk = k.shape[1], hk = k.shape[2], d = q.shape[3];
-    const bool plain = q.dtype == DType::f32 && d <= 256 && packed(q) && packed(k) && packed(a.in[2]) && packed(a.out[0]);
+    const bool plain =
+        q.dtype == DType::f32 && d <= 256 && packed(q) && packed(k) && packed(a.in[2]) && packed(a.out[0]);
     if (lq > kFewQueries || b * lq * lk == 0 || !(kernels.tensor || plain)) return;
     rows = plain ? 8 : 16;
     const int64_t tile = 64 * (kernels.d / 8 + 1) * 16, line = (d / 4 | 1) * 16;
@@ -131,8 +132,8 @@ void run_attention(const Args& a, Launch& launch) {
     launch.kernel(kFamily, kernels.tensor ? kernels.name("_split", q.dtype) : KernelName("attention_split", q.dtype),
                   Dim(split.parts, split.blocks, p.b), kBlockThreads, p, static_cast<size_t>(split.bytes));
     if (split.parts > 1)
-      launch.kernel(kFamily, KernelName("attention_join_parts", q.dtype), blocks_of(p.b * p.h * p.lq, kBlockThreads / 32),
-                    kBlockThreads, p);
+      launch.kernel(kFamily, KernelName("attention_join_parts", q.dtype),
+                    blocks_of(p.b * p.h * p.lq, kBlockThreads / 32), kBlockThreads, p);
     return;
   }
   launch.kernel(kFamily, kernels.name("", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b), kBlockThreads, p,
@@ -155,8 +156,9 @@ void run_attention_backward(const Args& a, Launch& launch) {
   p.dq = rows(a.out[0]);
   p.dk = rows(a.out[1]);
   p.dv = rows(a.out[2]);
-  const Kernels kernels(q, {&a.in[0], &q, &a.in[2], &a.in[3], &a.out[0], &a.out[1], &a.out[2]});
-  launch.kernel(kFamily, KernelName("attention_delta", q.dtype), grid_for(launch, p.b * p.h * p.lq * 32), kThreads, p);
+  const Kernels kernels(q, {&a.in[0], &q, &a.in[2], &a.in[3], &a.in[4], &a.out[0], &a.out[1], &a.out[2]});
+  launch.kernel(kFamily, KernelName(kernels.tensor ? "attention_tensor_delta" : "attention_delta", q.dtype),
+                Dim(blocks_of(p.lq, kBlockThreads / (kernels.tensor ? 16 : 32)), p.h, p.b), kBlockThreads, p);
   launch.kernel(kFamily, kernels.name("_backward_q", q.dtype), Dim(blocks_of(p.lq, kernels.rows), p.h, p.b),
                 kBlockThreads, p, kernels.bytes(q, 4, 1));
   launch.kernel(kFamily, kernels.name("_backward_kv", q.dtype), Dim(blocks_of(p.lk, kernels.rows), p.hk, p.b),

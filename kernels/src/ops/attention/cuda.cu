@@ -120,15 +120,13 @@ __device__ __forceinline__ void forward(const Attention& p) {
 template <class T>
 __device__ __forceinline__ void delta(const Attention& p) {
   using C = compute_t<T>;
-  const int64_t rows = p.b * p.h * p.lq;
-  for (int64_t r = thread_of_grid() / 32; r < rows; r += threads_of_grid() / 32) {
-    const int64_t i = r % p.lq, h = r / p.lq % p.h, b = r / p.lq / p.h;
-    const T *g = row_of<T>(p.g, b, i, h), *y = row_of<T>(p.y, b, i, h);
-    C sum = 0;
-    for (int64_t c = threadIdx.x % 32; c < p.d; c += 32) sum += load(g[c * p.g.last]) * load(y[c * p.y.last]);
-    sum = warp_reduce(sum, Sum());
-    if (threadIdx.x % 32 == 0) static_cast<C*>(p.delta)[r] = sum;
-  }
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * (kBlockThreads / 32) + threadIdx.x / 32, h = blockIdx.y, b = blockIdx.z;
+  if (i >= p.lq) return;
+  const T *g = row_of<T>(p.g, b, i, h), *y = row_of<T>(p.y, b, i, h);
+  C sum = 0;
+  for (int64_t c = threadIdx.x % 32; c < p.d; c += 32) sum += load(g[c * p.g.last]) * load(y[c * p.y.last]);
+  sum = warp_reduce(sum, Sum());
+  if (threadIdx.x % 32 == 0) static_cast<C*>(p.delta)[(b * p.h + h) * p.lq + i] = sum;
 }
 
 // The weight of a query for a key, and the gradient of its score, from what forward left.
@@ -255,7 +253,7 @@ extern "C" {
 
 // Head dims up to D. Blocks a multiprocessor are told where shared memory limits them: ptxas would spill registers to fit one more.
 #define ATTENTION_OF(t, T, D, B)                                                                                     \
-  __global__ void __launch_bounds__(128) attention_##D##_##t(const __grid_constant__ Attention p) { forward<T, D, B>(p); }             \
+  __global__ void __launch_bounds__(128, 4) attention_##D##_##t(const __grid_constant__ Attention p) { forward<T, D, B>(p); }             \
   __global__ void __launch_bounds__(128, 3) attention_backward_q_##D##_##t(const __grid_constant__ Attention p) { backward_q<T, D, B>(p); } \
   __global__ void __launch_bounds__(128, 3) attention_backward_kv_##D##_##t(const __grid_constant__ Attention p) { backward_kv<T, D, B>(p); }
 #define ATTENTION(t, T)                                                                        \
@@ -287,7 +285,8 @@ __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta
   TENSOR_ATTENTION_OF(t, T, 64)  \
   TENSOR_ATTENTION_OF(t, T, 80)  \
   TENSOR_ATTENTION_OF(t, T, 96)  \
-  TENSOR_ATTENTION_OF(t, T, 128)
+  TENSOR_ATTENTION_OF(t, T, 128) \
+  __global__ void __launch_bounds__(128) attention_tensor_delta_##t(const __grid_constant__ Attention p) { tensor_delta<T>(p); }
 TENSOR_ATTENTION(bf16, shakti::cuda::bf16)
 TENSOR_ATTENTION(f16, shakti::cuda::f16)
 

@@ -43,24 +43,25 @@ __device__ __forceinline__ int64_t row_of_all(const Attention& p, int64_t b, int
   return (b * p.hk + hk) * p.lq * (p.h / p.hk) + row;
 }
 
-__device__ __forceinline__ void add_scaled(float4& to, const float4& v, float by) {
+__device__ __forceinline__ void add_scaled(float4& to, float4 v, float by) {
   to.x += v.x * by;
   to.y += v.y * by;
   to.z += v.z * by;
   to.w += v.w * by;
 }
+// By name: nvcc takes plain stores of such words apart.
 template <class T>
-__device__ __forceinline__ void put_four(T* to, const float4& v, float by) {
-  *reinterpret_cast<uint2*>(to) = uint2{pair<T>(v.x * by, v.y * by), pair<T>(v.z * by, v.w * by)};
+__device__ __forceinline__ void put_four(T* to, float4 v, float by) {
+  __stwb(reinterpret_cast<uint2*>(to), uint2{pair<T>(v.x * by, v.y * by), pair<T>(v.z * by, v.w * by)});
 }
 template <>
-__device__ __forceinline__ void put_four<float>(float* to, const float4& v, float by) {
+__device__ __forceinline__ void put_four<float>(float* to, float4 v, float by) {
   *reinterpret_cast<float4*>(to) = float4{v.x * by, v.y * by, v.z * by, v.w * by};
 }
 
 // Four neighbours of a row that is whole.
 template <class T>
-__device__ __forceinline__ void finish_four(const Attention& p, int64_t b, int64_t h, int64_t i, int64_t column, const float4& v, Part all) {
+__device__ __forceinline__ void finish_four(const Attention& p, int64_t b, int64_t h, int64_t i, int64_t column, float4 v, Part all) {
   // NaN scores give NaN.
   const float by = all.sum > 0 ? 1 / all.sum : all.sum == 0 ? 0.0f : all.sum;
   put_four(static_cast<T*>(p.y.data) + b * p.y.batch + i * p.y.row + h * p.y.head + column, v, by);
@@ -69,7 +70,7 @@ __device__ __forceinline__ void finish_four(const Attention& p, int64_t b, int64
 
 // Four neighbours of a row of this block's part.
 template <class T, class Place>
-__device__ __forceinline__ void put_part(const Attention& p, const Place& place, int row, int64_t column, const float4& v, Part part) {
+__device__ __forceinline__ void put_part(const Attention& p, const Place& place, int row, int64_t column, float4 v, Part part) {
   if (p.parts == 1) {
     finish_four<T>(p, place.b, place.head(row), place.query(row), column, v, part);
     return;
@@ -273,7 +274,7 @@ __device__ __forceinline__ void join_parts(const Attention& p) {
     for (int64_t n = 0; n < p.parts; ++n) {
       const float by = top == -INFINITY ? 0.0f : exp2f(parts[n].top - top);
       all.sum += parts[n].sum * by;
-      add_scaled(v, *reinterpret_cast<const float4*>(values + n * p.d + column), by);
+      add_scaled(v, __ldg(reinterpret_cast<const float4*>(values + n * p.d + column)), by);
     }
     finish_four<T>(p, b, h, i, column, v, all);
   }

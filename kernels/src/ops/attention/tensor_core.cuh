@@ -89,22 +89,28 @@ __device__ __forceinline__ float quad_reduce(float v, F f) {
   return f(v, __shfl_xor_sync(kFullWarp, v, 2));
 }
 
-// rows [16][D] of the warp to a head, from row `first` on.
+// rows [16][D] of the warp to a head, from row `first` on. They go through the warp's 16 rows of a tile that it alone still reads, so that
+// whole rows are written 16 bytes at a time.
 template <class T, int D>
 __device__ __forceinline__ void put_rows(const Rows4& to, int64_t b, int64_t h, int64_t first, int64_t rows, int64_t d, const float (&v)[D / 8][4],
-                                         const float (&scale)[2], const Lane& l) {
+                                         const float (&scale)[2], char* tile, const Lane& l) {
+  using Tile = HeadTile<D>;
+  __syncwarp();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t i = first + l.line + half * 8;
-    if (i >= rows) continue;
-    T* row = static_cast<T*>(to.data) + b * to.batch + i * to.row + h * to.head;
 #pragma unroll
-    for (int n = 0; n < D / 8; ++n) {
-      const int column = n * 8 + l.quad * 2;
-      const unsigned two = pair<T>(v[n][half * 2] * scale[half], v[n][half * 2 + 1] * scale[half]);
-      // d is a multiple of 8, and rows of y lie on 16 bytes.
-      if (column < d) *reinterpret_cast<unsigned*>(row + column) = two;
-    }
+    for (int n = 0; n < D / 8; ++n)
+      *reinterpret_cast<unsigned*>(tile + Tile::at(0, l.warp * 16 + l.line + half * 8, n * 8) + l.quad * 4) =
+          pair<T>(v[n][half * 2] * scale[half], v[n][half * 2 + 1] * scale[half]);
+  }
+  __syncwarp();
+  T* head = static_cast<T*>(to.data) + b * to.batch + h * to.head;
+#pragma unroll
+  for (int c = l.lane; c < 16 * (D / 8); c += 32) {
+    const int row = c / (D / 8), column = c % (D / 8) * 8;
+    // d is a multiple of 8, and rows lie on 16 bytes.
+    if (first + row < rows && column < d)
+      *reinterpret_cast<uint4*>(head + (first + row) * to.row + column) = *reinterpret_cast<const uint4*>(tile + Tile::at(0, l.warp * 16 + row, column));
   }
 }
 
@@ -125,26 +131,34 @@ struct OnlineSoftmax {
   template <class T, int D, int N>
   __device__ __forceinline__ void step(const Attention& p, float (&scores)[N][4], float (&out)[D / 8][4], int half, const KeyRange& range,
                                        int64_t b, int64_t h, int64_t i, int64_t j, const Lane& l) {
-    const bool inside = p.mask_kind == 0 && range.begin <= j && range.end >= j + 8 * N;
-    const float scale = static_cast<float>(p.scale) * kLog2E;
-    float most = top;
+    if (p.mask_kind == 0 && range.begin <= j && range.end >= j + 8 * N) {
+      const float scale = static_cast<float>(p.scale) * kLog2E;
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
+      for (auto& s : scores) {
+        s[half * 2] *= scale;
+        s[half * 2 + 1] *= scale;
+      }
+    } else {
 #pragma unroll
-      for (int e = half * 2; e < half * 2 + 2; ++e) {
-        scores[n][e] = inside ? scores[n][e] * scale : power_of_score<T>(p, scores[n][e], range, b, h, i, j + n * 8 + l.quad * 2 + e % 2);
-        most = Max()(most, scores[n][e]);
+      for (int n = 0; n < N; ++n) {
+#pragma unroll
+        for (int e = half * 2; e < half * 2 + 2; ++e)
+          scores[n][e] = power_of_score<T>(p, scores[n][e], range, b, h, i, j + n * 8 + l.quad * 2 + e % 2);
       }
     }
+    float most = top;
+#pragma unroll
+    for (const auto& s : scores) most = Max()(most, Max()(s[half * 2], s[half * 2 + 1]));
     most = quad_reduce(most, Max());
-    const float shrink = most == -INFINITY ? 1.0f : exp2f(top - most);
+    // A row that may look at nothing yet has no weights.
+    const float base = most == -INFINITY ? 0.0f : most, shrink = exp2f(top - base);
     float more = 0;
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
+    for (auto& s : scores) {
 #pragma unroll
       for (int e = half * 2; e < half * 2 + 2; ++e) {
-        scores[n][e] = most == -INFINITY ? 0.0f : exp2f(scores[n][e] - most);
-        more += scores[n][e];
+        s[e] = exp2f(s[e] - base);
+        more += s[e];
       }
     }
     sum = sum * shrink + quad_reduce(more, Sum());
@@ -200,7 +214,7 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
   float by[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) by[half] = softmax[half].sum > 0 ? 1 / softmax[half].sum : softmax[half].sum == 0 ? 0.0f : softmax[half].sum;
-  put_rows<T, D>(p.y, b, h, first + l.warp * 16, p.lq, p.d, out, by, l);
+  put_rows<T, D>(p.y, b, h, first + l.warp * 16, p.lq, p.d, out, by, reinterpret_cast<char*>(memory) + 2 * Tile::bytes, l);
   if (l.quad != 0) return;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -208,26 +222,69 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
   }
 }
 
-// Weights and slopes of a warp's 16 rows and 8 N columns, in the place of scores and of the products of g and v. `row` and `column` tell
-// the query and the key of an element.
+// delta = sum of g * y: 16 lanes for a row, 16 bytes each.
+constexpr int kDeltaRows = kTileThreads / 16;  // of a block
+
+template <class T>
+__device__ __forceinline__ void tensor_delta(const Attention& p) {
+  const int part = threadIdx.x % 16, column = part * 8;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kDeltaRows + threadIdx.x / 16, h = blockIdx.y, b = blockIdx.z;
+  float sum = 0;
+  if (i < p.lq && column < p.d) {
+    const auto g = *reinterpret_cast<const Pack<T>*>(row_of<T>(p.g, b, i, h) + column);
+    const auto y = *reinterpret_cast<const Pack<T>*>(row_of<T>(p.y, b, i, h) + column);
+#pragma unroll
+    for (int k = 0; k < 8; ++k) sum += load(g.v[k]) * load(y.v[k]);
+  }
+#pragma unroll
+  for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(kFullWarp, sum, step);
+  if (i < p.lq && part == 0) static_cast<float*>(p.delta)[(b * p.h + h) * p.lq + i] = sum;
+}
+
+// What backward knows of a query. One that may look at nothing has an lse that leaves no weight; one that is not there looks like the last
+// but for that.
+struct QueryRow {
+  int64_t i;
+  KeyRange keys;
+  float lse, delta;  // lse as a power of two
+
+  __device__ __forceinline__ static QueryRow of(const Attention& p, int64_t b, int64_t h, int64_t i) {
+    if (i >= p.lq) return {p.lq - 1, keys_of(p, p.lq - 1), INFINITY, 0};
+    const int64_t at = (b * p.h + h) * p.lq + i;
+    const float lse = static_cast<const float*>(p.lse)[at];
+    return {i, keys_of(p, i), lse == -INFINITY ? INFINITY : lse * kLog2E, static_cast<const float*>(p.delta)[at]};
+  }
+};
+
+// Weights and slopes of a warp's 16 rows and 8 N columns, in the place of scores and of the products of g and v. `query` and `key` tell
+// those of an element; inside: all queries may look at all keys.
 template <class T, int N, class Query, class Key>
 __device__ __forceinline__ void weights_and_slopes(const Attention& p, int64_t b, int64_t h, float (&scores)[N][4], float (&products)[N][4],
-                                                   const Query& query, const Key& key) {
+                                                   bool inside, const Query& query, const Key& key) {
+  const float scale = static_cast<float>(p.scale);
+  if (inside) {
+#pragma unroll
+    for (auto& s : scores) {
+#pragma unroll
+      for (float& x : s) x *= scale * kLog2E;
+    }
+  } else {
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const QueryRow q = query(n, e);
+        scores[n][e] = power_of_score<T>(p, scores[n][e], q.keys, b, h, q.i, key(n, e));
+      }
+    }
+  }
 #pragma unroll
   for (int n = 0; n < N; ++n) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const int64_t i = query(n, e), j = key(n, e);
-      float w = 0, slope = 0;
-      if (i < p.lq && j < p.lk) {
-        const int64_t at = (b * p.h + h) * p.lq + i;
-        const float lse = static_cast<const float*>(p.lse)[at];
-        const float s = masked<T>(p, scores[n][e] * static_cast<float>(p.scale), keys_of(p, i), b, h, i, j);
-        w = lse == -INFINITY ? 0.0f : expf(s - lse);
-        slope = w * (products[n][e] - static_cast<const float*>(p.delta)[at]) * static_cast<float>(p.scale);
-      }
-      scores[n][e] = w;
-      products[n][e] = slope;
+      const QueryRow q = query(n, e);
+      scores[n][e] = exp2f(scores[n][e] - q.lse);
+      products[n][e] = scores[n][e] * (products[n][e] - q.delta) * scale;
     }
   }
 }
@@ -241,29 +298,35 @@ __device__ __forceinline__ void tensor_backward_q(const Attention& p) {
   const Lane l;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, h = blockIdx.y, b = blockIdx.z, hk = h / (p.h / p.hk);
   const int64_t last = first + kTile < p.lq ? first + kTile : p.lq;
-  const int64_t begin = keys_of(p, first).begin / kTile * kTile, end = keys_of(p, last - 1).end;
+  const KeyRange of_first = keys_of(p, first), of_last = keys_of(p, last - 1);
   Tile::template fetch<T>(queries, p.q, b, h, first, p.lq, p.d);
   Tile::template fetch<T>(slopes, p.g, b, h, first, p.lq, p.d);
+  const QueryRow rows[2] = {QueryRow::of(p, b, h, first + l.warp * 16 + l.line), QueryRow::of(p, b, h, first + l.warp * 16 + l.line + 8)};
   float dq[D / 8][4] = {};
-  for (int64_t j0 = begin; j0 < end; j0 += kTile) {
+  for (int64_t j0 = of_first.begin / kTile * kTile; j0 < of_last.end; j0 += kTile) {
     __syncthreads();
     Tile::template fetch<T>(keys, p.k, b, hk, j0, p.lk, p.d);
     Tile::template fetch<T>(values, p.v, b, hk, j0, p.lk, p.d);
     commit_copies();
     wait_copies<0>();
     __syncthreads();
-    float scores[kTile / 8][4] = {}, products[kTile / 8][4] = {};
-    multiply_rows<T, D>(scores, queries, l.warp * 16, keys, 0, l);
-    multiply_rows<T, D>(products, slopes, l.warp * 16, values, 0, l);
-    weights_and_slopes<T>(
-        p, b, h, scores, products, [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; },
-        [&](int n, int e) { return j0 + n * 8 + l.quad * 2 + e % 2; });
-    multiply_weights<T, D>(dq, products, keys, 0, l);
+    const bool inside = p.mask_kind == 0 && of_last.begin <= j0 && of_first.end >= j0 + kTile;
+    // Half of the keys at a time: scores of all of them would leave too few registers for a third block.
+#pragma unroll 1
+    for (int half = 0; half < kTile; half += kTile / 2) {
+      float scores[kTile / 16][4] = {}, products[kTile / 16][4] = {};
+      multiply_rows<T, D>(scores, queries, l.warp * 16, keys, half, l);
+      multiply_rows<T, D>(products, slopes, l.warp * 16, values, half, l);
+      weights_and_slopes<T>(
+          p, b, h, scores, products, inside, [&](int, int e) { return rows[e / 2]; },
+          [&](int n, int e) { return j0 + half + n * 8 + l.quad * 2 + e % 2; });
+      multiply_weights<T, D>(dq, products, keys, half, l);
+    }
   }
   commit_copies();
   wait_copies<0>();
   const float one[2] = {1, 1};
-  put_rows<T, D>(p.dq, b, h, first + l.warp * 16, p.lq, p.d, dq, one, l);
+  put_rows<T, D>(p.dq, b, h, first + l.warp * 16, p.lq, p.d, dq, one, reinterpret_cast<char*>(memory), l);
 }
 
 // A block for 64 keys of a head of keys: dk and dv, over the queries of all heads that share it, in order.
@@ -271,6 +334,9 @@ template <class T, int D>
 __device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
   using Tile = HeadTile<D>;
   extern __shared__ double memory[];
+  // Of the tile's queries; apart, so that lanes of one request lie in different banks.
+  __shared__ KeyRange ranges[kTile];
+  __shared__ float2 sums[kTile];
   const unsigned keys = shared_address(memory), values = keys + Tile::bytes, queries = values + Tile::bytes, slopes = queries + Tile::bytes;
   const Lane l;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, hk = blockIdx.y, b = blockIdx.z, group = p.h / p.hk;
@@ -285,8 +351,15 @@ __device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
       Tile::template fetch<T>(queries, p.q, b, h, i0, p.lq, p.d);
       Tile::template fetch<T>(slopes, p.g, b, h, i0, p.lq, p.d);
       commit_copies();
+      if (threadIdx.x < kTile) {
+        const QueryRow row = QueryRow::of(p, b, h, i0 + threadIdx.x);
+        ranges[threadIdx.x] = row.keys;
+        sums[threadIdx.x] = {row.lse, row.delta};
+      }
+      const auto row_of_tile = [&](int r) { return QueryRow{i0 + r < p.lq ? i0 + r : p.lq - 1, ranges[r], sums[r].x, sums[r].y}; };
       wait_copies<0>();
       __syncthreads();
+      const bool inside = p.mask_kind == 0 && ranges[kTile - 1].begin <= first && ranges[0].end >= first + kTile;
       // Half of the queries at a time: with dk and dv of head dim 128, scores of all of them do not fit the registers.
 #pragma unroll 1
       for (int half = 0; half < kTile; half += kTile / 2) {
@@ -294,7 +367,7 @@ __device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
         multiply_rows<T, D>(scores, keys, l.warp * 16, queries, half, l);
         multiply_rows<T, D>(products, values, l.warp * 16, slopes, half, l);
         weights_and_slopes<T>(
-            p, b, h, scores, products, [&](int n, int e) { return i0 + half + n * 8 + l.quad * 2 + e % 2; },
+            p, b, h, scores, products, inside, [&](int n, int e) { return row_of_tile(half + n * 8 + l.quad * 2 + e % 2); },
             [&](int, int e) { return first + l.warp * 16 + l.line + e / 2 * 8; });
         multiply_weights<T, D>(dv, scores, slopes, half, l);
         multiply_weights<T, D>(dk, products, queries, half, l);
@@ -304,8 +377,8 @@ __device__ __forceinline__ void tensor_backward_kv(const Attention& p) {
   commit_copies();
   wait_copies<0>();
   const float one[2] = {1, 1};
-  put_rows<T, D>(p.dk, b, hk, first + l.warp * 16, p.lk, p.d, dk, one, l);
-  put_rows<T, D>(p.dv, b, hk, first + l.warp * 16, p.lk, p.d, dv, one, l);
+  put_rows<T, D>(p.dk, b, hk, first + l.warp * 16, p.lk, p.d, dk, one, reinterpret_cast<char*>(memory), l);
+  put_rows<T, D>(p.dv, b, hk, first + l.warp * 16, p.lk, p.d, dv, one, reinterpret_cast<char*>(memory) + Tile::bytes, l);
 }
 
 }  // namespace shakti::cuda

@@ -11,14 +11,28 @@ constexpr const char* kFamily = "norm_rope";
 // Heads whose gradients of the weight one warp adds up: the order of addition depends on their number alone.
 int64_t heads_of_part(int64_t heads) { return std::max<int64_t>(16, blocks_of(heads, 4096)); }
 
+// Whether both halves of every head can be read four elements at a time, and 32 lanes have them all.
+bool in_fours(const Operand& x) {
+  bool ok = x.dtype != DType::f64 && x.shape[3] % 8 == 0 && x.shape[3] <= 256 && aligned16(x.data);
+  for (int d = 0; d < 3; ++d) ok = ok && (x.shape[d] == 1 || x.strides[d] % 4 == 0);
+  return ok;
+}
+
 }  // namespace
 
 void run_norm_rope(const Args& a, Launch& launch) {
-  const Operand &x = a.in[0], &weight = a.in[1];
-  const NormRope p{heads_of(x), heads_of(a.out[0]), head_sizes(x), angles_of(a.in[2], a.in[3]),
-                   weight.data, a.out[1].data,      a.attr(0)};
-  launch.kernel(kFamily, KernelName("norm_rope", x.dtype, weight.present() ? weight.dtype : x.dtype),
-                grid_for(launch, p.sizes.count * 32), kThreads, p);
+  const Operand &x = a.in[0], &weight = a.in[1], &y = a.out[0];
+  NormRope p{heads_of(x), heads_of(y),   head_sizes(x), angles_of(a.in[2], a.in[3]),
+             weight.data, a.out[1].data, a.attr(0),     0};
+  const DType of_weight = weight.present() ? weight.dtype : x.dtype;
+  if (in_fours(x) && in_fours(y) && aligned16(weight.data) && aligned16(a.in[2].data) && aligned16(a.in[3].data)) {
+    while (8 << p.log2_lanes < p.sizes.d) ++p.log2_lanes;
+    launch.kernel(kFamily, KernelName("norm_rope_packed", x.dtype, of_weight),
+                  grid_for(launch, p.sizes.count << p.log2_lanes), kThreads, p);
+    return;
+  }
+  launch.kernel(kFamily, KernelName("norm_rope", x.dtype, of_weight), grid_for(launch, p.sizes.count * 32), kThreads,
+                p);
 }
 
 void run_norm_rope_backward(const Args& a, Launch& launch) {

@@ -5,6 +5,7 @@
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/numbers.cuh"
 #include "../../cuda/device/reduce.cuh"
+#include "../../cuda/device/row.cuh"
 
 namespace shakti::cuda {
 namespace {
@@ -45,6 +46,53 @@ __device__ __forceinline__ void forward(const NormRope& p) {
       y[j] = store<T>(u * cs - v * sn);
       y[j + half] = store<T>(v * cs + u * sn);
     }
+  }
+}
+
+// The same where four neighbours can be read at once: four pairs a lane, and as many heads a warp as have room.
+template <class T, class W>
+__device__ __forceinline__ void forward_packed(const NormRope& p) {
+  constexpr RowForm packed{1, true};
+  const int64_t half = p.sizes.d / 2;
+  const int lanes = 1 << p.log2_lanes, j = (static_cast<int>(threadIdx.x) & (lanes - 1)) * 4;
+  // Whole warps, so that shuffles find all.
+  for (int64_t t = thread_of_grid(); t - threadIdx.x % 32 < p.sizes.count << p.log2_lanes; t += threads_of_grid()) {
+    const int64_t i = t >> p.log2_lanes;
+    const bool there = i < p.sizes.count && j < half;
+    const HeadPlace place = p.sizes.place(there ? i : 0);
+    const T* x = head_at<const T>(p.x, place);
+    float u[4] = {}, v[4] = {}, sum = 0;
+    if (there) {
+      load_run(x, packed, j, half, u);
+      load_run(x + half, packed, j, half, v);
+    }
+#pragma unroll
+    for (int k = 0; k < 4; ++k) sum += u[k] * u[k] + v[k] * v[k];
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+      const float other = __shfl_xor_sync(kFullWarp, sum, step);
+      if (step < lanes) sum += other;
+    }
+    if (!there) continue;
+    const float s = 1 / sqrtf(sum / static_cast<float>(p.sizes.d) + static_cast<float>(p.eps));
+    if (j == 0) static_cast<float*>(p.rstd)[i] = s;
+    float wu[4] = {1, 1, 1, 1}, wv[4] = {1, 1, 1, 1}, cs[4], sn[4], yu[4], yv[4];
+    if (const W* w = static_cast<const W*>(p.weight)) {
+      load_run(w, packed, j, half, wu);
+      load_run(w + half, packed, j, half, wv);
+    }
+    const int64_t table = angles_at(p.angles, place, p.sizes);
+    load_run(p.angles.cosine + table, packed, j, half, cs);
+    load_run(p.angles.sine + table, packed, j, half, sn);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const float a = u[k] * s * wu[k], b = v[k] * s * wv[k];
+      yu[k] = a * cs[k] - b * sn[k];
+      yv[k] = b * cs[k] + a * sn[k];
+    }
+    T* y = head_at<T>(p.y, place);
+    store_run(y, packed, j, half, yu);
+    store_run(y + half, packed, j, half, yv);
   }
 }
 
@@ -141,6 +189,14 @@ NORM_ROPE(bf16, shakti::cuda::bf16, f32, float)
 NORM_ROPE(f16, shakti::cuda::f16, f16, shakti::cuda::f16)
 NORM_ROPE(f16, shakti::cuda::f16, f32, float)
 NORM_ROPE(f64, double, f64, double)
+
+#define NORM_ROPE_PACKED(t, T, w, W) \
+  __global__ void norm_rope_packed_##t##_##w(const __grid_constant__ NormRope p) { forward_packed<T, W>(p); }
+NORM_ROPE_PACKED(f32, float, f32, float)
+NORM_ROPE_PACKED(bf16, shakti::cuda::bf16, bf16, shakti::cuda::bf16)
+NORM_ROPE_PACKED(bf16, shakti::cuda::bf16, f32, float)
+NORM_ROPE_PACKED(f16, shakti::cuda::f16, f16, shakti::cuda::f16)
+NORM_ROPE_PACKED(f16, shakti::cuda::f16, f32, float)
 
 __global__ void norm_rope_sums_f32(const __grid_constant__ NormRopeSums p) { add_up<float, float>(p); }
 __global__ void norm_rope_sums_bf16(const __grid_constant__ NormRopeSums p) { add_up<shakti::cuda::bf16, float>(p); }

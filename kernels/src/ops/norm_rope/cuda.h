@@ -11,6 +11,7 @@ struct NormRope {
   const void* weight;  // may be null
   void* rstd;          // [b, l, h]
   double eps;
+  int log2_lanes;  // of a head, where it is read four pairs at a time
 };
 struct NormRopeBackward {
   Heads g, x, dx;

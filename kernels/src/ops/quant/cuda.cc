@@ -9,7 +9,8 @@ constexpr const char* kFamily = "quant";
 // As in integer_product.cuh.
 constexpr int64_t kFewRows = 16, kFewWarps = 8, kRun = 128, kTermLine = 36;
 constexpr int64_t kTileRows = 64, kTilePanels = 2, kTileThreads = 128, kStageDepth = 64, kRowLine = 96, kStages = 3;
-constexpr int64_t kFewest = 32;  // rows up to which a weight is read again for each 16, sooner than that half a tile is empty
+constexpr int64_t kFewest =
+    32;  // rows up to which a weight is read again for each 16, sooner than that half a tile is empty
 
 }  // namespace
 
@@ -49,19 +50,19 @@ void run_quantized_linear(const Args& a, Launch& launch) {
   }
   auto* bytes = static_cast<int8_t*>(a.workspace);
   auto* scales = reinterpret_cast<RowScale*>(bytes + quant::bytes_of_rows(m, layout));
-  const QuantizeRows q{x.data,      m,  x.shape[1], x.strides[0], layout.group, layout.depth(),
-                       row_form(x), layout.bits == 8 ? 128 : 8,   bytes,        scales};
+  const QuantizeRows q{
+      x.data, m,     x.shape[1], x.strides[0], layout.group, layout.depth(), row_form(x), layout.bits == 8 ? 128 : 8,
+      bytes,  scales};
   launch.kernel(kFamily, KernelName("quantize_rows", x.dtype), grid_for(launch, m * layout.depth() / 4), kThreads, q);
-  const QuantizedLinear p{bytes, scales, packed.ptr<uint8_t>(), bias.data,       y.data,      row_form(y), m,
-                          n,     x.shape[1], packed.shape[1],   bias.strides[0], layout.group};
+  const QuantizedLinear p{bytes, scales,     packed.ptr<uint8_t>(), bias.data,       y.data,      row_form(y), m,
+                          n,     x.shape[1], packed.shape[1],       bias.strides[0], layout.group};
   char name[32];
   const bool few = m <= kFewest;
   std::snprintf(name, sizeof name, "quantized_%s_rows_%d", few ? "few" : "many", layout.bits);
   if (few) {
     const int64_t groups = kFewWarps * kRun / layout.group;
     launch.kernel(kFamily, KernelName(name, x.dtype), Dim(packed.shape[0], quant::blocks_of(m, kFewRows)),
-                  kFewWarps * 32, p,
-                  static_cast<size_t>(groups * std::min(m, kFewRows) * kTermLine) * sizeof(float));
+                  kFewWarps * 32, p, static_cast<size_t>(groups * std::min(m, kFewRows) * kTermLine) * sizeof(float));
     return;
   }
   const int64_t stage = kTileRows * kRowLine + kTilePanels * kStageDepth * quant::kPanel * layout.bits / 8;

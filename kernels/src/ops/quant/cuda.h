@@ -22,8 +22,8 @@ struct DequantizeWeight {
   int bits;
   int64_t group;
 };
-// Of a group of a row of x in 8 bits: its scale, and which float stands for 0 among those that its sums of products end as (see
-// integer_product.cuh). It takes off what a weight's byte has too much.
+// Of a group of a row of x in 8 bits: its scale, and which float stands for 0 among those that its sums of products end
+// as (see integer_product.cuh). It takes off what a weight's byte has too much.
 struct alignas(8) RowScale {
   float scale, zero;
 };

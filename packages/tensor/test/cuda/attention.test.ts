@@ -6,9 +6,9 @@ import {
   randn,
   scaledDotProductAttention,
   setDefaultDevice,
+  Tensor,
   tensor,
   type AttentionOptions,
-  type Tensor,
 } from '@shakti/tensor'
 import { assert, assertClose, test, type Tolerance } from '../assert.js'
 
@@ -38,22 +38,51 @@ function operands({ b = 1, lq, lk, h, hk, d }: Sizes, dtype: Float): [Tensor, Te
   return [randn([b, lq, h, d]).to(dtype), cache(), cache()]
 }
 
+const onGpu = (options: AttentionOptions): AttentionOptions =>
+  Object.fromEntries(
+    Object.entries(options).map(([name, value]: [string, unknown]) => [
+      name,
+      value instanceof Tensor ? value.to('cuda') : value,
+    ]),
+  )
+
+const described = (sizes: Sizes, dtype: Float, options: AttentionOptions): string =>
+  `${dtype} ${JSON.stringify(sizes)} ${Object.keys(options).join(' ')}`
+
 function compare(sizes: Sizes, dtype: Float, options: AttentionOptions = {}): void {
   const all = { layout: 'blhd', ...options } as const
   const [q, k, v] = operands(sizes, dtype)
   const want = scaledDotProductAttention(q.to('f32'), k.to('f32'), v.to('f32'), all)
-  const there = Object.fromEntries(
-    Object.entries(all).map(([name, value]) => [
-      name,
-      typeof value === 'object' ? value.to('cuda') : value,
-    ]),
-  )
   const run = (): Tensor =>
-    scaledDotProductAttention(q.to('cuda'), k.to('cuda'), v.to('cuda'), there).to('f32')
+    scaledDotProductAttention(q.to('cuda'), k.to('cuda'), v.to('cuda'), onGpu(all)).to('f32')
   const got = run().dataSync()
-  const what = `${dtype} ${JSON.stringify(sizes)} ${JSON.stringify(options, (_, x: unknown) => (x instanceof Object && 'shape' in x ? x.shape : x))}`
+  const what = described(sizes, dtype, options)
   assertClose(got, want.dataSync(), tolerance[dtype], what)
   assert.equal(run().dataSync(), got, `${what}: again`)
+}
+
+function compareGradients(sizes: Sizes, dtype: Float, options: AttentionOptions): void {
+  const all = { layout: 'blhd', ...options } as const
+  const given = operands(sizes, dtype)
+  const g = randn(given[0].shape).to(dtype)
+  const gradients = (device: 'cpu' | 'cuda', of: Float): Float32Array[] => {
+    const leaves = given.map((t) => {
+      const leaf = t.to(of).to(device).contiguous().clone()
+      leaf.requiresGrad = true
+      return leaf
+    })
+    const [q, k, v] = leaves as [Tensor, Tensor, Tensor]
+    const y = scaledDotProductAttention(q, k, v, device === 'cuda' ? onGpu(all) : all)
+    y.backward(g.to(of).to(device))
+    return leaves.map((t) => t.grad!.to('f32').dataSync() as Float32Array)
+  }
+  const want = gradients('cpu', 'f32')
+  gradients('cuda', dtype).forEach((got, i) => {
+    // Sums over many weights that were rounded: the error is one of the largest element.
+    const atol = tolerance[dtype].rtol! * Math.max(...want[i]!.map(Math.abs))
+    const what = `${described(sizes, dtype, options)}: d${'qkv'[i]}`
+    assertClose(got, want[i]!, { rtol: tolerance[dtype].rtol!, atol }, what)
+  })
 }
 
 if (!isCudaAvailable()) {
@@ -102,6 +131,18 @@ if (!isCudaAvailable()) {
         cuSeqlensQ: borders,
       })
       compare({ lq: 70, lk: 90, h: 2, hk: 1, d: 128 }, dtype, { mask: randn([70, 90]) })
+    })
+
+    test(`${dtype}: gradients, in groups of heads, causal, in a window, packed, masked`, () => {
+      manualSeed(4)
+      const causal = { isCausal: true }
+      compareGradients({ b: 2, lq: 70, lk: 70, h: 4, hk: 2, d: 64 }, dtype, causal)
+      compareGradients({ lq: 130, lk: 130, h: 2, hk: 1, d: 80 }, dtype, { ...causal, window: 40 })
+      const cuSeqlensQ = tensor([0, 30, 31, 100], { dtype: 'i32' })
+      compareGradients({ lq: 100, lk: 100, h: 2, hk: 2, d: 96 }, dtype, { ...causal, cuSeqlensQ })
+      compareGradients({ lq: 70, lk: 50, h: 2, hk: 1, d: 128 }, dtype, causal)
+      const mask = randn([1, 1, 65, 90]).gt(-1)
+      compareGradients({ lq: 65, lk: 90, h: 2, hk: 1, d: 128 }, dtype, { mask })
     })
   }
 }
