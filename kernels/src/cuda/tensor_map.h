@@ -5,8 +5,8 @@
 
 namespace shakti::cuda {
 
-// CUtensorMap: the driver's secret.
-struct alignas(64) TensorMap {
+// CUtensorMap: the driver's secret. The manual asks for 64 bytes of alignment, cuda.h of CUDA 13 for 128.
+struct alignas(128) TensorMap {
   uint64_t opaque[16];
 };
 

@@ -125,7 +125,7 @@ test("'medium' products lose what bf16 factors lose and no more; 'highest' ones 
   })
   assert.throws(
     () => setFloat32MatmulPrecision('low' as 'medium'),
-    /'highest' or 'medium', got 'low'/,
+    /'highest', 'high' or 'medium', got 'low'/,
   )
   assert.is(getFloat32MatmulPrecision(), 'highest')
 })

@@ -9,8 +9,8 @@ namespace {
 
 constexpr const char* kFamily = "matmul";
 constexpr int64_t kFewRows = 8;
-constexpr int64_t kDepthOfTile = 32, kStages = 3;  // tensor_product.cuh
-constexpr int64_t kEnough = 128;                   // blocks that make cutting the depth needless
+constexpr int64_t kStages = 3, kLineOfTile = 64;  // tensor_product.cuh; bytes of the depth
+constexpr int64_t kEnough = 128;                  // blocks that make cutting the depth needless
 
 Matrix matrix(const Operand& o) { return {o.data, o.stride(-2), o.stride(-1)}; }
 
@@ -53,7 +53,7 @@ struct Plan {
       way = Way::few_rows;
       b_by_rows = false;
       blocks = blocks_of(n, kThreads / 32) * batches;
-    } else if (dtype_size(a.dtype) == 2 && in_order) {
+    } else if ((dtype_size(a.dtype) == 2 || (a.dtype == DType::f32 && args.attr_bool(4))) && in_order) {
       const int64_t large = blocks_of(m, 128) * blocks_of(n, 128) * batches;
       way = large >= kEnough ? Way::large : Way::small;
       blocks = way == Way::large ? large : blocks_of(m, 64) * blocks_of(n, 64) * batches;
@@ -185,7 +185,7 @@ void run_matmul(const Args& args, Launch& launch) {
                     plan.b_by_rows ? 'n' : 't');
       const Dim grid = grid_of(&p, size, size);
       launch.kernel(kFamily, KernelName(name, a.dtype, y.dtype), grid, size == 128 ? 256 : 128, p,
-                    static_cast<size_t>(kStages * 2 * size * kDepthOfTile * 2));
+                    static_cast<size_t>(kStages * 2 * size * kLineOfTile));
     }
   }
   if (p.pieces > 1)
@@ -240,15 +240,15 @@ size_t unpacked_bytes(const Args& args) {
 // x times it, as matmul takes that.
 struct AsMatmul {
   Operand in[5];
-  double attrs[4];
+  double attrs[5];
   Args args;
   explicit AsMatmul(const Args& a)
-      : in{a.in[0], unpacked(a), a.in[2], a.in[3], a.in[4]}, attrs{0, 0, a.attr(0), a.attr(1)}, args(a) {
+      : in{a.in[0], unpacked(a), a.in[2], a.in[3], a.in[4]}, attrs{0, 0, a.attr(0), a.attr(1), 0}, args(a) {
     std::swap(in[1].shape[0], in[1].shape[1]);
     std::swap(in[1].strides[0], in[1].strides[1]);
     args.in = in;
     args.attrs = attrs;
-    args.n_attrs = 4;
+    args.n_attrs = 5;
     if (args.workspace) args.workspace = static_cast<char*>(args.workspace) + unpacked_bytes(a);
   }
 };

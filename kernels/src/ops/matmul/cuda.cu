@@ -218,6 +218,7 @@ __global__ void unpack_weight_32(const __grid_constant__ PackWeight p) { unpack_
   TENSOR_AS(t, T, y, Y, nt, true, false) \
   TENSOR_AS(t, T, y, Y, tn, false, true) \
   TENSOR_AS(t, T, y, Y, tt, false, false)
+TENSOR(f32, float, f32, float)
 TENSOR(bf16, shakti::cuda::bf16, bf16, shakti::cuda::bf16)
 TENSOR(bf16, shakti::cuda::bf16, f32, float)
 TENSOR(f16, shakti::cuda::f16, f16, shakti::cuda::f16)

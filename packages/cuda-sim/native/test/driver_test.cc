@@ -683,6 +683,80 @@ TEST("two devices: memory of each its own, copies between them", {"SHAKTI_SIM_DE
   GIVES(CUDA_ERROR_ILLEGAL_ADDRESS, synchronize());
 }
 
+struct TileMap {
+  CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  uint32_t rank = 3;
+  uint64_t address = 0, sizes[5] = {100, 20, 3, 1, 1}, strides[4] = {208, 4160, 12480, 12480};
+  uint32_t box[5] = {64, 16, 1, 1, 1}, steps[5] = {1, 1, 1, 1, 1};
+  CUtensorMapInterleave interleave = CU_TENSOR_MAP_INTERLEAVE_NONE;
+  CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B;
+  CUtensorMapL2promotion promotion = CU_TENSOR_MAP_L2_PROMOTION_L2_256B;
+  CUtensorMapFloatOOBfill fill = CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
+  CUresult encode(void* out) {
+    return call("cuTensorMapEncodeTiled", static_cast<CUtensorMap*>(out), type, rank, reinterpret_cast<void*>(address),
+                static_cast<const uint64_t*>(sizes), static_cast<const uint64_t*>(strides),
+                static_cast<const uint32_t*>(box), static_cast<const uint32_t*>(steps), interleave, swizzle, promotion,
+                fill);
+  }
+};
+
+TEST("tensor maps are made of what the manual allows, and of nothing else") {
+  Device device;
+  const CUdeviceptr memory = allocate(12480);
+  CUtensorMap map;
+  TileMap good;
+  good.address = memory;
+  OK(good.encode(&map));
+  GIVES(CUDA_ERROR_INVALID_VALUE, good.encode(nullptr));
+  GIVES(CUDA_ERROR_INVALID_VALUE, good.encode(reinterpret_cast<char*>(&map) + 32));
+  const auto refused = [&](auto change) {
+    TileMap t = good;
+    change(t);
+    GIVES(CUDA_ERROR_INVALID_VALUE, t.encode(&map));
+  };
+  refused([](TileMap& t) { t.rank = 0; });
+  refused([](TileMap& t) { t.rank = 6; });
+  refused([](TileMap& t) { t.address = 0; });
+  refused([](TileMap& t) { t.address += 8; });
+  refused([](TileMap& t) { t.sizes[1] = 0; });
+  refused([](TileMap& t) { t.sizes[1] = (uint64_t{1} << 32) + 1; });
+  refused([](TileMap& t) { t.strides[0] = 200; });
+  refused([](TileMap& t) { t.strides[1] = uint64_t{1} << 40; });
+  refused([](TileMap& t) { t.strides[0] = 192; });  // lines of 200 bytes overlap
+  refused([](TileMap& t) { t.box[1] = 0; });
+  refused([](TileMap& t) { t.box[1] = 257; });
+  refused([](TileMap& t) { t.box[0] = 60; });   // lines of 120 bytes
+  refused([](TileMap& t) { t.box[0] = 128; });  // longer than the swizzle
+  refused([](TileMap& t) { t.swizzle = CU_TENSOR_MAP_SWIZZLE_64B; });
+  refused([](TileMap& t) { t.swizzle = static_cast<CUtensorMapSwizzle>(7); });
+  refused([](TileMap& t) { t.steps[1] = 9; });
+  refused([](TileMap& t) { t.steps[1] = 0; });
+  refused([](TileMap& t) { t.type = static_cast<CUtensorMapDataType>(16); });
+  refused([](TileMap& t) { t.promotion = static_cast<CUtensorMapL2promotion>(4); });
+  refused([](TileMap& t) {
+    t.type = CU_TENSOR_MAP_DATA_TYPE_UINT16;
+    t.fill = CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA;
+  });
+  refused([](TileMap& t) { t.interleave = CU_TENSOR_MAP_INTERLEAVE_32B; });  // with a swizzle of 128 bytes
+  refused([](TileMap& t) {
+    t.rank = 2;
+    t.interleave = CU_TENSOR_MAP_INTERLEAVE_16B;
+  });
+  TileMap line = good;
+  line.rank = 1;
+  OK(line.encode(&map));
+  CHECK(attribute(CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED) == 1);
+}
+
+TEST("before compute capability 9.0 there are no tensor maps", {"SHAKTI_SIM_ARCH", "80"}) {
+  Device device;
+  CUtensorMap map;
+  TileMap t;
+  t.address = allocate(12480);
+  GIVES(CUDA_ERROR_INVALID_VALUE, t.encode(&map));
+  CHECK(attribute(CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED) == 0);
+}
+
 TEST("entry points by name and version") {
   void* at = nullptr;
   int found = -1;

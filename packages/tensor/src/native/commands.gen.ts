@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = 'b089ef0f4f781d91'
+export const abi = 'c93b1ab79336092a'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -59,7 +59,7 @@ export const commands = {
   max_index: { code: 52, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   min_index: { code: 53, inputs: ['x'], outputs: ['values', 'indices'], attrs: [] },
   cumsum: { code: 54, inputs: ['x'], outputs: ['y'], attrs: [['reverse', 'bool']] },
-  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float']] },
+  matmul: { code: 55, inputs: ['a', 'b', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['accumulate', 'bool'], ['bf16', 'bool'], ['activation', 'int'], ['scale', 'float'], ['tf32', 'bool']] },
   pack_weight: { code: 56, inputs: ['w'], outputs: ['packed'], attrs: [] },
   unpack_weight: { code: 57, inputs: ['packed'], outputs: ['w'], attrs: [] },
   packed_linear: { code: 58, inputs: ['x', 'packed', 'bias?', 'residual?', 'gate?'], outputs: ['y'], attrs: [['activation', 'int'], ['scale', 'float']] },

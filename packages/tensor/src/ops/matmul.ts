@@ -86,19 +86,24 @@ function batchShape(a: Tensor, b: Tensor): Shape {
   }
 }
 
-/** 'highest': f32 products are f32. 'medium': their factors may be rounded to bf16, the sums stay f32. */
-export type MatmulPrecision = 'highest' | 'medium'
+/**
+ * 'highest': f32 products are f32. 'high': their factors may be rounded to tf32, an f32 with 10 bits of fraction; 'medium': to bf16,
+ * with 7. The sums stay f32.
+ */
+export type MatmulPrecision = 'highest' | 'high' | 'medium'
+const precisions: readonly MatmulPrecision[] = ['highest', 'high', 'medium']
 let precision: MatmulPrecision = 'highest'
 
 /**
  * How exactly f32 matrix products, those of attention included, are formed from here on: PyTorch's function of this name.
- * 'medium' is up to twice as fast where the CPU multiplies bf16 (AVX512-BF16) and changes nothing elsewhere. Default 'highest'.
+ * 'medium' is up to twice as fast where the CPU multiplies bf16 (AVX512-BF16). A GPU's tensor cores take tf32 for both 'high' and 'medium'
+ * (matmul and linear; attention stays f32). Neither changes anything elsewhere. Default 'highest'.
  */
 export function setFloat32MatmulPrecision(value: MatmulPrecision): void {
-  if (value !== 'highest' && value !== 'medium') {
+  if (!precisions.includes(value)) {
     throw new ShaktiError(
       'setFloat32MatmulPrecision',
-      `must be 'highest' or 'medium', got '${String(value)}'.`,
+      `must be 'highest', 'high' or 'medium', got '${String(value)}'.`,
     )
   }
   precision = value
@@ -121,6 +126,7 @@ const attributes = (accumulate: boolean, activation: number, scale: number): num
   precision === 'medium' ? 1 : 0,
   activation,
   scale,
+  precision === 'highest' ? 0 : 1,
 ]
 
 /** y = a b, or y += a b, without a gradient. The operands fit. */
