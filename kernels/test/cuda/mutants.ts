@@ -56,8 +56,8 @@ export const mutants: readonly Mutant[] = [
   ),
   attentionTensor(
     'fragments of the values are not turned',
-    'load_matrices_turned(b, Tile::at(right, k + l.lane % 16, n + l.lane / 16 * 8))',
-    'load_matrices(b, Tile::at(right, k + l.lane % 16, n + l.lane / 16 * 8))',
+    'load_matrices_turned(b, Tile::at(right, first + k + l.lane % 16, n + l.lane / 16 * 8))',
+    'load_matrices(b, Tile::at(right, first + k + l.lane % 16, n + l.lane / 16 * 8))',
   ),
   attentionTensor(
     'the tile after the last is read as one of the head',
@@ -66,8 +66,8 @@ export const mutants: readonly Mutant[] = [
   ),
   attentionTensor(
     'the sum of weights is not shrunk when the maximum grows',
-    'sum[half] = sum[half] * shrink + quad_reduce(more, Sum());',
-    'sum[half] = sum[half] + quad_reduce(more, Sum());',
+    'sum = sum * shrink + quad_reduce(more, Sum());',
+    'sum = sum + quad_reduce(more, Sum());',
   ),
   attention(
     'weights are read before all are written',
@@ -76,8 +76,8 @@ export const mutants: readonly Mutant[] = [
   ),
   attention(
     'one row too many',
-    'for (int64_t r = thread_of_grid() / 32; r < rows; r += threads_of_grid() / 32) {',
-    'for (int64_t r = thread_of_grid() / 32; r <= rows; r += threads_of_grid() / 32) {',
+    'if (i >= p.lq) return;\n  const T *g = row_of',
+    'if (i > p.lq) return;\n  const T *g = row_of',
   ),
   attention(
     'the gradient of keys forgets the other heads of the group',
@@ -154,8 +154,8 @@ export const mutants: readonly Mutant[] = [
   ),
   elementwise(
     'the stride of the other side',
-    'static_cast<const T*>(p.in[side])[at[1 + side]]',
-    'static_cast<const T*>(p.in[side])[at[2 - side]]',
+    'side == 0 ? at[1] : at[2];',
+    'side == 0 ? at[2] : at[1];',
   ),
   elementwise(
     'a scalar is rounded to the dtype first',
@@ -227,8 +227,8 @@ export const mutants: readonly Mutant[] = [
   ),
   tensorProduct(
     'whole chunks where the matrix ends within one',
-    'there = there < 0 ? 0 : there > 8 ? 8 : there;',
-    'there = there <= 0 ? 0 : 8;',
+    'there = there < 0 ? 0 : there > each ? each : there;',
+    'there = there <= 0 ? 0 : each;',
   ),
   tensorProduct(
     'the wrong half of a fragment of b',
@@ -347,8 +347,8 @@ export const mutants: readonly Mutant[] = [
   ),
   quant(
     'elements behind the row count',
-    'v[i] = i < parts && k < p.k ? load(static_cast<const T*>(p.x)',
-    'v[i] = i < parts ? load(static_cast<const T*>(p.x)',
+    'p.form, k, p.k, v)',
+    'p.form, k, p.depth, v)',
   ),
   quant(
     'a shuffle that names lanes which do not take part',
@@ -363,8 +363,8 @@ export const mutants: readonly Mutant[] = [
   ),
   random(
     'numbers beyond the end',
-    'if (4 * i + k < p.n) static_cast<T*>(p.y)[4 * i + k]',
-    'if (4 * i < p.n) static_cast<T*>(p.y)[4 * i + k]',
+    'store_four(static_cast<T*>(p.y), 4 * i, p.n, drawn)',
+    'store_four(static_cast<T*>(p.y), 4 * i, p.n + 3, drawn)',
   ),
   random('a winner runs again', '        value[place] = -1;\n', ''),
   random(
@@ -431,8 +431,8 @@ export const mutants: readonly Mutant[] = [
   ),
   softmax(
     'the gradient of a row of another stride',
-    'load_run(y_row, p.y_form, i, p.n, y);\n#pragma unroll\n    for (int k = 0; k < N; ++k) out',
-    'load_run(y_row, p.dx_form, i, p.n, y);\n#pragma unroll\n    for (int k = 0; k < N; ++k) out',
+    'y(static_cast<const T*>(p.y) + at[1], p.y_form, p.n);',
+    'y(static_cast<const T*>(p.y) + at[1], p.dx_form, p.n);',
   ),
   inFile('softmax', 'cuda/device/row.cuh')(
     'a run of a long row is left out',
