@@ -46,7 +46,7 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[TM][TN][4], unsigne
   const int lane = threadIdx.x % 32;
   if constexpr (sizeof(T) == 4) {
     const int g = lane / 4, t = lane % 4;
-#pragma unroll
+#pragma unroll 1  // unrolled, its addresses take a register too many
     for (int k = 0; k < BK; k += 8) {
       unsigned fb[TN][2];
 #pragma unroll

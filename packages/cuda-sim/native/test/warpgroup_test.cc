@@ -54,6 +54,7 @@ setp.ne.u32 %p1, %r0, 0;
 @%p1 bra ready;
 mbarrier.init.shared::cta.b64 [%r5], 1;
 fence.proxy.async.shared::cta;
+prefetch.tensormap [%d2];
 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r5], %r4;
 cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r6], [%d2, {%r1, %r2, %r3}], [%r5];
 ready:
@@ -300,6 +301,12 @@ std::vector<char> image_of(const Lie& a, const Lie& b, int k, uint32_t (*bits)(d
   return image;
 }
 uint32_t as_bf16(double x) { return bf16(static_cast<float>(x)); }
+uint32_t as_f16(double x) {  // of small integers
+  if (x == 0) return 0;
+  const int e = std::ilogb(x);
+  return (x < 0 ? 0x8000u : 0) | static_cast<uint32_t>(e + 15) << 10 |
+         static_cast<uint32_t>(std::ldexp(std::fabs(x), 10 - e) - 1024);
+}
 uint32_t as_f32(double x) {
   const auto f = static_cast<float>(x);
   uint32_t u;
@@ -358,6 +365,12 @@ void products(const sim::Options& options) {
         if (i < 16) std::memcpy(image.data() + kStartB + b.at(i, l + 16), straight.data() + kStartB + b.at(i, l), 2);
       }
     check_product("32 bytes on", d, image, along_k.descriptor(32), b.descriptor(kStartB + 32), false, 16, factor);
+  }
+  {
+    Device d;
+    if (!d.load(replaced(kProduct, "f32.bf16.bf16", "f32.f16.f16"))) return;
+    check_product("f16", d, image_of(along_k, along_k, 16, as_f16), along_k.descriptor(0), along_k.descriptor(kStartB),
+                  true, 16, factor);
   }
   {  // f32 operands, of which tensor cores read 19 bits
     const Lie a{false, 128, 4, 16, 1024};
