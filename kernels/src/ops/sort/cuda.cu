@@ -43,13 +43,13 @@ __device__ __forceinline__ void sort(const Sort& p) {
     const uint64_t key = i < p.n ? key_of(load(row[i * p.stride])) : 0;
     items[i] = {i < p.n ? (p.descending ? ~key : key) : ~uint64_t{0}, i};
   }
-  // No barrier yet: a thread's items are those that it takes into the first tiles.
+  // Of `items` a thread has every blockDim.x-th to itself, in the steps that span tiles too, since blockDim.x divides kTile: only what
+  // happens in `tile` needs barriers.
   const int64_t span = p.padded < kTile ? p.padded : kTile;
   for (int64_t run = 2; run <= p.padded; run *= 2) {
     int64_t step = run / 2;
     for (; 2 * step > span; step /= 2) {
       for (int64_t i = threadIdx.x; i < p.padded / 2; i += blockDim.x) exchange(items, 0, i, step, run);
-      __syncthreads();
     }
     for (int64_t first = 0; first < p.padded; first += span) {
       for (int64_t i = threadIdx.x; i < span; i += blockDim.x) tile[i] = items[first + i];
@@ -59,7 +59,6 @@ __device__ __forceinline__ void sort(const Sort& p) {
         __syncthreads();
       }
       for (int64_t i = threadIdx.x; i < span; i += blockDim.x) items[first + i] = tile[i];
-      __syncthreads();
     }
   }
   for (int64_t i = threadIdx.x; i < p.k; i += blockDim.x) {
