@@ -29,7 +29,11 @@ const suites = {
   'packages/nn': [''],
   'packages/shakti-vlm': [''],
   // Every kind of step, on small models.
-  'packages/trainer': ['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
+  'packages/trainer': [
+    ...['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
+    'cuda/',
+  ],
+  kernels: ['cuda/'],
 }
 
 function skip(why) {
