@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
@@ -33,6 +34,12 @@ std::vector<char> contents(const std::string& path) {
 }
 
 }  // namespace
+
+CudaDevice::CudaDevice(const Driver& driver, int ordinal, std::string modules)
+    : driver_(driver), ordinal_(ordinal), modules_(std::move(modules)), exact_([] {
+        const char* wanted = std::getenv("SHAKTI_CUDA_EXACT");
+        return wanted != nullptr && std::strcmp(wanted, "1") == 0;
+      }()) {}
 
 CudaDevice::Pinned::~Pinned() {
   driver.context_set(context);
@@ -127,7 +134,7 @@ void CudaDevice::enter() const {
 
 char* CudaDevice::map(uint64_t* bytes) {
   enter();
-  *bytes = (*bytes + kGranule - 1) / kGranule * kGranule;
+  if (!exact_) *bytes = (*bytes + kGranule - 1) / kGranule * kGranule;
   CUdeviceptr address = 0;
   if (driver_.allocate(&address, *bytes) != kSuccess) return nullptr;
   return reinterpret_cast<char*>(address);

@@ -27,6 +27,7 @@ class CudaDevice : public Device {
 
   char* map(uint64_t* bytes) override;
   void unmap(char* start, uint64_t bytes) override;
+  bool exact() const override { return exact_; }
   uint64_t total_memory() const override { return gpu_.bytes; }
   bool on_host() const override { return false; }
   std::shared_ptr<char> staging(uint64_t bytes) override;
@@ -65,8 +66,7 @@ class CudaDevice : public Device {
     std::function<void()> done;  // may be empty
   };
 
-  CudaDevice(const Driver& driver, int ordinal, std::string modules)
-      : driver_(driver), ordinal_(ordinal), modules_(std::move(modules)) {}
+  CudaDevice(const Driver& driver, int ordinal, std::string modules);
   bool start(std::string* why);
   // The context is a property of each thread that calls the driver.
   void enter() const;
@@ -86,6 +86,7 @@ class CudaDevice : public Device {
   const Driver& driver_;
   const int ordinal_;
   const std::string modules_;
+  const bool exact_;
   DeviceProperties gpu_;
   CUcontext context_ = nullptr;
   CUstream cuda_stream_ = nullptr;

@@ -27,7 +27,8 @@ constexpr uint64_t kSlab = 8u << 20;
 constexpr uint64_t kLarge = 1u << 20;  // from here on a block has a mapping of its own
 }  // namespace
 
-Allocator::Allocator(Device& device) : device_(device), limit_(device.total_memory() / 10 * 9) {}
+Allocator::Allocator(Device& device)
+    : device_(device), exact_(device.exact()), limit_(device.total_memory() / 10 * 9) {}
 
 Allocator::~Allocator() {
   for (auto& [block, bytes] : large_) unmap(block, bytes);
@@ -35,7 +36,8 @@ Allocator::~Allocator() {
 }
 
 // Powers of two split in four: at most a quarter is wasted, and sizes that differ a little share blocks.
-uint64_t Allocator::size_class(uint64_t bytes) {
+uint64_t Allocator::size_class(uint64_t bytes) const {
+  if (exact_) return std::max<uint64_t>(bytes, 1);
   if (kRedZone > 0) return (bytes + kRedZone + kAlign - 1) / kAlign * kAlign;
   if (bytes <= 4 * kAlign) return bytes == 0 ? kAlign : (bytes + kAlign - 1) / kAlign * kAlign;
   const int top = 63 - __builtin_clzll(bytes - 1);
@@ -71,8 +73,8 @@ void* Allocator::from_system(uint64_t size) {
   return block;
 }
 
-uint64_t Allocator::key_of(uint64_t bytes) { return kRedZone > 0 ? bytes : size_class(bytes); }
-uint64_t Allocator::size_of_key(uint64_t key) { return kRedZone > 0 ? size_class(key) : key; }
+uint64_t Allocator::key_of(uint64_t bytes) const { return kRedZone > 0 ? bytes : size_class(bytes); }
+uint64_t Allocator::size_of_key(uint64_t key) const { return kRedZone > 0 ? size_class(key) : key; }
 
 void* Allocator::take(FreeBlocks& blocks, uint64_t key, uint64_t most) {
   auto it = blocks.lower_bound(key);
@@ -89,13 +91,13 @@ void* Allocator::allocate(uint64_t bytes, Arena* arena) {
   void* block = arena ? take(arena->free, key, kRedZone > 0 ? key : 2 * key) : nullptr;
   if (block == nullptr) {
     if (limit_ != 0 && stats_.live + size > limit_) return nullptr;
-    block = take(free_, key, key);
+    block = exact_ ? nullptr : take(free_, key, key);
     if (block != nullptr) {
       stats_.cached -= size;
     } else {
       if (limit_ != 0 && stats_.live + stats_.cached + size > limit_)
         return nullptr;  // the caller clears the cache and asks again
-      block = size < kLarge ? from_slab(size) : from_system(size);
+      block = size < kLarge && !exact_ ? from_slab(size) : from_system(size);
     }
     if (block == nullptr) return nullptr;
     stats_.live += size;
@@ -138,7 +140,7 @@ void Allocator::close(Arena& arena) {
 void Allocator::clear_cache() {
   for (auto& [key, blocks] : free_) {
     const uint64_t size = size_of_key(key);
-    if (size < kLarge) continue;
+    if (size < kLarge && !exact_) continue;
     for (void* block : blocks) {
       auto it = large_.find(static_cast<char*>(block));
       unmap(it->first, it->second);
@@ -154,7 +156,7 @@ std::map<char*, uint64_t> Allocator::live_in_slabs() const {
   std::map<char*, uint64_t> live = slabs_;
   for (auto& [key, blocks] : free_) {
     const uint64_t size = size_of_key(key);
-    if (size >= kLarge) break;
+    if (size >= kLarge || exact_) break;
     for (void* block : blocks) std::prev(live.upper_bound(static_cast<char*>(block)))->second -= size;
   }
   return live;

@@ -62,9 +62,9 @@ class Allocator {
   void each_mapping(const std::function<void(const char*, uint64_t)>& visit) const;
 
  private:
-  static uint64_t size_class(uint64_t bytes);
-  static uint64_t key_of(uint64_t bytes);     // in FreeBlocks
-  static uint64_t size_of_key(uint64_t key);  // of the blocks under it
+  uint64_t size_class(uint64_t bytes) const;
+  uint64_t key_of(uint64_t bytes) const;     // in FreeBlocks
+  uint64_t size_of_key(uint64_t key) const;  // of the blocks under it
   // A block with a key from `key` to `most`, the smallest there is; null: none.
   static void* take(FreeBlocks& blocks, uint64_t key, uint64_t most);
   // A block never crosses slabs; what is left of the old one when a new one is opened stays unused.
@@ -76,6 +76,7 @@ class Allocator {
   std::map<char*, uint64_t> live_in_slabs() const;
   void clear_slabs();
   Device& device_;
+  const bool exact_;  // as the device wants it
   FreeBlocks free_;
   std::map<char*, uint64_t> large_;  // block with a mapping of its own -> the mapping's length
   std::map<char*, uint64_t> slabs_;  // slab -> bytes handed out at some time, in blocks one behind the other

@@ -23,6 +23,8 @@ class Device {
   // At least *bytes, which becomes what there are; 64-byte aligned or better. Null: none left.
   virtual char* map(uint64_t* bytes) = 0;
   virtual void unmap(char* start, uint64_t bytes) = 0;
+  // For finding faults: each tensor gets a mapping of its own, of so many bytes as it has, that no other uses after it.
+  virtual bool exact() const { return false; }
   virtual uint64_t total_memory() const = 0;
   // Whether the host's instructions reach this memory.
   virtual bool on_host() const = 0;

@@ -430,9 +430,9 @@ export const mutants: readonly Mutant[] = [
     's += exponential(v[k] - shift);',
   ),
   softmax(
-    'the gradient of a row of another stride',
-    'y(static_cast<const T*>(p.y) + at[1], p.y_form, p.n);',
-    'y(static_cast<const T*>(p.y) + at[1], p.dx_form, p.n);',
+    'each thread keeps to its own part of the sum',
+    '  s = block_reduce(s, Sum(), shared);\n',
+    '',
   ),
   inFile('softmax', 'cuda/device/row.cuh')(
     'a run of a long row is left out',
@@ -447,9 +447,14 @@ export const mutants: readonly Mutant[] = [
     'exchange(tile, first, i, s, run);\n',
   ),
   sort(
-    'a step over the whole row begins before the tiles are back',
-    'items[first + i] = tile[i];\n      __syncthreads();\n',
-    'items[first + i] = tile[i];\n',
+    'a tile is sorted before it is there',
+    'tile[i] = items[first + i];\n      __syncthreads();\n',
+    'tile[i] = items[first + i];\n',
+  ),
+  sort(
+    'a thread takes items of others',
+    'for (int64_t i = threadIdx.x; i < p.padded / 2; i += blockDim.x) exchange(items, 0, i, step, run);',
+    'for (int64_t i = threadIdx.x; i < p.padded / 2; i += blockDim.x) exchange(items, 0, p.padded / 2 - 1 - i, step, run);',
   ),
   sort('NaN is the smallest', 'if (v != v) return ~uint64_t{0};', 'if (v != v) return 0;'),
   sort(

@@ -62,8 +62,9 @@ async function attempt(
       {
         env: {
           ...process.env,
-          ...simulatorEnvironment({ ...way, report, maxInstructions: 2e9 }),
+          ...simulatorEnvironment({ ...way, report, memory: 2 ** 34, maxInstructions: 2e9 }),
           SHAKTI_LIBCUDA: simulator,
+          SHAKTI_CUDA_EXACT: '1',
           SHAKTI_CUDA_MODULES: modules,
         },
         maxBuffer: 1 << 26,

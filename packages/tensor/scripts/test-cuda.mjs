@@ -30,7 +30,11 @@ const suites = {
   'packages/shakti-vlm': [''],
   bench: ['cuda-time'],
   // Every kind of step, on small models.
-  'packages/trainer': ['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
+  'packages/trainer': [
+    ...['adamw', 'dpo', 'freeze', 'muon', 'packing', 'precision', 'step', 'capture'],
+    'cuda/',
+  ],
+  kernels: ['cuda/'],
 }
 
 function skip(why) {

@@ -17,18 +17,14 @@ DType dtype_of_parameters(const Operand& x, const Operand& weight, const Operand
 
 const Operand kAbsent{};
 
+RowForm form_of(const Operand& o) { return o.present() ? row_form(o) : RowForm{1, false}; }
+
 // x, weight?, bias? -> y, mean, rstd
 void forward(const Args& a, Launch& launch, const char* name, bool centred) {
   const Operand &x = a.in[0], &weight = a.in[1], &bias = centred ? a.in[2] : kAbsent, &y = a.out[0];
   if (weight.present() && bias.present() && weight.dtype != bias.dtype)
     return launch.fail("weight is %s and bias %s; on a GPU they must be equal", dtype_name(weight.dtype),
                        dtype_name(bias.dtype));
-  RowForm parameters = weight.present() ? row_form(weight) : bias.present() ? row_form(bias) : RowForm{1, false};
-  if (weight.present() && bias.present()) {
-    if (weight.strides[0] != bias.strides[0] && weight.numel() > 1)
-      return launch.fail("weight and bias must have equal strides on a GPU");
-    parameters.packed = parameters.packed && row_form(bias).packed;
-  }
   const Norm p{x.data,
                weight.data,
                bias.data,
@@ -39,7 +35,8 @@ void forward(const Args& a, Launch& launch, const char* name, bool centred) {
                a.attr(0),
                row_form(x),
                row_form(y),
-               parameters,
+               form_of(weight),
+               form_of(bias),
                row_walk({&x})};
   launch.kernel(kFamily, KernelName(name, x.dtype, dtype_of_parameters(x, weight, bias)), p.rows.numel, row_threads(x),
                 p);
@@ -64,7 +61,7 @@ void backward(const Args& a, Launch& launch, const char* name, bool centred) {
                        row_form(g),
                        row_form(x),
                        row_form(dx),
-                       weight.present() ? row_form(weight) : RowForm{1, false},
+                       form_of(weight),
                        row_walk({&g, &x})};
   launch.kernel(kFamily, KernelName(name, x.dtype, dtype_of_parameters(x, weight, kAbsent)), parts, row_threads(x), p);
   if (!sums || n == 0) return;

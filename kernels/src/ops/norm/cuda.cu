@@ -39,8 +39,8 @@ __device__ __forceinline__ void forward(const Norm& p) {
   x.each([&](int64_t i, const C(&v)[N]) {
     compute_t<W> w[N], b[N];
     C out[N];
-    if (p.weight) load_run(static_cast<const W*>(p.weight), p.parameter_form, i, p.n, w);
-    if (p.bias) load_run(static_cast<const W*>(p.bias), p.parameter_form, i, p.n, b);
+    if (p.weight) load_run(static_cast<const W*>(p.weight), p.weight_form, i, p.n, w);
+    if (p.bias) load_run(static_cast<const W*>(p.bias), p.bias_form, i, p.n, b);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       out[k] = (v[k] - m) * s;

@@ -10,7 +10,7 @@ struct Norm {
   void *mean, *rstd;              // mean: null for RMSNorm
   int64_t n;
   double eps;
-  RowForm x_form, y_form, parameter_form;
+  RowForm x_form, y_form, weight_form, bias_form;
   Walk<1> rows;  // of x
 };
 

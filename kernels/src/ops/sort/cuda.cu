@@ -38,6 +38,8 @@ __device__ __forceinline__ void sort(const Sort& p) {
   p.rows.at(blockIdx.x, at);
   const T* row = static_cast<const T*>(p.x) + at[0];
   SortItem* items = p.items + static_cast<int64_t>(blockIdx.x) * p.padded;
+  // Of `items` a thread has every blockDim.x-th to itself, in the steps that span tiles too, since blockDim.x divides kTile: only what
+  // happens in `tile` needs barriers.
   const int64_t span = p.padded < kTile ? p.padded : kTile;
   // Runs that a tile holds, from the keys on.
   for (int64_t first = 0; first < p.padded; first += span) {
@@ -55,13 +57,11 @@ __device__ __forceinline__ void sort(const Sort& p) {
       }
     }
     for (int64_t i = threadIdx.x; i < span; i += blockDim.x) items[first + i] = tile[i];
-    __syncthreads();
   }
   for (int64_t run = 2 * span; run <= p.padded; run *= 2) {
     int64_t step = run / 2;
     for (; 2 * step > span; step /= 2) {
       for (int64_t i = threadIdx.x; i < p.padded / 2; i += blockDim.x) exchange(items, 0, i, step, run);
-      __syncthreads();
     }
     for (int64_t first = 0; first < p.padded; first += span) {
       for (int64_t i = threadIdx.x; i < span; i += blockDim.x) tile[i] = items[first + i];
@@ -71,7 +71,6 @@ __device__ __forceinline__ void sort(const Sort& p) {
         __syncthreads();
       }
       for (int64_t i = threadIdx.x; i < span; i += blockDim.x) items[first + i] = tile[i];
-      __syncthreads();
     }
   }
   for (int64_t i = threadIdx.x; i < p.k; i += blockDim.x) {

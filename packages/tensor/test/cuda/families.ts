@@ -148,14 +148,17 @@ const products: Sizes[] = [
   { m: 40, n: 40, k: 800 },
   { m: 136, n: 136, k: 40, batch: 33 }, // large tiles
 ]
-/** a b with each of them as it is, or as the transpose of what lies in memory. */
+/** a b with each of them as it is, or as the transpose of what lies in memory; and its sums before they are rounded. */
 function multiply(d: Deal, { m, n, k, batch }: Sizes, dtype: DType): Tensor[] {
   const head = batch ? [batch] : []
-  return (['nn', 'nt', 'tn', 'tt'] as const).map((order) => {
+  const found = (['nn', 'nt', 'tn', 'tt'] as const).map((order) => {
     const a = d.normal(order[0] === 'n' ? [...head, m, k] : [...head, k, m], dtype)
     const b = d.normal(order[1] === 'n' ? [...head, k, n] : [...head, n, k], dtype)
     return (order[0] === 'n' ? a : a.mT()).matmul(order[1] === 'n' ? b : b.mT())
   })
+  if (dtype !== 'bf16' && dtype !== 'f16') return found
+  const x = d.normal([...head, m, k], dtype)
+  return [...found, x.linear(d.normal([n, k], dtype), undefined, { dtype: 'f32' })]
 }
 const dtypesOf = (c: Sizes): readonly DType[] =>
   c.batch ? (['bf16'] as const) : c.m * c.n * c.k > 500_000 ? (['f32', 'bf16'] as const) : floats
@@ -446,6 +449,22 @@ const table: Readonly<Record<string, readonly Case[]>> = {
       4,
     ),
     one(
+      'lines of 16 bytes whose last is not whole',
+      (d) => {
+        const [a, b] = [d.normal([72, 64], 'bf16'), d.normal([64, 72], 'bf16')]
+        const [rows, columns] = [a.narrow(1, 0, 61), b.narrow(0, 0, 61)]
+        return [
+          rows.matmul(columns.narrow(1, 0, 70)),
+          rows.narrow(0, 0, 67).matmul(b.mT().narrow(1, 0, 61).mT()),
+          b
+            .mT()
+            .narrow(0, 0, 69)
+            .matmul(a.mT().narrow(1, 0, 53)),
+        ]
+      },
+      4,
+    ),
+    one(
       'a batch of few against one',
       (d) => [
         d.normal([3, 1, 33, 16], 'bf16').matmul(d.normal([2, 16, 40], 'bf16')),
@@ -676,11 +695,15 @@ const table: Readonly<Record<string, readonly Case[]>> = {
         x.gt(3).all([1]),
       ]
     }),
-    one('running sums, in f64 as on the CPU', (d) => [
-      d.normal([70_000]).cumsum(0),
-      ...d.both([d.normal([3, 1, 700])], (x) => x!.cumsum(2)),
-      d.normal([3, 33], 'bf16').cumsum(1),
-    ]),
+    one(
+      'running sums, in f64 as on the CPU',
+      (d) => [
+        d.normal([70_000]).cumsum(0),
+        ...d.both([d.normal([3, 1, 700])], (x) => x!.cumsum(2)),
+        d.normal([3, 33], 'bf16').cumsum(1),
+      ],
+      1 / 8,
+    ),
     one(
       'the first of equals',
       (d) => {

@@ -284,5 +284,8 @@ function prepare(): void {
   }
   mkdirSync(at('empty'))
   mkdirSync(at('broken'))
-  writeFileSync(join(at('broken'), 'copy.ptx'), '.version 9.0\n.target sm_80\n.address_size 64\nthis is no PTX')
+  writeFileSync(
+    join(at('broken'), 'copy.ptx'),
+    '.version 9.0\n.target sm_80\n.address_size 64\nthis is no PTX',
+  )
 }

@@ -2,7 +2,8 @@
 // digest, and how far they lie from the CPU's. A process of its own, since the simulator's settings are a process's.
 //   node trial.ts softmax norm
 import { createHash } from 'node:crypto'
-import { setDefaultDevice, tidy, type DType, type Tensor } from '@shakti/tensor'
+import { setDefaultDevice, tidy } from '@shakti/tensor'
+import { difference, numbersOf, type Numbers } from './compare.js'
 import { Deal, families, type Case } from './families.js'
 
 export interface Outcome {
@@ -12,51 +13,9 @@ export interface Outcome {
 }
 export type Outcomes = Readonly<Record<string, Readonly<Record<string, Outcome>>>>
 
-const rounding: Partial<Record<DType, number>> = {
-  f64: 2 ** -45,
-  f32: 2 ** -20,
-  f16: 2 ** -10,
-  bf16: 2 ** -7,
-}
-
-interface Numbers {
-  readonly dtype: DType
-  readonly shape: readonly number[]
-  readonly data: ArrayLike<number | bigint> & { readonly buffer: ArrayBufferLike }
-}
-
 function results(c: Case, device: 'cpu' | 'cuda'): Numbers[] {
   setDefaultDevice(device)
-  return tidy(() =>
-    c.run(new Deal(device)).map((t: Tensor) => ({
-      dtype: t.dtype,
-      shape: t.shape,
-      data: t.dataSync(),
-    })),
-  ) as never
-}
-
-/** The first result that is too far off, in words. Numbers near 0 are not asked for more digits than their terms had. */
-function difference(got: Numbers[], want: Numbers[], slack: number): string {
-  if (got.length !== want.length) return `${got.length} results, the CPU has ${want.length}`
-  for (const [i, g] of got.entries()) {
-    const w = want[i]!
-    if (g.dtype !== w.dtype || String(g.shape) !== String(w.shape))
-      return `result ${i} is ${g.dtype}[${g.shape.join()}], the CPU's ${w.dtype}[${w.shape.join()}]`
-    const eps = (rounding[g.dtype] ?? 0) * slack
-    let largest = 1 / 16
-    for (let k = 0; k < w.data.length; k++) {
-      const v = Math.abs(Number(w.data[k]))
-      if (v > largest && v < Infinity) largest = v
-    }
-    for (let k = 0; k < w.data.length; k++) {
-      const [a, b] = [Number(g.data[k]), Number(w.data[k])]
-      if (Object.is(a, b) || a === b) continue
-      if (Math.abs(a - b) <= eps * largest) continue
-      return `result ${i}, ${g.dtype}[${g.shape.join()}], element ${k}: ${a}, the CPU has ${b}`
-    }
-  }
-  return ''
+  return tidy(() => c.run(new Deal(device)).map(numbersOf))
 }
 
 const cpu = new Map<Case, Numbers[]>()
