@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto'
 import { setDefaultDevice, tidy } from '@shakti/tensor'
 import { difference, numbersOf, type Numbers } from './compare.js'
-import { Deal, families, type Case } from './families.js'
+import { Deal, type Case } from './deal.js'
+import { families } from './families.js'
 
 export interface Outcome {
   readonly digest: string
