@@ -147,7 +147,11 @@ const refusals: readonly Refusal[] = [
     what: 'a module that lacks a kernel',
     env: { SHAKTI_CUDA_MODULES: at('other') },
     run: () => values(onGpu()),
-    error: ['NativeError', "'copy' have no 'fill_f32' for compute capability", 'npm run build:cuda'],
+    error: [
+      'NativeError',
+      "'copy' have no 'fill_f32' for compute capability",
+      'npm run build:cuda',
+    ],
   },
   {
     what: 'a module that is none',
