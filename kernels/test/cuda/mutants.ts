@@ -448,8 +448,8 @@ export const mutants: readonly Mutant[] = [
   ),
   sort(
     'a tile is sorted before it is there',
-    'tile[i] = items[first + i];\n      __syncthreads();\n',
-    'tile[i] = items[first + i];\n',
+    '~uint64_t{0}, place};\n    }\n    __syncthreads();\n',
+    '~uint64_t{0}, place};\n    }\n',
   ),
   sort(
     'a thread takes items of others',

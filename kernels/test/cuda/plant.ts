@@ -4,7 +4,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cp, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readReport, simulatorEnvironment, type SimulatorOptions } from '@shakti/cuda-sim'
@@ -119,7 +119,7 @@ export async function plant(mutant: Mutant): Promise<string> {
     const made = join(modules, `${mutant.family}.ptx`)
     if (!existsSync(made)) throw new Error(`${mutant.file}: '${mutant.what}' made no module.`)
     for (const file of await readdir(join(root, 'build/cuda'))) {
-      if (file.endsWith('.ptx') && basename(file, '.ptx') !== mutant.family)
+      if (file.endsWith('.ptx') && file.split('.')[0] !== mutant.family)
         await symlink(join(root, 'build/cuda', file), join(modules, file))
     }
     return await seen([mutant.family], modules)
