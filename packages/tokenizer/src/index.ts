@@ -6,8 +6,11 @@ export type {
   DecodeOptions,
   EncodedChat,
   EncodeOptions,
-  TrainOptions,
 } from './tokenizer.js'
+export type { TrainOptions } from './train/options.js'
+export type { SplitPattern } from './train/patterns.js'
+export type { TrainProgress } from './train/progress.js'
+export type { Pruned } from './train/word-counts.js'
 export { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from './chat.js'
 export type { ChatMessage, ContentPart } from './chat.js'
 export { DecodeStream } from './decode.js'

@@ -4,37 +4,20 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Bpe } from './bpe.js'
 import { tokenToBytes } from './bytes.js'
-import {
-  DEFAULT_CHAT_TEMPLATE,
-  DEFAULT_SPECIAL_TOKENS,
-  compileTemplate,
-  renderSegments,
-} from './chat.js'
+import { compileTemplate, renderSegments } from './chat.js'
 import type { ChatMessage } from './chat.js'
 import { parseConfig, toConfigJson } from './config.js'
 import type { TokenizerConfig } from './config.js'
 import { DecodeStream } from './decode.js'
 import { FileFormatError, TokenizerError, brief } from './errors.js'
 import { parseJson, readText, writeAtomic } from './files.js'
-import { DEFAULT_PATTERN, LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
+import { parseTokenizerJson, toTokenizerJson } from './json.js'
 import type { TokenizerParts } from './json.js'
 import { SPLIT_PATTERNS } from './pretokenize.js'
-import { countWords, trainBpe } from './train.js'
-
-export interface TrainOptions {
-  /** Ids in the end, bytes and special tokens among them. Fewer where the texts have no more pairs to merge. */
-  readonly vocabSize: number
-  /** A pair met less often than this is not merged; default 2. */
-  readonly minFrequency?: number
-  /** Default `DEFAULT_SPECIAL_TOKENS`; they get the last ids, in this order. */
-  readonly specialTokens?: readonly string[]
-  /** Default '<|begin_of_text|>', '<|end_of_text|>' and '<|pad|>' where they are among the special tokens. */
-  readonly bosToken?: string
-  readonly eosToken?: string
-  readonly padToken?: string
-  /** Jinja source; default `DEFAULT_CHAT_TEMPLATE` with the default special tokens, none with others. */
-  readonly chatTemplate?: string
-}
+import { planTraining } from './train/options.js'
+import type { TrainOptions, TrainPlan } from './train/options.js'
+import { trainOnTexts } from './train/train.js'
+import type { TrainedBpe } from './train/train.js'
 
 export interface EncodeOptions {
   /** Which special tokens the text may spell: none (default), all, or those listed. */
@@ -128,50 +111,23 @@ export class Tokenizer {
         'texts is one text. A list of texts is expected: [text].',
       )
     }
-    const { vocabSize, minFrequency = 2, specialTokens = DEFAULT_SPECIAL_TOKENS } = options
-    checkSpecialTokens(specialTokens)
-    const least = 256 + specialTokens.length
-    if (!Number.isInteger(vocabSize) || vocabSize < least || vocabSize > 2 ** 20) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `vocabSize is ${vocabSize}. An integer from ${least} (256 bytes and ${specialTokens.length} special tokens)` +
-          ` to ${2 ** 20} is expected.`,
-      )
-    }
-    if (!Number.isInteger(minFrequency) || minFrequency < 1) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `minFrequency is ${minFrequency}. At least 1 is expected.`,
-      )
-    }
-    const named = (given: string | undefined, usual: string, option: string): string | null => {
-      if (given === undefined) return specialTokens.includes(usual) ? usual : null
-      if (specialTokens.includes(given)) return given
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `${option} ${brief(given)} is not among specialTokens.`,
-      )
-    }
-    const source =
-      options.chatTemplate ??
-      (DEFAULT_SPECIAL_TOKENS.every((token) => specialTokens.includes(token))
-        ? DEFAULT_CHAT_TEMPLATE
-        : null)
-    const config: TokenizerConfig = {
-      bosToken: named(options.bosToken, '<|begin_of_text|>', 'bosToken'),
-      eosToken: named(options.eosToken, '<|end_of_text|>', 'eosToken'),
-      padToken: named(options.padToken, '<|pad|>', 'padToken'),
-      template: source === null ? null : compileTemplate(source),
-      rest: {},
-    }
-    const model = trainBpe(countWords(texts), {
-      tokens: vocabSize - specialTokens.length,
-      minFrequency,
-      forbidden: specialTokens,
-    })
-    const first = model.tokens.length
-    const added = specialTokens.map((content, i) => ({ id: first + i, content, special: true }))
-    return new Tokenizer({ model, pattern: DEFAULT_PATTERN, added }, config)
+    const plan = planTraining(options)
+    return this.fromTraining(trainOnTexts(texts, plan, options), plan)
+  }
+
+  /** @internal */
+  protected static fromTraining({ tokens, merges }: TrainedBpe, plan: TrainPlan): Tokenizer {
+    const { bosToken, eosToken, padToken, chatTemplate } = plan
+    const added = plan.specialTokens.map((content, i) => ({
+      id: tokens.length + i,
+      content,
+      special: true,
+    }))
+    const template = chatTemplate === null ? null : compileTemplate(chatTemplate)
+    return new this(
+      { model: { tokens, merges, ignoreMerges: false }, pattern: plan.regex, added },
+      { bosToken, eosToken, padToken, template, rest: {} },
+    )
   }
 
   /**
@@ -452,20 +408,5 @@ export class Tokenizer {
     const parts: Buffer[] = []
     for (const id of ids) parts.push(this.bytes(id, options))
     return Buffer.concat(parts)
-  }
-}
-
-function checkSpecialTokens(tokens: readonly string[]): void {
-  const seen = new Set<string>()
-  for (const token of tokens) {
-    if (typeof token !== 'string' || token.length < 2 || LONE_SURROGATE.test(token)) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `specialTokens has ${brief(token)}. A text of two characters or more is expected.`,
-      )
-    }
-    if (seen.has(token))
-      throw new TokenizerError('Tokenizer.train', `specialTokens has ${brief(token)} twice.`)
-    seen.add(token)
   }
 }

@@ -1,0 +1,73 @@
+// The split patterns that training knows by name. This is the one place where training reaches the splitters.
+
+import { TokenizerError, brief } from '../errors.js'
+import { LLAMA3_PATTERN, SPLIT_PATTERNS } from '../pretokenize.js'
+
+/** A pattern by its name, or a regular expression of one's own as tokenizer.json spells it. */
+export type SplitPattern = 'gpt2' | 'cl100k' | 'llama3' | 'o200k' | { readonly regex: string }
+
+const BLANKS = '\\s+(?!\\S)|\\s+'
+const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+const PREFIX = '[^\\r\\n\\p{L}\\p{N}]?'
+const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
+const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
+
+const NAMED: ReadonlyMap<string, string> = new Map([
+  [
+    'gpt2',
+    `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|${BLANKS}`,
+  ],
+  ['cl100k', LLAMA3_PATTERN],
+  ['llama3', LLAMA3_PATTERN],
+  [
+    'o200k',
+    `${PREFIX}${UPPER}*${LOWER}+${CONTRACTIONS}?|${PREFIX}${UPPER}+${LOWER}*${CONTRACTIONS}?` +
+      `|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|${BLANKS}`,
+  ],
+])
+
+export const PATTERN_NAMES: readonly string[] = [...NAMED.keys()]
+
+/** How a pattern writes its numbers. */
+const NUMBERS = /(?<=^|\|)( \?)?\\p\{N\}(\+|\{1,\d\})?(?=\||$)/
+
+/** The regular expression of a pattern, with at most `digits` digits in a word where that is given. */
+export function patternRegex(pattern: SplitPattern, digits?: number): string {
+  const regex = typeof pattern === 'string' ? NAMED.get(pattern) : pattern.regex
+  if (typeof regex !== 'string') {
+    throw new TokenizerError(
+      'Tokenizer.train',
+      `pattern is ${brief(pattern)}. One of ${PATTERN_NAMES.join(', ')} or { regex } is expected.`,
+    )
+  }
+  if (digits === undefined) return regex
+  if (!Number.isInteger(digits) || digits < 1 || digits > 9) {
+    throw new TokenizerError(
+      'Tokenizer.train',
+      `digits is ${brief(digits)}. An integer from 1 to 9 is expected.`,
+    )
+  }
+  if (!NUMBERS.test(regex)) {
+    throw new TokenizerError(
+      'Tokenizer.train',
+      `digits is ${digits}, but the pattern has no alternative of numbers alone, such as \\p{N}{1,3}.`,
+    )
+  }
+  return regex.replace(NUMBERS, digits === 1 ? '\\p{N}' : `\\p{N}{1,${digits}}`)
+}
+
+/** Whether texts may be cut at the places that `betweenWords` names. */
+export function cutsAtBlanks(pattern: SplitPattern): boolean {
+  return typeof pattern === 'string'
+}
+
+/** Finds the end of the word that begins at `start`. */
+export type NextWord = (bytes: Uint8Array, start: number, end: number) => number
+
+export function wordSplitter(regex: string): NextWord {
+  const next = SPLIT_PATTERNS.get(regex)
+  if (next === undefined) {
+    throw new TokenizerError('Tokenizer.train', `the pattern ${brief(regex)} is not supported.`)
+  }
+  return next
+}
