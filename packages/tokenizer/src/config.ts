@@ -1,28 +1,27 @@
 // tokenizer_config.json: which special token is which, and the chat template. Fields that we do not use are kept.
 
-import { compileTemplate } from './chat.js'
-import { FileFormatError, TemplateError, brief } from './errors.js'
+import { ChatTemplates } from './chat/templates.js'
+import { FileFormatError, brief } from './errors.js'
 import type { AddedToken } from './json.js'
-import type { ChatTemplate } from './template.js'
 
 export interface TokenizerConfig {
   readonly bosToken: string | null
   readonly eosToken: string | null
   readonly padToken: string | null
-  readonly template: ChatTemplate | null
+  readonly templates: ChatTemplates
   /** The other fields of the file, written back as they were. */
   readonly rest: Readonly<Record<string, unknown>>
 }
 
 /**
- * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFile` is the text of chat_template.jinja,
- * which goes before the template in the config, as in transformers.
+ * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFiles` are chat templates that have files of
+ * their own, by name.
  */
 export function parseConfig(
   json: unknown,
   known: ReadonlySet<string>,
   file: string,
-  templateFile: string | undefined,
+  templateFiles: Readonly<Record<string, string>> = {},
 ): TokenizerConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new FileFormatError(file, 'file', `is ${brief(json)}. An object is expected.`)
@@ -53,39 +52,9 @@ export function parseConfig(
     bosToken: token('bos_token'),
     eosToken: token('eos_token'),
     padToken: token('pad_token'),
-    template: readTemplate(chat_template, file, templateFile),
+    templates: ChatTemplates.parse(chat_template, file, templateFiles),
     rest,
   }
-}
-
-function readTemplate(
-  value: unknown,
-  file: string,
-  templateFile: string | undefined,
-): ChatTemplate | null {
-  const source = templateFile ?? templateSource(value, file)
-  if (source === null) return null
-  try {
-    return compileTemplate(source)
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error
-    throw new FileFormatError(file, 'chat_template', error.message, { cause: error })
-  }
-}
-
-/** A template, or a list of named ones of which 'default' is taken. */
-function templateSource(value: unknown, file: string): string | null {
-  if (value === undefined || value === null) return null
-  if (typeof value === 'string') return value
-  if (Array.isArray(value)) {
-    const found = value.find(
-      (entry) => (entry as Record<string, unknown> | null)?.name === 'default',
-    )
-    const source = (found as Record<string, unknown> | undefined)?.template
-    if (typeof source === 'string') return source
-    throw new FileFormatError(file, 'chat_template', 'has no template named "default".')
-  }
-  throw new FileFormatError(file, 'chat_template', `is ${brief(value)}. A template is expected.`)
 }
 
 /** The object that tokenizer_config.json holds. */
@@ -106,6 +75,6 @@ export function toConfigJson(
     bos_token: config.bosToken,
     eos_token: config.eosToken,
     pad_token: config.padToken,
-    chat_template: config.template?.source ?? null,
+    chat_template: config.templates.toJSON(),
   }
 }

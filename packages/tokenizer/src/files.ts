@@ -49,13 +49,13 @@ export function parseJson(text: string, file: string): unknown {
 }
 
 /** Writes beside the target and renames, so that a reader or a crash never meets half a file. */
-export async function writeAtomic(path: string, text: string): Promise<void> {
+export async function writeAtomic(path: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
     const handle = await open(temporary, 'wx')
     try {
-      await handle.writeFile(text)
+      await handle.writeFile(content)
       await handle.sync()
     } finally {
       await handle.close()

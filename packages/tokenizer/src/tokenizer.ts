@@ -1,16 +1,15 @@
 // The tokenizer itself: text and bytes to ids and back, special tokens, files and chats.
 
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Bpe } from './bpe.js'
 import { tokenToBytes } from './bytes.js'
-import { compileTemplate, renderSegments } from './chat.js'
-import type { ChatMessage } from './chat.js'
+import { encodeChat, renderChat } from './chat/apply.js'
+import type { ChatOptions, ChatTokenizer, EncodedChat } from './chat/apply.js'
+import type { ChatMessage } from './chat/messages.js'
+import { ChatTemplates } from './chat/templates.js'
 import { parseConfig, toConfigJson } from './config.js'
 import type { TokenizerConfig } from './config.js'
 import { DecodeStream } from './decode.js'
-import { FileFormatError, TokenizerError, brief } from './errors.js'
-import { parseJson, readText, writeAtomic } from './files.js'
+import { TokenizerError, brief } from './errors.js'
 import { parseTokenizerJson, toTokenizerJson } from './json.js'
 import type { TokenizerParts } from './json.js'
 import { SPLIT_PATTERNS } from './pretokenize.js'
@@ -29,23 +28,12 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean
 }
 
-export interface ChatOptions {
-  /** End with what opens the assistant's turn; default false. */
-  readonly addGenerationPrompt?: boolean
-  /** Ids (default), or the prompt as text. */
-  readonly tokenize?: boolean
-  /** Placeholders each image takes, in order, e.g. its patches; default one `<|image|>` an image. */
-  readonly imageTokens?: readonly number[]
-  /** The placeholder that `imageTokens` repeats; default '<|image|>'. */
-  readonly imageToken?: string
-  /** Further variables of the template (tools, documents ...); JSON values. */
-  readonly variables?: Readonly<Record<string, unknown>>
-}
-
-export interface EncodedChat {
-  readonly ids: number[]
-  /** 1 where the assistant wrote the id, by the template's `{% generation %}`; null where the template has none. */
-  readonly assistantMask: Uint8Array | null
+/** Names for the errors of `fromJSON`, and what else there is beside the two files. */
+export interface TokenizerFileNames {
+  readonly tokenizer?: string
+  readonly config?: string
+  /** Jinja sources of chat templates with files of their own, by name ('default': chat_template.jinja). */
+  readonly chatTemplates?: Readonly<Record<string, string>>
 }
 
 /**
@@ -75,7 +63,7 @@ export class Tokenizer {
   private readonly plain: readonly string[]
   private readonly finders = new Map<string, RegExp | undefined>()
 
-  private constructor(
+  protected constructor(
     private readonly parts: TokenizerParts,
     private readonly config: TokenizerConfig,
   ) {
@@ -123,10 +111,11 @@ export class Tokenizer {
       content,
       special: true,
     }))
-    const template = chatTemplate === null ? null : compileTemplate(chatTemplate)
+    const templates =
+      chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
     return new this(
       { model: { tokens, merges, ignoreMerges: false }, pattern: plan.regex, added },
-      { bosToken, eosToken, padToken, template, rest: {} },
+      { bosToken, eosToken, padToken, templates, rest: {} },
     )
   }
 
@@ -137,7 +126,7 @@ export class Tokenizer {
   static fromJSON(
     tokenizerJson: unknown,
     tokenizerConfig: unknown = {},
-    files: { tokenizer?: string; config?: string; chatTemplate?: string } = {},
+    files: TokenizerFileNames = {},
   ): Tokenizer {
     const parts = parseTokenizerJson(tokenizerJson, files.tokenizer ?? 'tokenizer.json')
     const specials = new Set(parts.added.map((token) => token.content))
@@ -146,30 +135,9 @@ export class Tokenizer {
       tokenizerConfig,
       specials,
       files.config ?? 'tokenizer_config.json',
-      files.chatTemplate,
+      files.chatTemplates,
     )
-    return new Tokenizer(parts, config)
-  }
-
-  /** Reads tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja from a folder. */
-  static async fromPretrained(dir: string): Promise<Tokenizer> {
-    const tokenizer = join(dir, 'tokenizer.json')
-    const config = join(dir, 'tokenizer_config.json')
-    const text = await readText(tokenizer)
-    if (text === undefined) {
-      const found = await stat(dir).then(
-        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
-        () => 'the folder does not exist',
-      )
-      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
-    }
-    const configText = await readText(config, 2 ** 24)
-    const chatTemplate = await readText(join(dir, 'chat_template.jinja'), 2 ** 20)
-    return Tokenizer.fromJSON(
-      parseJson(text, tokenizer),
-      configText === undefined ? {} : parseJson(configText, config),
-      { tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
-    )
+    return new this(parts, config)
   }
 
   /** What tokenizer.json holds. */
@@ -177,19 +145,19 @@ export class Tokenizer {
     return toTokenizerJson(this.parts)
   }
 
-  /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
-  async save(dir: string): Promise<void> {
-    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-    await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
-    await writeAtomic(
-      join(dir, 'tokenizer_config.json'),
-      text(toConfigJson(this.config, this.parts.added)),
-    )
+  /** What tokenizer_config.json holds. */
+  configJSON(): Record<string, unknown> {
+    return toConfigJson(this.config, this.parts.added)
   }
 
-  /** Jinja source of the chat template, or null. */
+  /** Jinja source of the default chat template, or null. */
   get chatTemplate(): string | null {
-    return this.config.template?.source ?? null
+    return this.config.templates.default?.source ?? null
+  }
+
+  /** Names of the chat templates. */
+  get chatTemplates(): readonly string[] {
+    return this.config.templates.names
   }
 
   get bosId(): number | null {
@@ -276,8 +244,8 @@ export class Tokenizer {
   }
 
   /**
-   * A conversation as the model reads it. What messages say is plain text: special tokens come from the template
-   * alone. Throws TemplateError for what the template refuses, TokenizerError where there is no template.
+   * A conversation as the model reads it. What messages, tools and documents say is plain text: special tokens come
+   * from the template alone. Throws TemplateError for what the template refuses, TokenizerError where there is none.
    */
   applyChatTemplate(
     messages: readonly ChatMessage[],
@@ -291,73 +259,18 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
   ): string | EncodedChat {
-    const { template } = this.config
-    if (template === null) {
-      throw new TokenizerError('applyChatTemplate', 'the tokenizer has no chat template.')
+    const chat: ChatTokenizer = {
+      templates: this.config.templates,
+      bosToken: this.bosToken,
+      eosToken: this.eosToken,
+      padToken: this.padToken,
+      special: this.special,
+      find: this.finder(this.specialTokens, true),
+      encode: (text) => this.encode(text),
     }
-    if (!Array.isArray(messages)) {
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `messages are ${brief(messages)}. A list of { role, content } is expected.`,
-      )
-    }
-    const segments = renderSegments(
-      template,
-      { ...options.variables, messages },
-      {
-        add_generation_prompt: options.addGenerationPrompt ?? false,
-        bos_token: this.bosToken ?? '',
-        eos_token: this.eosToken ?? '',
-        pad_token: this.padToken ?? '',
-      },
-      this.specialTokens,
-      this.finder(this.specialTokens, true),
-    )
-    if (options.tokenize === false) return segments.map((segment) => segment.text).join('')
-    const repeats = this.imageRepeats(options)
-    const ids: number[] = []
-    const mask: number[] = []
-    for (const { text, special, assistant } of segments) {
-      if (special) {
-        const id = this.special.get(text)!
-        for (let count = repeats(text); count > 0; count--) ids.push(id)
-      } else {
-        for (const id of this.encode(text)) ids.push(id)
-      }
-      while (mask.length < ids.length) mask.push(assistant ? 1 : 0)
-    }
-    repeats(null)
-    return { ids, assistantMask: template.marksGeneration ? Uint8Array.from(mask) : null }
-  }
-
-  /** How often each special token is written; called with null at the end to check the number of images. */
-  private imageRepeats(options: ChatOptions): (token: string | null) => number {
-    const { imageTokens, imageToken = '<|image|>' } = options
-    if (imageTokens === undefined) return () => 1
-    if (!this.special.has(imageToken)) {
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `imageToken ${brief(imageToken)} is no special token.`,
-      )
-    }
-    for (const count of imageTokens) {
-      if (!Number.isInteger(count) || count < 1 || count > 2 ** 20) {
-        throw new TokenizerError(
-          'applyChatTemplate',
-          `imageTokens has ${count}. An integer from 1 to ${2 ** 20} is expected for each image.`,
-        )
-      }
-    }
-    let images = 0
-    return (token) => {
-      if (token !== null && token !== imageToken) return 1
-      if (token !== null) return imageTokens[images++] ?? 1
-      if (images === imageTokens.length) return 0
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `the messages have ${images} images, imageTokens has ${imageTokens.length}. One count an image is expected.`,
-      )
-    }
+    const rendered = renderChat(chat, messages, options)
+    if (options.tokenize !== false) return encodeChat(chat, rendered, options)
+    return rendered.segments.map((segment) => segment.text).join('')
   }
 
   private allowed(choice: 'none' | 'all' | readonly string[]): readonly string[] {

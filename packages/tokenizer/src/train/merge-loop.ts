@@ -2,6 +2,10 @@
 // separator before and behind it. A token's id stands at its first and at its last byte, so that both neighbours are
 // found without links. Counts of pairs are kept up to date merge by merge, each pair knows its places, and a heap
 // with stale entries gives the next best pair. The result depends on the counts alone.
+//
+// A pair is never met again once it was merged, and no two pairs spell the same token: what is merged inside a stretch
+// of text depends on that stretch alone, as long as no merge crosses its ends. So all places of a pair are known when
+// it first appears, and its count only falls.
 
 import { PairHeap } from './pair-heap.js'
 import { PairTable } from './pair-table.js'
@@ -34,18 +38,15 @@ export class MergeLoop {
   readonly tokens: string[] = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
   /** Flat triples of ids (left, right, merged). */
   readonly merges: number[] = []
-  private readonly idOf = new Map(this.tokens.map((bytes, id) => [bytes, id]))
   private readonly forbidden: ReadonlySet<string>
   private readonly lengths: Int32Array
   private readonly ids: Int32Array
   private readonly wordOf: Int32Array
   private readonly pairs = new PairTable()
   private readonly heap = new PairHeap()
-  /** Pairs that were merged or refused; none of them is asked for again. */
-  private readonly done = new Set<number>()
-  /** Lists of places: where the next list of the same pair is, how many places follow, the places upwards. */
+  /** By pair, from its head on: how many places follow, the places upwards. */
   private places = new Int32Array(1 << 12)
-  private placesUsed = 1
+  private placesUsed = 0
   private readonly before: Neighbours
   private readonly behind: Neighbours
 
@@ -81,58 +82,48 @@ export class MergeLoop {
   }
 
   private recall(merges: Int32Array): void {
-    for (let m = 0; m < merges.length; m += 3) {
-      const [left, right, id] = [merges[m]!, merges[m + 1]!, merges[m + 2]!]
-      this.done.add(keyOf(left, right))
-      this.merges.push(left, right, this.token(this.tokens[left]! + this.tokens[right]!))
-      if (this.merges[m + 2] !== id) throw new Error(`merge ${m / 3} leads to ${id}`)
-    }
+    for (let m = 0; m < merges.length; m += 3) this.addToken(merges[m]!, merges[m + 1]!)
   }
 
   /** All pairs of the array of positions, with their places. */
   private countPairs(): void {
     const { ids, lengths, pairs, wordOf } = this
-    const found = new Int32Array(ids.length).fill(-1)
-    let number = new Int32Array(1 << 12)
+    const pairAt = new Int32Array(ids.length).fill(-1)
+    const numbers: number[] = []
     for (let at = 1; at < ids.length; ) {
       const left = ids[at]!
       const next = left < 0 ? at + 1 : at + lengths[left]!
       if (left >= 0 && ids[next]! >= 0) {
         const pair = pairs.make(left, ids[next]!)
         pairs.count[pair]! += this.words.counts[wordOf[at]!]!
-        if (pair >= number.length) {
-          const wider = new Int32Array(2 * number.length)
-          wider.set(number)
-          number = wider
-        }
-        number[pair]!++
-        found[at] = pair
+        if (pair === numbers.length) numbers.push(0)
+        numbers[pair]!++
+        pairAt[at] = pair
       }
       at = next
     }
+    const cursors = Int32Array.from(numbers, (number, pair) => {
+      pairs.head[pair] = this.newList(number)
+      this.offer(pair)
+      return pairs.head[pair]! + 1
+    })
     for (let at = 1; at < ids.length; at++) {
-      const pair = found[at]!
-      if (pair < 0) continue
-      if (pairs.head[pair] === 0) {
-        pairs.head[pair] = this.newList(number[pair]!, 0)
-        this.offer(pair)
-        number[pair] = pairs.head[pair]! + 2
-      }
-      this.places[number[pair]!++] = at
+      const pair = pairAt[at]!
+      if (pair >= 0) this.places[cursors[pair]!++] = at
     }
   }
 
-  private newList(length: number, next: number): number {
-    const list = this.placesUsed
-    this.placesUsed += length + 2
+  /** Room for places; returns its head. */
+  private newList(length: number): number {
+    const head = this.placesUsed
+    this.placesUsed += length + 1
     if (this.placesUsed > this.places.length) {
       const wider = new Int32Array(Math.max(this.placesUsed, Math.ceil(1.5 * this.places.length)))
-      wider.set(this.places.subarray(0, list))
+      wider.set(this.places.subarray(0, head))
       this.places = wider
     }
-    this.places[list] = next
-    this.places[list + 1] = length
-    return list
+    this.places[head] = length
+    return head
   }
 
   private offer(pair: number): void {
@@ -149,41 +140,30 @@ export class MergeLoop {
       if (pair < 0) return false
       const left = this.pairs.left[pair]!
       const right = this.pairs.right[pair]!
-      this.done.add(keyOf(left, right))
       if (this.lengths[left]! + this.lengths[right]! > this.options.maxTokenLength) continue
-      const bytes = this.tokens[left]! + this.tokens[right]!
-      if (this.forbidden.has(bytes)) continue
-      const id = this.token(bytes)
-      this.merges.push(left, right, id)
-      this.merge(pair, id)
+      if (this.forbidden.has(this.tokens[left]! + this.tokens[right]!)) continue
+      this.merge(pair, this.addToken(left, right))
       return true
     }
     return false
   }
 
-  /** Two pairs may spell the same bytes ("a"+"bc", "ab"+"c"): the second leads to the token that is there. */
-  private token(bytes: string): number {
-    let id = this.idOf.get(bytes)
-    if (id === undefined) {
-      id = this.tokens.push(bytes) - 1
-      this.idOf.set(bytes, id)
-      this.lengths[id] = bytes.length
-    }
+  private addToken(left: number, right: number): number {
+    const bytes = this.tokens[left]! + this.tokens[right]!
+    const id = this.tokens.push(bytes) - 1
+    this.lengths[id] = bytes.length
+    this.merges.push(left, right, id)
     return id
   }
 
   /** The most frequent pair that was not asked for before, or -1. */
   private best(): number {
-    const { heap, pairs, done } = this
+    const { heap, pairs } = this
     while (heap.pop()) {
-      const { count, left, right } = heap
-      if (done.has(keyOf(left, right))) continue
-      const pair = pairs.find(left, right)
+      const pair = pairs.find(heap.left, heap.right)
       if (pair < 0) continue
-      const now = pairs.count[pair]!
-      if (now === count) return pair
-      // Counts fall without notice; one that rose has a fresher entry in the heap already.
-      if (now < count) this.offer(pair)
+      if (pairs.count[pair] === heap.count) return pair
+      this.offer(pair) // its count fell since it was put there
     }
     return -1
   }
@@ -193,9 +173,10 @@ export class MergeLoop {
     const { counts } = this.words
     const left = this.pairs.left[pair]!
     const right = this.pairs.right[pair]!
-    const places = this.placesOf(pair)
-    for (let i = 0; i < places.length; i++) {
-      const at = places[i]!
+    const { places } = this
+    const head = this.pairs.head[pair]!
+    for (let i = head + 1; i <= head + places[head]!; i++) {
+      const at = places[i]! // upwards, so that runs ("aaa") merge from the left
       const middle = at + lengths[left]!
       // Stale where a token was merged away: tokens only grow, so an id that is still there is the same token.
       if (ids[at] !== left || ids[middle] !== right) continue
@@ -216,31 +197,19 @@ export class MergeLoop {
     this.lose(behind, (y) => this.pairs.find(right, y))
     const rest = this.pairs.find(left, right)
     if (rest >= 0) this.pairs.remove(rest)
-    for (const x of before.tokens) this.offerNew(this.pairs.find(x, id))
-    for (const y of behind.tokens) this.offerNew(this.pairs.find(id, y))
+    for (const x of before.tokens) this.offerNew(x, id)
+    for (const y of behind.tokens) this.offerNew(id, y)
     before.clear()
     behind.clear()
-  }
-
-  /** The pair's places upwards, so that runs ("aaa") merge from the left. */
-  private placesOf(pair: number): Int32Array {
-    const { places } = this
-    let list = this.pairs.head[pair]!
-    if (places[list] === 0) return places.subarray(list + 2, list + 2 + places[list + 1]!)
-    const all: number[] = []
-    for (; list !== 0; list = places[list]!) {
-      for (let i = 0; i < places[list + 1]!; i++) all.push(places[list + 2 + i]!)
-    }
-    return Int32Array.from(all).sort()
   }
 
   private gain(side: Neighbours, pairOf: (token: number) => number): void {
     const { pairs } = this
     for (const token of side.tokens) {
       const pair = pairOf(token)
-      pairs.count[pair]! += side.weight[token]!
-      pairs.head[pair] = this.newList(side.number[token]!, pairs.head[pair]!)
-      side.number[token] = pairs.head[pair]! + 2
+      pairs.count[pair] = side.weight[token]!
+      pairs.head[pair] = this.newList(side.number[token]!)
+      side.number[token] = pairs.head[pair]! + 1
     }
     for (let i = 0; i < side.length; i++) {
       this.places[side.number[side.token[i]!]!++] = side.place[i]!
@@ -256,7 +225,8 @@ export class MergeLoop {
     }
   }
 
-  private offerNew(pair: number): void {
+  private offerNew(left: number, right: number): void {
+    const pair = this.pairs.find(left, right)
     if (pair >= 0) this.offer(pair)
   }
 
@@ -305,8 +275,6 @@ class Neighbours {
     this.length = 0
   }
 }
-
-const keyOf = (left: number, right: number): number => left * 2 ** 21 + right
 
 function utf8AsLatin1(text: string): string {
   let bytes = ''

@@ -1,6 +1,6 @@
 // What training takes, checked and with its defaults.
 
-import { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from '../chat.js'
+import { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from '../chat/default.js'
 import { TokenizerError, brief } from '../errors.js'
 import { LONE_SURROGATE } from '../json.js'
 import { cutsAtBlanks, patternRegex } from './patterns.js'

@@ -6,7 +6,7 @@ export class PairTable {
   left = new Int32Array(1 << 12)
   right = new Int32Array(1 << 12)
   count = new Float64Array(1 << 12)
-  /** First list of places of the pair, 0 for none; see MergeLoop. */
+  /** Where the pair's places begin; see MergeLoop. */
   head = new Int32Array(1 << 12)
   private size = 0
   private used = 0

@@ -1,0 +1,160 @@
+// The tokenizer with what only Node has: files, training from files and streams, worker threads.
+
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { FileFormatError, TokenizerError, brief } from '../errors.js'
+import { parseJson, readText, writeAtomic } from '../files.js'
+import { Tokenizer as CoreTokenizer } from '../tokenizer.js'
+import type { EncodeOptions } from '../tokenizer.js'
+import { planTraining } from '../train/options.js'
+import type { TrainOptions, TrainPlan } from '../train/options.js'
+import type { TrainedBpe } from '../train/train.js'
+import { encodeInParallel, encodePool } from './encode.js'
+import type { EncodePool } from './encode.js'
+import { defaultWorkers } from './pool.js'
+import { fileChunks, listFiles, textChunks } from './sources.js'
+import { trainOnChunks } from './train.js'
+import type { TrainFilesOptions } from './train.js'
+
+export interface ParallelOptions extends EncodeOptions {
+  /** Worker threads; default one less than the machine's cores. The first call with a number sets it. */
+  readonly workers?: number
+}
+
+/**
+ * Text to ids and back, special tokens, chats. It does not change after it was made.
+ *
+ * ```ts
+ * const tokenizer = Tokenizer.train(['low lower lowest'], { vocabSize: 300 })
+ * tokenizer.decode(tokenizer.encode('lower')) // 'lower'
+ * await tokenizer.save('runs/tokenizer')
+ * ```
+ */
+export class Tokenizer extends CoreTokenizer {
+  private pool: EncodePool | undefined
+
+  static override train(
+    texts: Iterable<string | Uint8Array>,
+    options: TrainOptions,
+  ): Tokenizer {
+    return super.train(texts, options) as Tokenizer
+  }
+
+  static override fromJSON(...files: Parameters<typeof CoreTokenizer.fromJSON>): Tokenizer {
+    return super.fromJSON(...files) as Tokenizer
+  }
+
+  /** @internal */
+  static override fromTraining(trained: TrainedBpe, plan: TrainPlan): Tokenizer {
+    return super.fromTraining(trained, plan) as Tokenizer
+  }
+
+  /**
+   * Trains as `train` does, on files and on all files in folders (sorted by name; each is one text), with worker
+   * threads, bounded memory and, where asked for, checkpoints. Any number of workers gives the same tokenizer.
+   *
+   * ```ts
+   * const tokenizer = await Tokenizer.trainFromFiles(['corpus/'], {
+   *   vocabSize: 32_768,
+   *   checkpoint: 'runs/tokenizer-training',
+   *   onProgress: ({ phase, done, secondsLeft }) => console.log(phase, done, secondsLeft),
+   * })
+   * ```
+   */
+  static async trainFromFiles(
+    paths: string | readonly string[],
+    options: TrainFilesOptions,
+  ): Promise<Tokenizer> {
+    const plan = planTraining(options)
+    const files = await listFiles(typeof paths === 'string' ? [paths] : paths)
+    if (files.length === 0) {
+      throw new TokenizerError('Tokenizer.train', `there is no file in ${brief(String(paths))}.`)
+    }
+    const total = files.reduce((sum, { size }) => sum + size, 0)
+    const chunks = fileChunks(files, plan.cutsAtBlanks)
+    const source = { chunks, total: total > 0 ? total : null, identity: files }
+    return this.fromTraining(await trainOnChunks(source, plan, options), plan)
+  }
+
+  /** As `trainFromFiles`, on texts that come one after the other. A checkpoint needs the same texts again. */
+  static async trainFromStream(
+    texts: AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>,
+    options: TrainFilesOptions,
+  ): Promise<Tokenizer> {
+    const plan = planTraining(options)
+    const chunks = textChunks(texts, plan.cutsAtBlanks)
+    const source = { chunks, total: null, identity: 'stream' }
+    return this.fromTraining(await trainOnChunks(source, plan, options), plan)
+  }
+
+  /**
+   * Reads tokenizer.json and, where they are there, tokenizer_config.json, chat_template.jinja and
+   * additional_chat_templates/*.jinja from a folder.
+   */
+  static async fromPretrained(dir: string): Promise<Tokenizer> {
+    const tokenizer = join(dir, 'tokenizer.json')
+    const config = join(dir, 'tokenizer_config.json')
+    const text = await readText(tokenizer)
+    if (text === undefined) {
+      const found = await stat(dir).then(
+        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
+        () => 'the folder does not exist',
+      )
+      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
+    }
+    const configText = await readText(config, 2 ** 24)
+    return this.fromJSON(
+      parseJson(text, tokenizer),
+      configText === undefined ? {} : parseJson(configText, config),
+      { tokenizer, config, chatTemplates: await readChatTemplates(dir) },
+    )
+  }
+
+  /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
+  async save(dir: string): Promise<void> {
+    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+    await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
+    await writeAtomic(join(dir, 'tokenizer_config.json'), text(this.configJSON()))
+  }
+
+  /**
+   * `encodeBatch` over worker threads: the same ids in the same order. A batch that is too small to pay for it is
+   * encoded here. The workers stay for the next batch and do not keep the process alive; `close` ends them.
+   */
+  async encodeBatchParallel(
+    texts: readonly string[],
+    { workers = this.pool?.size ?? defaultWorkers(), ...options }: ParallelOptions = {},
+  ): Promise<number[][]> {
+    if (!Number.isInteger(workers) || workers < 0 || workers > 256) {
+      throw new TokenizerError(
+        'encodeBatchParallel',
+        `workers is ${brief(workers)}. An integer from 0 to 256 is expected.`,
+      )
+    }
+    if (this.pool !== undefined && this.pool.size !== workers) await this.close()
+    return encodeInParallel(this, texts, options, workers, () => {
+      return (this.pool ??= encodePool(this.toJSON(), this.configJSON(), workers))
+    })
+  }
+
+  /** Ends the worker threads of `encodeBatchParallel`, if there are any; the tokenizer works on. */
+  async close(): Promise<void> {
+    const { pool } = this
+    this.pool = undefined
+    await pool?.close()
+  }
+}
+
+async function readChatTemplates(dir: string): Promise<Record<string, string>> {
+  const found: [string, string][] = []
+  const read = async (name: string, path: string): Promise<void> => {
+    const text = await readText(path, 2 ** 20)
+    if (text !== undefined) found.push([name, text])
+  }
+  await read('default', join(dir, 'chat_template.jinja'))
+  const more = join(dir, 'additional_chat_templates')
+  for (const file of (await readdir(more).catch((): string[] => [])).sort()) {
+    if (file.endsWith('.jinja')) await read(basename(file, '.jinja'), join(more, file))
+  }
+  return Object.fromEntries(found)
+}
