@@ -111,8 +111,7 @@ export class Tokenizer {
       content,
       special: true,
     }))
-    const templates =
-      chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
+    const templates = chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
     return new this(
       { model: { tokens, merges, ignoreMerges: false }, pattern: plan.regex, added },
       { bosToken, eosToken, padToken, templates, rest: {} },

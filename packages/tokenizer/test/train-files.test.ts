@@ -48,7 +48,10 @@ test('any number of workers, a stream and one thread give the same tokenizer, al
     all.push(await Tokenizer.trainFromStream(texts, { ...options, workers: 1 }))
     all.push(Tokenizer.train(texts, options))
     assert.is(new Set(all.map(json)).size, 1)
-    assert.is(new Set(lost.map((pruned) => JSON.stringify(pruned))).size, maxMemory < 2 ** 30 ? 1 : 0)
+    assert.is(
+      new Set(lost.map((pruned) => JSON.stringify(pruned))).size,
+      maxMemory < 2 ** 30 ? 1 : 0,
+    )
   }
 })
 
@@ -79,7 +82,10 @@ test('a training that was stopped goes on to the same result, wherever it was', 
   }
   const phases = new Set<string>()
   const onProgress = ({ phase }: TrainProgress): unknown => phases.add(phase)
-  assert.is(json(await Tokenizer.trainFromFiles(paths, { ...options, checkpoint, onProgress })), want)
+  assert.is(
+    json(await Tokenizer.trainFromFiles(paths, { ...options, checkpoint, onProgress })),
+    want,
+  )
   assert.equal([...phases], ['merge'])
 
   await assert_rejects(

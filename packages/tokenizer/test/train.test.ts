@@ -8,7 +8,6 @@ import { LLAMA3_PATTERN } from '../src/pretokenize.js'
 import { trainBpe } from '../src/train/train.js'
 import type { WordColumns } from '../src/train/word-counts.js'
 
-
 import { corpus, random } from './samples.js'
 
 const json = (tokenizer: Tokenizer): string => JSON.stringify(tokenizer)

@@ -60,7 +60,11 @@ export function renderChat(
 ): RenderedChat {
   const { chatTemplate, addGenerationPrompt = false, continueFinalMessage = false } = options
   // Those that are not given are none and not undefined, as in transformers.
-  const { tools = null, documents = null, ...variables } = { ...options.variables, ...given(options) }
+  const {
+    tools = null,
+    documents = null,
+    ...variables
+  } = { ...options.variables, ...given(options) }
   if (!Array.isArray(messages)) {
     refuse(`messages are ${brief(messages)}. A list of { role, content } is expected.`)
   }

@@ -66,7 +66,8 @@ export class LimitedInterpreter extends Interpreter {
   private checkFunction(value: Value, node: MemberNode): void {
     const call = value.value as Callable
     // Printed, a function is nothing, and not its source.
-    if (!Object.hasOwn(call, 'toString')) Object.defineProperty(call, 'toString', { value: nothing })
+    if (!Object.hasOwn(call, 'toString'))
+      Object.defineProperty(call, 'toString', { value: nothing })
     if (node.type !== 'MemberExpression') return
     if (node.computed === true) {
       throw new TemplateError('chatTemplate', 'the template calls a method by a computed name.')
@@ -88,7 +89,8 @@ export class LimitedInterpreter extends Interpreter {
     if (typeof from !== 'string' || typeof to !== 'string') return
     let count = 0
     if (from === '') count = text.length + 1
-    else for (let at = text.indexOf(from); at >= 0; at = text.indexOf(from, at + from.length)) count++
+    else
+      for (let at = text.indexOf(from); at >= 0; at = text.indexOf(from, at + from.length)) count++
     this.checkText(text.length + count * Math.max(0, to.length - from.length))
   }
 

@@ -64,7 +64,10 @@ export async function* textChunks(
   cutsAtBlanks: boolean,
 ): AsyncGenerator<Chunk> {
   if (typeof texts === 'string' || texts instanceof Uint8Array) {
-    throw new TokenizerError('Tokenizer.train', `texts are ${brief(texts)}. A list is expected: [text].`)
+    throw new TokenizerError(
+      'Tokenizer.train',
+      `texts are ${brief(texts)}. A list is expected: [text].`,
+    )
   }
   const chunker = new Chunker(cutsAtBlanks)
   for await (const text of texts) {

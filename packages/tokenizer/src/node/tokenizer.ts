@@ -1,6 +1,7 @@
 // The tokenizer with what only Node has: files, training from files and streams, worker threads.
 
 import { readdir, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { FileFormatError, TokenizerError, brief } from '../errors.js'
 import { parseJson, readText, writeAtomic } from '../files.js'
@@ -11,13 +12,12 @@ import type { TrainOptions, TrainPlan } from '../train/options.js'
 import type { TrainedBpe } from '../train/train.js'
 import { encodeInParallel, encodePool } from './encode.js'
 import type { EncodePool } from './encode.js'
-import { defaultWorkers } from './pool.js'
 import { fileChunks, listFiles, textChunks } from './sources.js'
 import { trainOnChunks } from './train.js'
 import type { TrainFilesOptions } from './train.js'
 
 export interface ParallelOptions extends EncodeOptions {
-  /** Worker threads; default one less than the machine's cores. The first call with a number sets it. */
+  /** Worker threads; default one a core. Fewer than two encode here. */
   readonly workers?: number
 }
 
@@ -33,10 +33,7 @@ export interface ParallelOptions extends EncodeOptions {
 export class Tokenizer extends CoreTokenizer {
   private pool: EncodePool | undefined
 
-  static override train(
-    texts: Iterable<string | Uint8Array>,
-    options: TrainOptions,
-  ): Tokenizer {
+  static override train(texts: Iterable<string | Uint8Array>, options: TrainOptions): Tokenizer {
     return super.train(texts, options) as Tokenizer
   }
 
@@ -123,7 +120,7 @@ export class Tokenizer extends CoreTokenizer {
    */
   async encodeBatchParallel(
     texts: readonly string[],
-    { workers = this.pool?.size ?? defaultWorkers(), ...options }: ParallelOptions = {},
+    { workers = this.pool?.size ?? availableParallelism(), ...options }: ParallelOptions = {},
   ): Promise<number[][]> {
     if (!Number.isInteger(workers) || workers < 0 || workers > 256) {
       throw new TokenizerError(
@@ -131,7 +128,7 @@ export class Tokenizer extends CoreTokenizer {
         `workers is ${brief(workers)}. An integer from 0 to 256 is expected.`,
       )
     }
-    if (this.pool !== undefined && this.pool.size !== workers) await this.close()
+    if (this.pool !== undefined && this.pool.size !== workers && workers >= 2) await this.close()
     return encodeInParallel(this, texts, options, workers, () => {
       return (this.pool ??= encodePool(this.toJSON(), this.configJSON(), workers))
     })

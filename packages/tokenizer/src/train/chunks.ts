@@ -93,7 +93,11 @@ function placeToCut(bytes: Uint8Array, ends: readonly number[], anywhere: boolea
     }
   }
   if (anywhere) {
-    for (let at = Math.min(CHUNK_BYTES, bytes.length - LOOK_AHEAD); at > Math.max(lastEnd, 1); at--) {
+    for (
+      let at = Math.min(CHUNK_BYTES, bytes.length - LOOK_AHEAD);
+      at > Math.max(lastEnd, 1);
+      at--
+    ) {
       if (betweenWords(bytes, at)) return at
     }
   }
@@ -142,7 +146,5 @@ function blankAt(bytes: Uint8Array, at: number): boolean {
 /** Whether a blank ends at `at`; so does the beginning of the bytes. */
 function blankBefore(bytes: Uint8Array, at: number): boolean {
   if (at < 1 || asciiBlank(bytes[at - 1]!)) return true
-  return (
-    (at >= 2 && longBlank(bytes, at - 2) === 2) || (at >= 3 && longBlank(bytes, at - 3) === 3)
-  )
+  return (at >= 2 && longBlank(bytes, at - 2) === 2) || (at >= 3 && longBlank(bytes, at - 3) === 3)
 }

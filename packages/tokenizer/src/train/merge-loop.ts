@@ -90,7 +90,7 @@ export class MergeLoop {
     const { ids, lengths, pairs, wordOf } = this
     const pairAt = new Int32Array(ids.length).fill(-1)
     const numbers: number[] = []
-    for (let at = 1; at < ids.length; ) {
+    for (let at = 1; at < ids.length;) {
       const left = ids[at]!
       const next = left < 0 ? at + 1 : at + lengths[left]!
       if (left >= 0 && ids[next]! >= 0) {

@@ -13,10 +13,7 @@ const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
 const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
 
 const NAMED: ReadonlyMap<string, string> = new Map([
-  [
-    'gpt2',
-    `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|${BLANKS}`,
-  ],
+  ['gpt2', `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|${BLANKS}`],
   ['cl100k', LLAMA3_PATTERN],
   ['llama3', LLAMA3_PATTERN],
   [

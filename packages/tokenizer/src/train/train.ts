@@ -50,6 +50,9 @@ export function mergeOptions(plan: TrainPlan): MergeOptions {
   return { tokens, minFrequency, maxTokenLength, forbidden: specialTokens }
 }
 
-export function reportPruned(words: WordCounts, { onPruned }: Pick<TrainOptions, 'onPruned'>): void {
+export function reportPruned(
+  words: WordCounts,
+  { onPruned }: Pick<TrainOptions, 'onPruned'>,
+): void {
   if (words.pruned.words > 0) onPruned?.(words.pruned)
 }

@@ -73,13 +73,7 @@ export class WordCounts {
     return true
   }
 
-  private append(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    count: number,
-    hash: number,
-  ): void {
+  private append(bytes: Uint8Array, start: number, end: number, count: number, hash: number): void {
     const length = end - start
     if (this.used + length > this.bytes.length) {
       const grown = new Uint8Array(Math.max(this.used + length, 2 * this.bytes.length))

@@ -1,0 +1,61 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { TokenizerError } from '../src/index.js'
+import { corpus, trained } from './samples.js'
+
+const tokenizer = trained()
+// More than 2 million UTF-16 units in texts of very different lengths, some empty: enough for several tasks.
+const lines = corpus(300, 3)
+const texts = Array.from({ length: 1500 }, (_, i) => lines.slice(0, (i * 7) % 47).join(' '))
+
+test('batches over workers give the same ids in the same order', async () => {
+  assert.ok(texts.join('').length > 2 ** 21)
+  const want = tokenizer.encodeBatch(texts)
+  assert.equal(await tokenizer.encodeBatchParallel(texts, { workers: 2 }), want)
+  assert.equal(await tokenizer.encodeBatchParallel(texts.slice(0, 9)), want.slice(0, 9))
+  assert.equal(await tokenizer.encodeBatchParallel(texts, { workers: 0 }), want)
+})
+
+test('options go along', async () => {
+  const marked = texts.map((text) => `${text}<|image|>`)
+  for (const allowSpecial of ['all', 'none', ['<|image|>']] as const) {
+    assert.equal(
+      await tokenizer.encodeBatchParallel(marked, { allowSpecial, workers: 2 }),
+      tokenizer.encodeBatch(marked, { allowSpecial }),
+    )
+  }
+})
+
+test('wrong texts and options are refused as by encode, also in batches that are not worth workers', async () => {
+  const refused = async (call: () => Promise<unknown>, wanted: RegExp): Promise<void> => {
+    const error = await call().then(
+      () => undefined,
+      (e: unknown) => e,
+    )
+    assert.instance(error, TokenizerError)
+    assert.match((error as Error).message, wanted)
+  }
+  for (const list of [texts, ['a']]) {
+    await refused(
+      () => tokenizer.encodeBatchParallel([...list, 5 as unknown as string]),
+      /text is 5/,
+    )
+    await refused(
+      () => tokenizer.encodeBatchParallel(list, { allowSpecial: ['<|no|>'] }),
+      /allowSpecial has "<\|no\|>"/,
+    )
+  }
+  await refused(() => tokenizer.encodeBatchParallel(texts, { workers: -1 }), /workers is -1/)
+})
+
+test('a tokenizer whose workers were closed starts new ones', async () => {
+  await tokenizer.close()
+  await tokenizer.close()
+  assert.equal(
+    await tokenizer.encodeBatchParallel(texts, { workers: 3 }),
+    tokenizer.encodeBatch(texts),
+  )
+  // Not closed: idle workers must not keep this process alive.
+})
+
+test.run()
