@@ -15,12 +15,12 @@ export interface TokenizerConfig {
 }
 
 /**
- * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFile` is the text of chat_template.jinja,
+ * Reads a parsed tokenizer_config.json. `known` tells tokens from other texts; `templateFile` is the text of chat_template.jinja,
  * which goes before the template in the config, as in transformers.
  */
 export function parseConfig(
   json: unknown,
-  known: ReadonlySet<string>,
+  known: (token: string) => boolean,
   file: string,
   templateFile: string | undefined,
 ): TokenizerConfig {
@@ -39,7 +39,7 @@ export function parseConfig(
     if (typeof content !== 'string') {
       throw new FileFormatError(file, field, `is ${brief(content)}. A token's text is expected.`)
     }
-    if (!known.has(content)) {
+    if (!known(content)) {
       throw new FileFormatError(
         file,
         field,

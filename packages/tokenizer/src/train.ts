@@ -1,10 +1,10 @@
 // Trains byte-level BPE: words are counted once, pair counts are kept up to date merge by merge, and a heap with
 // stale entries finds the next best pair. The result depends on the counts alone, not on the order of the texts.
 
-import { latin1ToToken } from './bytes.js'
-import type { BpeModel } from './bpe.js'
 import { TokenizerError, brief } from './errors.js'
-import { LLAMA3_PATTERN, SPLIT_PATTERNS } from './pretokenize.js'
+import type { ByteBpeModel } from './models/byte-bpe/byte-bpe.js'
+import { TokenBytes } from './models/byte-bpe/token-bytes.js'
+import { CL100K_PATTERN, KNOWN_PATTERNS } from './split/patterns.js'
 
 export interface BpeTrainOptions {
   /** Tokens to end with at most, the 256 bytes among them. */
@@ -15,9 +15,11 @@ export interface BpeTrainOptions {
   readonly forbidden: readonly string[]
 }
 
+export type TrainedModel = ByteBpeModel & { readonly merges: Int32Array }
+
 /** Counts the words of the texts. Keys are the words' bytes as Latin-1. */
 export function countWords(texts: Iterable<string | Uint8Array>): Map<string, number> {
-  const nextWord = SPLIT_PATTERNS.get(LLAMA3_PATTERN)!
+  const split = KNOWN_PATTERNS.get(CL100K_PATTERN)!
   const counts = new Map<string, number>()
   for (const text of texts) {
     if (typeof text !== 'string' && !(text instanceof Uint8Array)) {
@@ -31,7 +33,7 @@ export function countWords(texts: Iterable<string | Uint8Array>): Map<string, nu
         ? Buffer.from(text, 'utf8')
         : Buffer.from(text.buffer, text.byteOffset, text.byteLength)
     for (let start = 0; start < bytes.length;) {
-      const end = nextWord(bytes, start, bytes.length)
+      const end = split.next(bytes, start, bytes.length)
       if (end - start > 1) {
         const word = bytes.toString('latin1', start, end)
         counts.set(word, (counts.get(word) ?? 0) + 1)
@@ -43,7 +45,10 @@ export function countWords(texts: Iterable<string | Uint8Array>): Map<string, nu
 }
 
 /** Ids 0 to 255 are the bytes, then one id a merge in the order they were made. Ties go to the smaller pair of ids. */
-export function trainBpe(counts: ReadonlyMap<string, number>, options: BpeTrainOptions): BpeModel {
+export function trainBpe(
+  counts: ReadonlyMap<string, number>,
+  options: BpeTrainOptions,
+): TrainedModel {
   const bytesOf: string[] = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
   const idOf = new Map(bytesOf.map((bytes, id) => [bytes, id]))
   const forbidden = new Set(options.forbidden.map((t) => Buffer.from(t, 'utf8').toString('latin1')))
@@ -64,8 +69,10 @@ export function trainBpe(counts: ReadonlyMap<string, number>, options: BpeTrainO
     merges.push(left, right, id)
     state.apply(left, right, id)
   }
+  const vocab = new TokenBytes()
+  bytesOf.forEach((bytes, id) => vocab.set(id, Buffer.from(bytes, 'latin1')))
   return {
-    tokens: bytesOf.map(latin1ToToken),
+    vocab: vocab.trim(),
     merges: Int32Array.from(merges),
     ignoreMerges: false,
   }

@@ -1,7 +1,7 @@
 // tiktoken's rank files: a line of `base64 rank` for each token, or as npm packages ship them, a line of
 // `! rank base64 base64 ...` for a run of tokens with ranks in order.
 
-import { FileFormatError } from '../errors.js'
+import { FileFormatError, brief } from '../errors.js'
 import { TokenBytes } from '../models/byte-bpe/token-bytes.js'
 import { MAX_ID } from '../models/byte-bpe/word-table.js'
 
@@ -20,9 +20,42 @@ for (const [digit, char] of [
   digitOf[char.charCodeAt(0)] = digit
 }
 
+/** The text of a rank file, or each rank's token: its text, or its bytes where these are no UTF-8 (gpt-tokenizer). */
+export type Ranks = string | Uint8Array | readonly (string | readonly number[] | undefined)[]
+
 /** The bytes of each rank. `file` is named in the errors. */
-export function parseRanks(source: string | Uint8Array, file: string): TokenBytes {
-  const bytes = typeof source === 'string' ? new TextEncoder().encode(source) : source
+export function parseRanks(ranks: Ranks, file: string): TokenBytes {
+  if (typeof ranks === 'string') return parseText(new TextEncoder().encode(ranks), file)
+  if (ranks instanceof Uint8Array) return parseText(ranks, file)
+  if (!Array.isArray(ranks)) {
+    throw new FileFormatError(file, 'file', `is ${brief(ranks)}. Text or a list is expected.`)
+  }
+  return fromList(ranks as readonly unknown[], file)
+}
+
+function fromList(list: readonly unknown[], file: string): TokenBytes {
+  const encoder = new TextEncoder()
+  const tokens = new TokenBytes()
+  if (list.length > MAX_ID) {
+    throw new FileFormatError(file, 'file', `has ${list.length} ranks. At most ${MAX_ID} are read.`)
+  }
+  for (const [rank, token] of list.entries()) {
+    if (token === undefined) continue
+    let bytes: Uint8Array | undefined
+    if (typeof token === 'string') bytes = encoder.encode(token)
+    else if (Array.isArray(token) && token.every((b) => Number.isInteger(b) && b >= 0 && b < 256))
+      bytes = Uint8Array.from(token as number[])
+    if (bytes === undefined || bytes.length === 0 || bytes.length > MAX_TOKEN_BYTES) {
+      const message = `is ${brief(token)}. Text or bytes are expected.`
+      throw new FileFormatError(file, `[${rank}]`, message)
+    }
+    tokens.set(rank, bytes)
+  }
+  if (tokens.size === 0) throw new FileFormatError(file, 'file', 'has no tokens.')
+  return tokens.trim()
+}
+
+function parseText(bytes: Uint8Array, file: string): TokenBytes {
   const tokens = new TokenBytes(1 << 16, bytes.length >> 1)
   const token = new Uint8Array(MAX_TOKEN_BYTES + 3)
   let i = 0

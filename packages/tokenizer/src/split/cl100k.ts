@@ -1,7 +1,18 @@
 // cl100k_base, Llama 3 and Qwen 2, which differ in how many digits make a word:
 // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 
-import { ASCII, LENGTH_SHIFT, LETTER, MARK, NEWLINE, NUMBER, OTHER, SPACE, charAt, runEnd } from '../text/classes.js'
+import {
+  ASCII,
+  LENGTH_SHIFT,
+  LETTER,
+  MARK,
+  NEWLINE,
+  NUMBER,
+  OTHER,
+  SPACE,
+  charAt,
+  runEnd,
+} from '../text/classes.js'
 import { blanksAndNewlines, contraction, digits } from './pieces.js'
 import type { Contractions } from './pieces.js'
 import type { Splitter } from './splitter.js'

@@ -1,7 +1,17 @@
 // GPT-2, r50k_base and p50k_base:
 // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-import { ASCII, LENGTH_SHIFT, LETTER, MARK, NUMBER, OTHER, SPACE, charAt, runEnd } from '../text/classes.js'
+import {
+  ASCII,
+  LENGTH_SHIFT,
+  LETTER,
+  MARK,
+  NUMBER,
+  OTHER,
+  SPACE,
+  charAt,
+  runEnd,
+} from '../text/classes.js'
 import { blanks, contraction } from './pieces.js'
 import type { Splitter } from './splitter.js'
 

@@ -1,7 +1,19 @@
 // o200k_base. With U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and W = [\p{Ll}\p{Lm}\p{Lo}\p{M}], and 's etc. a contraction:
 // [^\r\n\p{L}\p{N}]?U*W+'s?|[^\r\n\p{L}\p{N}]?U+W*'s?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 
-import { LENGTH_SHIFT, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, SPACE, UPPER, charAt, runEnd } from '../text/classes.js'
+import {
+  LENGTH_SHIFT,
+  LETTER,
+  LOWER,
+  MARK,
+  NEWLINE,
+  NUMBER,
+  OTHER,
+  SPACE,
+  UPPER,
+  charAt,
+  runEnd,
+} from '../text/classes.js'
 import { blanksAndNewlines, contraction, digits } from './pieces.js'
 import type { Splitter } from './splitter.js'
 
@@ -9,7 +21,8 @@ export class O200kSplitter implements Splitter {
   next(bytes: Uint8Array, start: number, end: number): number {
     let char = charAt(bytes, start, end)
     let i = start + (char >> LENGTH_SHIFT)
-    if ((char & LETTER) !== 0) return this.withContraction(bytes, this.cased(bytes, start, end), end)
+    if ((char & LETTER) !== 0)
+      return this.withContraction(bytes, this.cased(bytes, start, end), end)
     if ((char & NUMBER) !== 0) return digits(bytes, i, end, 3)
     if ((char & NEWLINE) === 0 && i < end) {
       const next = charAt(bytes, i, end)

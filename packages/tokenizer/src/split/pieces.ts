@@ -12,12 +12,7 @@ export type Contractions =
   | 'folded'
 
 /** Length of the contraction whose apostrophe is at `i`, or 0. */
-export function contraction(
-  bytes: Uint8Array,
-  i: number,
-  end: number,
-  kind: Contractions,
-): number {
+export function contraction(bytes: Uint8Array, i: number, end: number, kind: Contractions): number {
   if (i + 1 >= end) return 0
   const fold = kind === 'lower' ? 0 : 0x20
   const a = bytes[i + 1]! | fold

@@ -1,12 +1,9 @@
+const KEPT_IDS = 1 << 18
+
 /** A list of ids that grows without garbage: the first `length` of `ids` hold. */
 export class IdBuffer {
-  ids: Int32Array
+  ids: Int32Array = new Int32Array(1024)
   length = 0
-
-  /** With `ids`, writes into the caller's array until that is full. */
-  constructor(ids: Int32Array = new Int32Array(1024)) {
-    this.ids = ids
-  }
 
   /** Makes room for `more` further ids and returns the array that has it. */
   reserve(more: number): Int32Array {
@@ -21,6 +18,13 @@ export class IdBuffer {
 
   push(id: number): void {
     this.reserve(1)[this.length++] = id
+  }
+
+  /** Gives the memory of an uncommonly long text back; the ids are gone then. */
+  trim(): void {
+    if (this.ids.length <= KEPT_IDS) return
+    this.ids = new Int32Array(1024)
+    this.length = 0
   }
 
   toArray(): number[] {

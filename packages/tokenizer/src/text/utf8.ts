@@ -40,3 +40,29 @@ export class Utf8Buffer {
     this.bytes = grown
   }
 }
+
+/**
+ * How many bytes at the end of `bytes` begin a UTF-8 character that further bytes may still complete (0 to 3).
+ * An impossible beginning (overlong, surrogate, above U+10FFFF) is not waited for.
+ */
+export function incompleteTail(bytes: Uint8Array): number {
+  const n = bytes.length
+  for (let back = 1; back <= Math.min(3, n); back++) {
+    const lead = bytes[n - back]!
+    if ((lead & 0xc0) === 0x80) continue
+    const need = lead >= 0xf0 && lead <= 0xf4 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 1
+    if (lead > 0xf4 || need <= back) return 0
+    return back === 1 || secondFits(lead, bytes[n - back + 1]!) ? back : 0
+  }
+  return 0
+}
+
+/** Whether `second` may follow the lead byte of a 3 or 4 byte character (Unicode, table 3-7). */
+function secondFits(lead: number, second: number): boolean {
+  if ((second & 0xc0) !== 0x80) return false
+  if (lead === 0xe0) return second >= 0xa0
+  if (lead === 0xed) return second < 0xa0
+  if (lead === 0xf0) return second >= 0x90
+  if (lead === 0xf4) return second < 0x90
+  return true
+}

@@ -1,18 +1,21 @@
 // Byte-level BPE: UTF-8 bytes in, ids out. A word is looked up by its bytes; one that was not met before is merged,
 // by scanning for the best pair where it is short and by a heap where it is long (n log n).
 
-import { TokenizerError } from '../../errors.js'
+import { FileFormatError, brief } from '../../errors.js'
 import type { Splitter } from '../../split/splitter.js'
-import { IdBuffer } from '../../text/id-buffer.js'
+import { byteToChar } from '../../text/alphabet.js'
+import type { IdBuffer } from '../../text/id-buffer.js'
 import { PADDING } from '../../text/utf8.js'
 import { MergeHeap } from './merge-heap.js'
 import { NO_RANK, PairTable } from './pair-table.js'
-import { TokenBytes } from './token-bytes.js'
+import type { TokenBytes } from './token-bytes.js'
 import { ABSENT, CACHED_LENGTH, MAX_ID, WordTable } from './word-table.js'
 
-export interface ByteBpeOptions {
+export interface ByteBpeModel {
   /** The bytes of each id. All 256 single bytes must be among them. */
   readonly vocab: TokenBytes
+  /** Tokens that no text becomes, by their text in the file: it has characters that stand for no byte. */
+  readonly outside?: ReadonlyMap<string, number>
   /**
    * Flat triples of ids (left, right, merged), best first. With null the ids are ranks as in tiktoken: any two
    * neighbours that together are a token may merge, the lowest such id first.
@@ -20,9 +23,14 @@ export interface ByteBpeOptions {
   readonly merges: Int32Array | null
   /** Take a word that is a token as it is, without merging. Always so with ranks. */
   readonly ignoreMerges: boolean
+}
+
+export interface ByteBpeOptions extends ByteBpeModel {
   readonly split: Splitter
-  /** Ids that no text may become, though they have bytes. */
-  readonly reserved?: ReadonlySet<number>
+  /** The table of the vocabulary's words, where it was made before. */
+  readonly words?: WordTable | undefined
+  /** Named in the errors; default 'tokenizer'. */
+  readonly file?: string
 }
 
 /** Words of more bytes are merged by the heap. */
@@ -42,39 +50,25 @@ export class ByteBpe {
   private scratch = new Uint8Array(0)
   private view: DataView = new DataView(new ArrayBuffer(PADDING))
 
-  constructor({ vocab, merges, ignoreMerges, split, reserved }: ByteBpeOptions) {
+  constructor(options: ByteBpeOptions) {
+    const { vocab, merges, ignoreMerges, split, outside, file = 'tokenizer' } = options
     this.vocab = vocab
     this.split = split
-    const { starts, lengths, size, view } = vocab
-    let count = 0
-    let longBytes = 0
-    let longest = 0
-    for (let id = 0; id < size; id++) {
-      const length = lengths[id]!
-      if (length === 0) continue
-      count++
-      if (length > 8) longBytes += length
-      if (length > longest) longest = length
-    }
-    this.longestToken = longest
-    this.words = new WordTable(count, longBytes)
-    this.idOfByte.fill(ABSENT)
-    const whole = merges === null || ignoreMerges
-    for (let id = 0; id < size; id++) {
-      const length = lengths[id]!
-      if (length === 0 || reserved?.has(id)) continue
-      // A single byte is that token without merging.
-      const value = whole || length === 1 ? id : ~id
-      if (!this.words.addToken(view, starts[id]!, length, value)) {
-        throw new TokenizerError('tokenizer', `token ${id} has the bytes of another one.`)
+    this.words =
+      options.words ??
+      new WordTable(vocab, merges === null || ignoreMerges, new Set(outside?.values()), file)
+    this.pairs = merges === null ? null : new PairTable(merges, file)
+    this.longestToken = vocab.lengths.reduce((longest, length) => Math.max(longest, length), 0)
+    const byte = new DataView(new ArrayBuffer(PADDING))
+    for (let value = 0; value < 256; value++) {
+      byte.setUint8(0, value)
+      const id = this.words.idOf(byte, 0, 1)
+      if (id === ABSENT) {
+        const message = `has no token for byte ${value} (${brief(byteToChar(value))}).`
+        throw new FileFormatError(file, 'model.vocab', message)
       }
-      if (length === 1) this.idOfByte[vocab.bytes[starts[id]!]!] = id
+      this.idOfByte[value] = id
     }
-    const missing = this.idOfByte.indexOf(ABSENT)
-    if (missing >= 0) {
-      throw new TokenizerError('tokenizer', `the vocabulary has no token for byte ${missing}.`)
-    }
-    this.pairs = merges === null ? null : new PairTable(merges)
   }
 
   /** Largest id + 1. */
@@ -86,8 +80,7 @@ export class ByteBpe {
   idOf(bytes: Uint8Array): number | undefined {
     if (bytes.length === 0) return undefined
     const start = this.open(bytes, 0, bytes.length)
-    const slot = this.words.find(this.view, start, bytes.length)
-    const id = slot === ABSENT ? ABSENT : this.words.token(slot)
+    const id = this.words.idOf(this.view, start, bytes.length)
     return id === ABSENT ? undefined : id
   }
 
@@ -229,8 +222,7 @@ export class ByteBpe {
   private rank(left: number, right: number, start: number, end: number): number {
     if (this.pairs !== null) return this.pairs.rank(left, right)
     if (end - start > this.longestToken) return NO_RANK
-    const slot = this.words.find(this.view, start, end - start)
-    const id = slot === ABSENT ? ABSENT : this.words.token(slot)
+    const id = this.words.idOf(this.view, start, end - start)
     return id === ABSENT ? NO_RANK : id
   }
 
@@ -291,8 +283,7 @@ export class ByteBpe {
     // The rank at a part is that of merging it with the next one; parts are named by their first byte.
     const offer = (i: number): void => {
       const j = next[i]!
-      const rank =
-        j === n ? NO_RANK : this.rank(ids[i]!, ids[j]!, start + i, start + next[j]!)
+      const rank = j === n ? NO_RANK : this.rank(ids[i]!, ids[j]!, start + i, start + next[j]!)
       ranks[i] = rank
       if (rank !== NO_RANK) heap.push(rank, i)
     }

@@ -1,6 +1,6 @@
 // (left, right) → merge, for models whose file lists their merges.
 
-import { TokenizerError } from '../../errors.js'
+import { FileFormatError } from '../../errors.js'
 
 /** No merge: above every rank. */
 export const NO_RANK = 0x7fffffff
@@ -14,18 +14,29 @@ export class PairTable {
   private readonly mask: number
   private readonly seeds = crypto.getRandomValues(new Int32Array(3)).map((seed) => seed | 1)
 
-  /** `merges` are flat triples of ids (left, right, merged), best first. */
-  constructor(readonly merges: Int32Array) {
+  /** `merges` are flat triples of ids (left, right, merged), best first. `file` is named in the errors. */
+  constructor(
+    readonly merges: Int32Array,
+    file: string,
+  ) {
     const count = merges.length / 3
     let size = 16
     while (size < 1.7 * count) size *= 2
     this.slots = new Int32Array(size)
     this.mask = size - 1
     for (let rank = 0; rank < count; rank++) {
-      let slot = this.hash(merges[3 * rank]!, merges[3 * rank + 1]!)
-      for (let tries = 0; this.slots[slot] !== 0; tries++) {
+      const left = merges[3 * rank]!
+      const right = merges[3 * rank + 1]!
+      let slot = this.hash(left, right)
+      for (let tries = 0; ; tries++) {
+        const other = this.slots[slot]! - 1
+        if (other < 0) break
+        if (merges[3 * other] === left && merges[3 * other + 1] === right) {
+          const message = `merges the same tokens as model.merges[${other}].`
+          throw new FileFormatError(file, `model.merges[${rank}]`, message)
+        }
         if (tries === MAX_CHAIN) {
-          throw new TokenizerError('tokenizer', 'the merges were made to collide in hash tables.')
+          throw new FileFormatError(file, 'model.merges', 'were made to collide in hash tables.')
         }
         slot = (slot + 1) & this.mask
       }

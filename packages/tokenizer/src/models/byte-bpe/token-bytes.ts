@@ -35,8 +35,8 @@ export class TokenBytes {
       this.view = new DataView(grown.buffer)
     }
     if (id >= this.starts.length) {
-      this.starts = grow(this.starts, 2 * id)
-      this.lengths = grow(this.lengths, 2 * id)
+      this.starts = grow(this.starts, 2 * id + 1)
+      this.lengths = grow(this.lengths, 2 * id + 1)
     }
     const { bytes } = this
     for (let i = 0; i < length; i++) bytes[this.end + i] = source[start + i]!
@@ -50,6 +50,17 @@ export class TokenBytes {
   of(id: number): Uint8Array {
     const start = this.starts[id]!
     return this.bytes.subarray(start, start + this.lengths[id]!)
+  }
+
+  copy(): TokenBytes {
+    const copy = new TokenBytes(0, 0)
+    copy.size = this.size
+    copy.starts = this.starts.slice()
+    copy.lengths = this.lengths.slice()
+    copy.bytes = this.bytes.slice()
+    copy.view = new DataView(copy.bytes.buffer)
+    copy.end = this.end
+    return copy
   }
 
   /** Gives back what was kept for growing. */

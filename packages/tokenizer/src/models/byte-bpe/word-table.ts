@@ -1,7 +1,9 @@
 // One open-addressing table of words by their bytes: the vocabulary, and behind it a bounded cache of words met before.
 // A slot has four integers. Up to 8 bytes lie in the slot itself, so that most words are compared by two integers.
 
-import { TokenizerError } from '../../errors.js'
+import { FileFormatError, brief } from '../../errors.js'
+import { bytesToToken } from '../../text/alphabet.js'
+import type { TokenBytes } from './token-bytes.js'
 
 /** Ids are below this. */
 export const MAX_ID = 2 ** 22
@@ -41,14 +43,40 @@ export class WordTable {
   private cachedWords = 0
   private tokensLongEnd = 0
 
-  constructor(tokens: number, tokenBytes: number) {
+  /**
+   * The words that are tokens, but for the ids in `outside`. With `whole` such a word is that token in any case;
+   * without, merging must have reached it once. `file` is named in the errors.
+   */
+  constructor(tokens: TokenBytes, whole: boolean, outside: ReadonlySet<number>, file: string) {
+    const { starts, lengths, view } = tokens
+    let count = 0
+    let longBytes = 0
+    for (let id = 0; id < tokens.size; id++) {
+      if (lengths[id]! > 0) count++
+      if (lengths[id]! > INLINE) longBytes += lengths[id]!
+    }
     let size = 1024
-    while (size < 1.5 * (tokens + CACHED_WORDS)) size *= 2
+    while (size < 1.5 * (count + CACHED_WORDS)) size *= 2
     this.slots = new Int32Array(4 * size)
     this.mask = size - 1
     this.seeds = crypto.getRandomValues(new Int32Array(4)).map((seed) => seed | 1)
-    this.long = new Uint8Array(tokenBytes + CACHED_BYTES)
+    this.long = new Uint8Array(longBytes + CACHED_BYTES)
     this.longView = new DataView(this.long.buffer)
+    for (let id = 0; id < tokens.size; id++) {
+      const length = lengths[id]!
+      if (length === 0 || outside.has(id)) continue
+      if (this.find(view, starts[id]!, length) !== ABSENT) {
+        const text = brief(bytesToToken(tokens.of(id)))
+        throw new FileFormatError(file, `model.vocab[${text}]`, 'is there twice.')
+      }
+      const slot = this.insert(view, starts[id]!, length, TOKEN_CHAIN)
+      if (slot === ABSENT) {
+        throw new FileFormatError(file, 'model.vocab', 'was made to collide in hash tables.')
+      }
+      // A single byte is that token without merging.
+      this.slots[slot + 3] = whole || length === 1 ? id : ~id
+    }
+    this.tokensLongEnd = this.longEnd
   }
 
   /** The slot of the word, or ABSENT. `view` must have 8 bytes that can be read from `start`. */
@@ -111,6 +139,18 @@ export class WordTable {
     return view.getInt32(start + last, true) === longView.getInt32(at + last, true)
   }
 
+  /** The token with these bytes, or ABSENT. */
+  idOf(view: DataView, start: number, length: number): number {
+    const slot = this.find(view, start, length)
+    return slot === ABSENT ? ABSENT : this.token(slot)
+  }
+
+  /** From now on the token's word is merged like one that is no token. */
+  neverWhole(tokens: TokenBytes, id: number): void {
+    const slot = this.find(tokens.view, tokens.starts[id]!, tokens.lengths[id]!)
+    if (slot !== ABSENT && this.token(slot) === id) this.slots[slot + 3] = ~id
+  }
+
   value(slot: number): number {
     return this.slots[slot + 3]!
   }
@@ -129,18 +169,6 @@ export class WordTable {
     const value = this.slots[slot + 3]!
     if (value >= 0) return value
     return value >= -MAX_ID ? ~value : this.cached[this.cachedAt(value) - 1]!
-  }
-
-  /** Adds a token of the vocabulary; all of them before the first call of `keep`. Returns false where it is there. */
-  addToken(view: DataView, start: number, length: number, value: number): boolean {
-    if (this.find(view, start, length) !== ABSENT) return false
-    const slot = this.insert(view, start, length, TOKEN_CHAIN)
-    if (slot === ABSENT) {
-      throw new TokenizerError('tokenizer', 'the vocabulary was made to collide in hash tables.')
-    }
-    this.slots[slot + 3] = value
-    this.tokensLongEnd = this.longEnd
-    return true
   }
 
   /** Remembers the ids of a word that `find` did not find in `slot`, or found there as a token that has other ids. */
