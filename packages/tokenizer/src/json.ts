@@ -270,8 +270,12 @@ function readPreTokenizer(read: Reader, value: unknown): string {
   })
   if (split.behavior === undefined) read.fail(`${path(0)}.behavior`, 'is missing.')
   const pattern = read.object(split.pattern, `${path(0)}.pattern`)
-  read.only(pattern, `${path(0)}.pattern`, { Regex: [...KNOWN_PATTERNS.keys()] })
+  read.only(pattern, `${path(0)}.pattern`, { Regex: undefined })
   const regex = read.text(pattern.Regex, `${path(0)}.pattern.Regex`)
+  if (!KNOWN_PATTERNS.has(regex)) {
+    const message = `is ${brief(regex)}. Supported: the patterns of GPT-2, cl100k, Llama 3, Qwen 2 and o200k.`
+    read.fail(`${path(0)}.pattern.Regex`, message)
+  }
   const byteLevel = list[1] as JsonObject
   readByteLevel(read, byteLevel, path(1), {
     add_prefix_space: [false],
