@@ -122,14 +122,12 @@ export class Tokenizer {
     const added = [...parts.added].sort((a, b) => a.id - b.id)
     this.added = new Map(added.map(({ content, id }) => [content, id]))
     for (const [text, id] of model.outside ?? []) this.textOf.set(id, text)
-    const bytes = added.length === 0 ? model.vocab : model.vocab.copy()
     for (const { id, content, special } of added) {
-      bytes.set(id, new TextEncoder().encode(content))
       this.textOf.set(id, content)
       if (special) this.special.set(content, id)
     }
-    this.joiner = new TokenJoiner(bytes)
-    this.vocabSize = bytes.size
+    this.joiner = new TokenJoiner(model.vocab, added)
+    this.vocabSize = this.joiner.size
     this.specialTokens = [...this.special.keys()]
     this.specialIds = new Set(this.special.values())
     this.plain = added.filter((token) => !token.special).map((token) => token.content)
@@ -423,13 +421,13 @@ export class Tokenizer {
 
   /** Ids to the bytes they stand for. */
   decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
-    return this.joiner.join(ids, this.skipped(options)).slice()
+    return this.joiner.bytes(ids, this.skipped(options))
   }
 
   /** Decodes ids one at a time, as they are generated; see DecodeStream. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
     const skip = this.skipped(options)
-    return new DecodeStream((id) => this.joiner.join([id], skip))
+    return new DecodeStream((id) => this.joiner.bytes([id], skip))
   }
 
   /**

@@ -52,17 +52,6 @@ export class TokenBytes {
     return this.bytes.subarray(start, start + this.lengths[id]!)
   }
 
-  copy(): TokenBytes {
-    const copy = new TokenBytes(0, 0)
-    copy.size = this.size
-    copy.starts = this.starts.slice()
-    copy.lengths = this.lengths.slice()
-    copy.bytes = this.bytes.slice()
-    copy.view = new DataView(copy.bytes.buffer)
-    copy.end = this.end
-    return copy
-  }
-
   /** Gives back what was kept for growing. */
   trim(): this {
     this.starts = this.starts.slice(0, this.size)
