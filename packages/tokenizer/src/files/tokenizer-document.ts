@@ -108,16 +108,16 @@ function readVocab(reader: JsonReader): VocabList {
   const field = 'model.vocab'
   const vocab = new VocabList()
   const { texts } = vocab
+  const path = (): string => `${field}[${brief(texts.text(texts.length - 1))}]`
   let taken = new Uint8Array(1024)
   reader.expect('{', field)
   for (let first = true; reader.more(first, '}', field); first = false) {
     const start = texts.at
     reader.string(texts, field)
     texts.finish()
-    const last = texts.length - 1
-    const path = (): string => `${field}[${brief(texts.text(last))}]`
-    if (texts.at - start > MAX_TOKEN_BYTES) {
-      reader.fail(path(), `has ${texts.at - start} bytes. At most ${MAX_TOKEN_BYTES} are read.`)
+    const length = texts.at - start
+    if (length > MAX_TOKEN_BYTES) {
+      reader.fail(path(), `has ${length} bytes. At most ${MAX_TOKEN_BYTES} are read.`)
     }
     if (texts.at > MAX_VOCAB_BYTES) {
       reader.fail(field, `holds more than ${MAX_VOCAB_BYTES} bytes of tokens.`)
@@ -140,15 +140,15 @@ function readMerges(reader: JsonReader): MergeList {
   const field = 'model.merges'
   const list = new MergeList()
   const { halves } = list
+  let index = 0
+  const path = (): string => `${field}[${index}]`
   reader.expect('[', field)
-  for (let first = true; reader.more(first, ']', field); first = false) {
-    const index = list.length
-    const path = (): string => `${field}[${index}]`
+  for (; reader.more(index === 0, ']', field); index++) {
     if (index === MAX_MERGES) reader.fail(field, `has more than ${MAX_MERGES} merges.`)
     const spelling = reader.peek() === 0x22 ? 'joined' : 'pairs'
     if (spelling === 'joined') joinedMerge(reader, halves, path)
     else pairMerge(reader, halves, path)
-    if (first) list.spelling = spelling
+    if (index === 0) list.spelling = spelling
     else if (spelling !== list.spelling) {
       reader.fail(path(), 'is spelt otherwise than the merges before it ("a b" or ["a", "b"]).')
     }

@@ -11,6 +11,7 @@ export const MAX_ID = 2 ** 22
 export const CACHED_LENGTH = 128
 /** What a slot holds that was not found. */
 export const ABSENT = -1
+const TAKEN = -2
 
 const CACHED_WORDS = 1 << 16
 const CACHED_IDS = 1 << 19
@@ -65,11 +66,11 @@ export class WordTable {
     for (let id = 0; id < tokens.size; id++) {
       const length = lengths[id]!
       if (length === 0 || outside.has(id)) continue
-      if (this.find(view, starts[id]!, length) !== ABSENT) {
+      const slot = this.insert(view, starts[id]!, length, TOKEN_CHAIN)
+      if (slot === TAKEN) {
         const text = brief(bytesToToken(tokens.of(id)))
         throw new FileFormatError(file, `model.vocab[${text}]`, 'is there twice.')
       }
-      const slot = this.insert(view, starts[id]!, length, TOKEN_CHAIN)
       if (slot === ABSENT) {
         throw new FileFormatError(file, 'model.vocab', 'was made to collide in hash tables.')
       }
@@ -189,7 +190,7 @@ export class WordTable {
     }
     const token = slot === ABSENT ? ABSENT : this.token(slot)
     const at = slot === ABSENT ? this.insert(view, start, length, CACHED_CHAIN) : slot
-    if (at === ABSENT) return
+    if (at < 0) return
     const { cached } = this
     cached[this.cachedEnd] = token
     cached[this.cachedEnd + 1] = count
@@ -199,7 +200,7 @@ export class WordTable {
     this.cachedWords++
   }
 
-  /** Takes the next free slot of the word's chain, unless that is too far. */
+  /** Takes the next free slot of the word's chain: ABSENT where that is too far, TAKEN where the word is there. */
   private insert(view: DataView, start: number, length: number, chain: number): number {
     const { slots, mask } = this
     let a: number
@@ -214,7 +215,14 @@ export class WordTable {
       b = this.longEnd
     }
     let slot = hash & mask
-    for (let tries = 0; slots[4 * slot + 2] !== 0; tries++) {
+    for (let tries = 0; ; tries++) {
+      const at = 4 * slot
+      const found = slots[at + 2]!
+      if (found === 0) break
+      if (found === length && slots[at] === a) {
+        const offset = slots[at + 1]!
+        if (length <= INLINE ? offset === b : this.same(view, start, offset, length)) return TAKEN
+      }
       if (tries === chain) return ABSENT
       slot = (slot + 1) & mask
     }
