@@ -25,7 +25,12 @@ const flags = ['--expose-gc']
 
 function measure(encoding, name, file) {
   const args = [...flags, one, encoding, name, ...(file === undefined ? [] : [file])]
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, RAYON_NUM_THREADS: '1' } }))
+  return JSON.parse(
+    execFileSync(process.execPath, args, {
+      encoding: 'utf8',
+      env: { ...process.env, RAYON_NUM_THREADS: '1' },
+    }),
+  )
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'tokenizer-bench-'))
@@ -52,7 +57,10 @@ try {
 }
 if (values.json !== undefined) {
   const machine = { node: process.version, cpu: cpus()[0]?.model }
-  writeFileSync(resolve(from, values.json), JSON.stringify({ machine, results, ratios: ratios() }, null, 2) + '\n')
+  writeFileSync(
+    resolve(from, values.json),
+    JSON.stringify({ machine, results, ratios: ratios() }, null, 2) + '\n',
+  )
 }
 
 /** A table of one text; beside our row how many times better it is than the best of the others. */
@@ -68,30 +76,53 @@ function print(title, rows) {
     ['tokens', (r) => String(r.tokens)],
     ['ids', (r) => (r.hash === rows[0].hash ? 'same' : 'other') + (r.whole ? '' : ', text lost')],
   ]
-  const table = [columns.map(([head]) => head), ...rows.map((r) => columns.map(([, cell]) => cell(r)))]
+  const table = [
+    columns.map(([head]) => head),
+    ...rows.map((r) => columns.map(([, cell]) => cell(r))),
+  ]
   const widths = columns.map((_, c) => Math.max(...table.map((line) => line[c].length)))
   console.log(`\n${title}`)
   for (const line of table) {
-    console.log(line.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  '))
+    console.log(
+      line
+        .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
+        .join('  '),
+    )
   }
   const ours = rows.find((r) => r.name === OURS)
   const others = rows.filter((r) => r !== ours)
   if (ours === undefined || others.length === 0) return
   const ratio = ratioOf(ours, others)
-  console.log(`ours to the best other: ${Object.entries(ratio).map(([work, x]) => `${work} ${x.toFixed(2)}x`).join(', ')}`)
+  console.log(
+    `ours to the best other: ${Object.entries(ratio)
+      .map(([work, x]) => `${work} ${x.toFixed(2)}x`)
+      .join(', ')}`,
+  )
 }
 
 function ratioOf(ours, others) {
   const most = (field) => ours[field] / Math.max(...others.map((r) => r[field]))
   const least = (field) => Math.min(...others.map((r) => r[field])) / ours[field]
-  return { first: most('first'), warm: most('warm'), decode: most('decode'), load: least('load'), memory: least('live') }
+  return {
+    first: most('first'),
+    warm: most('warm'),
+    decode: most('decode'),
+    load: least('load'),
+    memory: least('live'),
+  }
 }
 
 function ratios() {
   return results
     .filter((r) => r.name === OURS)
     .map((ours) => {
-      const others = results.filter((r) => r !== ours && r.encoding === ours.encoding && r.text === ours.text)
-      return { encoding: ours.encoding, text: ours.text, ...(others.length > 0 ? ratioOf(ours, others) : {}) }
+      const others = results.filter(
+        (r) => r !== ours && r.encoding === ours.encoding && r.text === ours.text,
+      )
+      return {
+        encoding: ours.encoding,
+        text: ours.text,
+        ...(others.length > 0 ? ratioOf(ours, others) : {}),
+      }
     })
 }

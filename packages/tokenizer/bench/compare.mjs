@@ -9,7 +9,7 @@ import { Tokenizer } from '@shakti/tokenizer'
 import { Tokenizer as HuggingFace } from '@huggingface/tokenizers'
 import llama3TokenizerJs from 'llama3-tokenizer-js'
 import { Tiktoken } from 'tiktoken/lite'
-import { hostile, runs } from './hostile.mjs'
+import { hostile, runs } from '../test/hostile.ts'
 import { localised, texts } from './texts.mjs'
 
 const { values, positionals } = parseArgs({
@@ -17,7 +17,30 @@ const { values, positionals } = parseArgs({
   options: { only: { type: 'string' } },
 })
 const require = createRequire(import.meta.url)
-const LANGUAGES = ['en', 'hi', 'ta', 'te', 'bn', 'ml', 'kn', 'gu', 'pa', 'mr', 'ur', 'ar', 'he', 'th', 'ja', 'zh', 'ko', 'ru', 'el', 'tr', 'vi', 'de']
+const LANGUAGES = [
+  'en',
+  'hi',
+  'ta',
+  'te',
+  'bn',
+  'ml',
+  'kn',
+  'gu',
+  'pa',
+  'mr',
+  'ur',
+  'ar',
+  'he',
+  'th',
+  'ja',
+  'zh',
+  'ko',
+  'ru',
+  'el',
+  'tr',
+  'vi',
+  'de',
+]
 const PIECE = 1 << 20
 
 function* given(path) {

@@ -20,7 +20,10 @@ export const peers = {
     async 'ai-tokenizer'() {
       const { Tokenizer } = await import('ai-tokenizer')
       const tokenizer = new Tokenizer(await import('ai-tokenizer/encoding/cl100k_base'))
-      return { encode: (text) => tokenizer.encode(text, 'all'), decode: (ids) => tokenizer.decode(ids) }
+      return {
+        encode: (text) => tokenizer.encode(text, 'all'),
+        decode: (ids) => tokenizer.decode(ids),
+      }
     },
     async 'gpt-tokenizer'() {
       return import('gpt-tokenizer/encoding/cl100k_base')
@@ -39,7 +42,10 @@ export const peers = {
       const { Tiktoken } = await import('js-tiktoken/lite')
       const { default: ranks } = await import('js-tiktoken/ranks/cl100k_base')
       const tokenizer = new Tiktoken(ranks)
-      return { encode: (text) => tokenizer.encode(text, [], []), decode: (ids) => tokenizer.decode(ids) }
+      return {
+        encode: (text) => tokenizer.encode(text, [], []),
+        decode: (ids) => tokenizer.decode(ids),
+      }
     },
   },
   llama3: {
@@ -51,13 +57,17 @@ export const peers = {
       const { Tokenizer } = await import('@anush008/tokenizers')
       const tokenizer = Tokenizer.fromFile(llama3())
       return {
-        encode: async (text) => (await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds(),
+        encode: async (text) =>
+          (await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds(),
         decode: (ids) => tokenizer.decode(ids, false),
       }
     },
     async '@huggingface/tokenizers'() {
       const { Tokenizer } = await import('@huggingface/tokenizers')
-      const tokenizer = new Tokenizer(json(llama3()), json(folder(llama3()) + '/tokenizer_config.json'))
+      const tokenizer = new Tokenizer(
+        json(llama3()),
+        json(folder(llama3()) + '/tokenizer_config.json'),
+      )
       return {
         encode: (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
         decode: (ids) => tokenizer.decode(ids, { clean_up_tokenization_spaces: false }),

@@ -43,7 +43,10 @@ export function localised(locale, bytes = BYTES) {
   const letters = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ']
   const pairs = letters.flatMap((a) => letters.map((b) => a + b))
   const places = names('region', pairs)
-  const languages = names('language', pairs.map((pair) => pair.toLowerCase()))
+  const languages = names(
+    'language',
+    pairs.map((pair) => pair.toLowerCase()),
+  )
   const currencies = names('currency', Intl.supportedValuesOf('currency'))
   const units = Intl.supportedValuesOf('unit').map(
     (unit) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }),

@@ -6,7 +6,7 @@ import { MAX_ID } from '../models/byte-bpe/word-table.js'
 import { StringList } from '../text/string-list.js'
 import { JsonReader } from './json-reader.js'
 
-const MAX_MERGES = 2 ** 22
+export const MAX_MERGES = 2 ** 22
 const MAX_TOKEN_BYTES = 2 ** 16
 /** All tokens' text together; decoding one id must not be able to fill the memory. */
 const MAX_VOCAB_BYTES = 2 ** 27
@@ -70,7 +70,7 @@ export function readTokenizerDocument(bytes: Uint8Array, file: string): Tokenize
     if (name !== 'model' || reader.peek() !== 0x7b) return reader.value(name)
     return readObject(reader, 'model', (field) => {
       const next = reader.peek()
-      if (field === 'vocab' && next === 0x7b) return readVocab(reader)
+      if (field === 'vocab' && next === 0x7b) return readVocab(reader, 'model.vocab')
       if (field === 'merges' && next === 0x5b) return readMerges(reader)
       return reader.value(`model.${field}`)
     })
@@ -104,8 +104,8 @@ function readObject(
   return Object.fromEntries(fields)
 }
 
-function readVocab(reader: JsonReader): VocabList {
-  const field = 'model.vocab'
+/** An object of tokens and ids. */
+export function readVocab(reader: JsonReader, field: string): VocabList {
   const vocab = new VocabList()
   const { texts } = vocab
   const path = (): string => `${field}[${brief(texts.text(texts.length - 1))}]`
@@ -160,16 +160,25 @@ function readMerges(reader: JsonReader): MergeList {
 function joinedMerge(reader: JsonReader, halves: StringList, path: () => string): void {
   const start = halves.at
   reader.string(halves, 'model.merges')
+  splitMerge(halves, start, (part, message) => reader.fail(path() + part, message))
+}
+
+/** Cuts what was written to `halves` since `start` at its blank. */
+export function splitMerge(
+  halves: StringList,
+  start: number,
+  fail: (part: '' | '[0]' | '[1]', message: string) => never,
+): void {
   const { bytes, at } = halves
   let blank = start
   while (blank < at && bytes[blank] !== 0x20) blank++
   let second = blank + 1
   while (second < at && bytes[second] !== 0x20) second++
   if (blank === at || second < at) {
-    reader.fail(path(), 'is not two tokens with a blank between them.')
+    fail('', 'is not two tokens with a blank between them.')
   }
-  if (blank === start) reader.fail(`${path()}[0]`, 'is the empty string.')
-  if (blank + 1 === at) reader.fail(`${path()}[1]`, 'is the empty string.')
+  if (blank === start) fail('[0]', 'is the empty string.')
+  if (blank + 1 === at) fail('[1]', 'is the empty string.')
   // The second half moves over the blank.
   for (let i = blank + 1; i < at; i++) bytes[i - 1] = bytes[i]!
   halves.cut(blank)
