@@ -14,12 +14,12 @@ export interface TokenizerConfig {
 }
 
 /**
- * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFiles` are chat templates that have files of
- * their own, by name.
+ * Reads a parsed tokenizer_config.json. `known` tells tokens from other texts; `templateFiles` are chat templates that
+ * have files of their own, by name.
  */
 export function parseConfig(
   json: unknown,
-  known: ReadonlySet<string>,
+  known: (token: string) => boolean,
   file: string,
   templateFiles: Readonly<Record<string, string>> = {},
 ): TokenizerConfig {
@@ -38,7 +38,7 @@ export function parseConfig(
     if (typeof content !== 'string') {
       throw new FileFormatError(file, field, `is ${brief(content)}. A token's text is expected.`)
     }
-    if (!known.has(content)) {
+    if (!known(content)) {
       throw new FileFormatError(
         file,
         field,

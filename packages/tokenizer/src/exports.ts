@@ -1,6 +1,11 @@
 // What the package exports everywhere, beside the Tokenizer.
 
-export type { DecodeOptions, EncodeOptions, TokenizerFileNames } from './tokenizer.js'
+export type {
+  DecodeOptions,
+  EncodeOptions,
+  TiktokenOptions,
+  TokenizerFileNames,
+} from './tokenizer.js'
 export type { ChatOptions, EncodedChat } from './chat/apply.js'
 export { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from './chat/default.js'
 export type { TemplateLimits } from './chat/limits.js'

@@ -8,11 +8,17 @@ import { FileFormatError } from './errors.js'
 /** tokenizer.json of a 256,000-token vocabulary has 33 MB. */
 export const MAX_FILE_BYTES = 128 * 2 ** 20
 
-/** The file's text, or undefined where there is none. Its size is checked before it is read. */
-export async function readText(
+/** The file's text without a byte order mark, or undefined where there is none. */
+export async function readText(path: string, maxBytes: number): Promise<string | undefined> {
+  const bytes = await readBytes(path, maxBytes)
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
+}
+
+/** The file's bytes, or undefined where there is none. Its size is checked before it is read. */
+export async function readBytes(
   path: string,
   maxBytes = MAX_FILE_BYTES,
-): Promise<string | undefined> {
+): Promise<Uint8Array | undefined> {
   let handle
   try {
     handle = await open(path, 'r')
@@ -30,7 +36,7 @@ export async function readText(
         `has ${stat.size} bytes; at most ${maxBytes} are read.`,
       )
     }
-    return (await handle.readFile('utf8')).replace(/^\uFEFF/, '')
+    return await handle.readFile()
   } finally {
     await handle.close()
   }

@@ -1,10 +1,16 @@
 // tokenizer.json (Hugging Face) in and out. What a file says and we do not do is refused by name: a tokenizer that
 // is nearly right gives a model wrong ids without a word.
 
-import { byteToChar } from './bytes.js'
-import type { BpeModel } from './bpe.js'
-import { FileFormatError, brief } from './errors.js'
-import { LLAMA3_PATTERN, SPLIT_PATTERNS } from './pretokenize.js'
+import { FileFormatError, TokenizerError, brief } from './errors.js'
+import { byteMerges, byteVocab } from './files/byte-vocab.js'
+import type { ByteVocab } from './files/byte-vocab.js'
+import { MergeList, VocabList } from './files/tokenizer-document.js'
+import type { TokenizerDocument } from './files/tokenizer-document.js'
+import type { ByteBpeModel } from './models/byte-bpe/byte-bpe.js'
+import { ABSENT, MAX_ID, WordTable } from './models/byte-bpe/word-table.js'
+import { CL100K_PATTERN, KNOWN_PATTERNS } from './split/patterns.js'
+import { bytesToToken, byteToChar, tokenToBytes } from './text/alphabet.js'
+import { PADDING } from './text/utf8.js'
 
 /** A token outside the BPE model. One with `special: false` is found in any text, as Hugging Face does. */
 export interface AddedToken {
@@ -14,18 +20,21 @@ export interface AddedToken {
 }
 
 export interface TokenizerParts {
-  readonly model: BpeModel
-  /** The split pattern as the file spells it, a key of SPLIT_PATTERNS. */
+  readonly model: ByteBpeModel
+  /** The table of the model's words, where reading the file made one. */
+  readonly words?: WordTable
+  /** The split pattern as the file spells it, a key of KNOWN_PATTERNS. */
   readonly pattern: string
   readonly added: readonly AddedToken[]
 }
 
-const MAX_ID = 2 ** 22
-const MAX_MERGES = 2 ** 22
+export interface TokenizerFile extends TokenizerParts {
+  /** The id of a token as the file spells it. */
+  idOf(token: string): number | undefined
+}
+
 const MAX_ADDED = 2 ** 16
 const MAX_TOKEN_LENGTH = 2 ** 16
-/** All tokens' text together; decoding one id must not be able to fill the memory. */
-const MAX_VOCAB_TEXT = 2 ** 27
 
 /** Half of a surrogate pair, which has no UTF-8. */
 export const LONE_SURROGATE = /\p{Surrogate}/u
@@ -87,10 +96,9 @@ class Reader {
   }
 }
 
-/** Reads a parsed tokenizer.json. `file` is named in the errors. Throws FileFormatError. */
-export function parseTokenizerJson(json: unknown, file: string): TokenizerParts {
+/** Reads a tokenizer.json. `file` is named in the errors. Throws FileFormatError. */
+export function parseTokenizerJson(root: TokenizerDocument, file: string): TokenizerFile {
   const read = new Reader(file)
-  const root = read.object(json, 'file')
   read.only(root, '', {
     version: ['1.0'],
     truncation: [null],
@@ -102,60 +110,56 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerParts 
     decoder: undefined,
     model: undefined,
   })
-  const { tokens, idOf } = readVocab(read, root)
-  const added = readAdded(read, root.added_tokens ?? [], tokens, idOf)
-  const model = readModel(read, root, tokens, idOf, added)
+  const fields = readModelFields(read, root)
+  const vocab = new Vocab(byteVocab(fields.vocab, file), fields.ignoreMerges, file)
+  const added = readAdded(read, root.added_tokens ?? [], vocab)
+  const model = readModel(fields, vocab, added, file)
   const pattern = readPreTokenizer(read, root.pre_tokenizer)
   readByteLevel(read, root.decoder, 'decoder')
   if (root.post_processor !== undefined && root.post_processor !== null) {
     readByteLevel(read, root.post_processor, 'post_processor')
   }
-  return { model, pattern, added }
+  const addedIds = new Map(added.map(({ content, id }) => [content, id]))
+  const idOf = (token: string): number | undefined => addedIds.get(token) ?? vocab.idOf(token)
+  return { model, words: vocab.words, pattern, added, idOf }
 }
 
-function readVocab(
-  read: Reader,
-  root: JsonObject,
-): { tokens: (string | undefined)[]; idOf: Map<string, number> } {
-  const model = read.object(root.model, 'model')
-  const vocab = Object.entries(read.object(model.vocab, 'model.vocab'))
-  if (vocab.length > MAX_ID) {
-    read.fail('model.vocab', `has ${vocab.length} tokens. At most ${MAX_ID} are read.`)
-  }
-  const tokens: (string | undefined)[] = []
-  const idOf = new Map<string, number>()
-  let size = 0
-  let last = -1
-  for (const [token, value] of vocab) {
-    const field = `model.vocab[${brief(token)}]`
-    read.text(token, field)
-    const id = read.id(value, field)
-    size += token.length
-    if (size > MAX_VOCAB_TEXT) {
-      read.fail('model.vocab', `holds more than ${MAX_VOCAB_TEXT} characters of tokens.`)
-    }
-    // Filled up to the id, so that the array never turns into a slow sparse one.
-    for (; last < id; last++) tokens.push(undefined)
-    if (tokens[id] !== undefined) {
-      read.fail(field, `has id ${id}, which ${brief(tokens[id])} has too.`)
-    }
-    tokens[id] = token
-    idOf.set(token, id)
-  }
-  for (let byte = 0; byte < 256; byte++) {
-    if (!idOf.has(byteToChar(byte))) {
-      read.fail('model.vocab', `has no token for byte ${byte} (${brief(byteToChar(byte))}).`)
+/** The file's tokens by id and by text. */
+class Vocab {
+  readonly words: WordTable
+  private readonly outsideText: ReadonlyMap<number, string>
+
+  constructor(
+    readonly bytes: ByteVocab,
+    whole: boolean,
+    file: string,
+  ) {
+    this.outsideText = new Map([...bytes.outside].map(([text, id]) => [id, text]))
+    this.words = new WordTable(bytes.vocab, whole, new Set(bytes.outside.values()), file)
+    for (let byte = 0; byte < 256; byte++) {
+      if (this.idOf(byteToChar(byte)) === undefined) {
+        const message = `has no token for byte ${byte} (${brief(byteToChar(byte))}).`
+        throw new FileFormatError(file, 'model.vocab', message)
+      }
     }
   }
-  return { tokens, idOf }
+
+  textOf(id: number): string | undefined {
+    if (!this.bytes.vocab.has(id)) return undefined
+    return this.outsideText.get(id) ?? bytesToToken(this.bytes.vocab.of(id))
+  }
+
+  idOf(text: string): number | undefined {
+    const bytes = tokenToBytes(text)
+    if (bytes === undefined || bytes.length === 0) return this.bytes.outside.get(text)
+    const padded = new Uint8Array(bytes.length + PADDING)
+    padded.set(bytes)
+    const id = this.words.idOf(new DataView(padded.buffer), 0, bytes.length)
+    return id === ABSENT ? undefined : id
+  }
 }
 
-function readAdded(
-  read: Reader,
-  value: unknown,
-  tokens: readonly (string | undefined)[],
-  idOf: ReadonlyMap<string, number>,
-): AddedToken[] {
+function readAdded(read: Reader, value: unknown, vocab: Vocab): AddedToken[] {
   const contents = new Set<string>()
   const ids = new Set<number>()
   return read.array(value, 'added_tokens', MAX_ADDED).map((entry, i) => {
@@ -182,27 +186,28 @@ function readAdded(
     if (ids.has(id)) read.fail(`${path}.id`, `${id} is there twice.`)
     contents.add(content)
     ids.add(id)
-    const vocabId = idOf.get(content)
+    const vocabId = vocab.idOf(content)
     if (vocabId !== undefined && vocabId !== id) {
       read.fail(
         `${path}.id`,
         `is ${id}, but model.vocab gives ${brief(content)} the id ${vocabId}.`,
       )
     }
-    if (tokens[id] !== undefined && tokens[id] !== content) {
-      read.fail(`${path}.id`, `${id} is the id of ${brief(tokens[id])} in model.vocab.`)
+    const owner = vocab.textOf(id)
+    if (owner !== undefined && owner !== content) {
+      read.fail(`${path}.id`, `${id} is the id of ${brief(owner)} in model.vocab.`)
     }
     return { id, content, special: token.special === true }
   })
 }
 
-function readModel(
-  read: Reader,
-  root: JsonObject,
-  tokens: readonly (string | undefined)[],
-  idOf: ReadonlyMap<string, number>,
-  added: readonly AddedToken[],
-): BpeModel {
+interface ModelFields {
+  readonly vocab: VocabList
+  readonly merges: MergeList
+  readonly ignoreMerges: boolean
+}
+
+function readModelFields(read: Reader, root: TokenizerDocument): ModelFields {
   const model = read.object(root.model, 'model')
   read.only(model, 'model', {
     type: ['BPE'],
@@ -217,36 +222,32 @@ function readModel(
     merges: undefined,
   })
   if (model.type !== 'BPE') read.fail('model.type', 'is missing. Supported: "BPE".')
+  const { vocab, merges } = model
+  if (!(vocab instanceof VocabList)) {
+    read.fail('model.vocab', `is ${brief(vocab)}. An object is expected.`)
+  }
+  if (!(merges instanceof MergeList)) {
+    read.fail('model.merges', `is ${brief(merges)}. An array is expected.`)
+  }
+  return { vocab, merges, ignoreMerges: model.ignore_merges === true }
+}
+
+function readModel(
+  { merges, ignoreMerges }: ModelFields,
+  vocab: Vocab,
+  added: readonly AddedToken[],
+  file: string,
+): ByteBpeModel {
+  const { bytes, words } = vocab
   const special = new Set(added.filter((t) => t.special).map((t) => t.id))
   for (let byte = 0; byte < 256; byte++) {
-    if (special.has(idOf.get(byteToChar(byte))!)) {
-      read.fail('added_tokens', `makes the byte token ${brief(byteToChar(byte))} special.`)
+    if (special.has(vocab.idOf(byteToChar(byte))!)) {
+      const message = `makes the byte token ${brief(byteToChar(byte))} special.`
+      throw new FileFormatError(file, 'added_tokens', message)
     }
   }
-  const entries = read.array(model.merges, 'model.merges', MAX_MERGES)
-  const merges = new Int32Array(entries.length * 3)
-  const seen = new Set<number>()
-  entries.forEach((entry, i) => {
-    const field = `model.merges[${i}]`
-    // Both spellings: "a b", and ["a", "b"] since tokenizers 0.20.
-    const pair = typeof entry === 'string' ? entry.split(' ', 3) : read.array(entry, field, 2)
-    if (pair.length !== 2) read.fail(field, `is ${brief(entry)}. Two tokens are expected.`)
-    const left = read.text(pair[0], `${field}[0]`)
-    const right = read.text(pair[1], `${field}[1]`)
-    const ids = [left, right, left + right].map((token) => {
-      const id = idOf.get(token)
-      if (id === undefined)
-        read.fail(field, `needs the token ${brief(token)}, which model.vocab lacks.`)
-      if (special.has(id))
-        read.fail(field, `would let text become the special token ${brief(token)}.`)
-      return id
-    })
-    const key = ids[0]! * MAX_ID + ids[1]!
-    if (seen.has(key)) read.fail(field, `merges ${brief(left)} and ${brief(right)} a second time.`)
-    seen.add(key)
-    merges.set(ids, 3 * i)
-  })
-  return { tokens, merges, ignoreMerges: model.ignore_merges === true }
+  for (const id of special) if (bytes.vocab.has(id)) words.neverWhole(bytes.vocab, id)
+  return { ...bytes, merges: byteMerges(merges, bytes.outside, words, special, file), ignoreMerges }
 }
 
 function readPreTokenizer(read: Reader, value: unknown): string {
@@ -269,8 +270,12 @@ function readPreTokenizer(read: Reader, value: unknown): string {
   })
   if (split.behavior === undefined) read.fail(`${path(0)}.behavior`, 'is missing.')
   const pattern = read.object(split.pattern, `${path(0)}.pattern`)
-  read.only(pattern, `${path(0)}.pattern`, { Regex: [...SPLIT_PATTERNS.keys()] })
+  read.only(pattern, `${path(0)}.pattern`, { Regex: undefined })
   const regex = read.text(pattern.Regex, `${path(0)}.pattern.Regex`)
+  if (!KNOWN_PATTERNS.has(regex)) {
+    const message = `is ${brief(regex)}. Supported: the patterns of GPT-2, cl100k, Llama 3, Qwen 2 and o200k.`
+    read.fail(`${path(0)}.pattern.Regex`, message)
+  }
   const byteLevel = list[1] as JsonObject
   readByteLevel(read, byteLevel, path(1), {
     add_prefix_space: [false],
@@ -306,7 +311,15 @@ function readByteLevel(
 
 /** The object that tokenizer.json holds; deterministic. */
 export function toTokenizerJson(parts: TokenizerParts): JsonObject {
-  const { tokens, merges, ignoreMerges } = parts.model
+  const { vocab, outside, merges, ignoreMerges } = parts.model
+  if (merges === null) {
+    const message = 'ranks of tiktoken have no merges, which tokenizer.json needs.'
+    throw new TokenizerError('toJSON', message)
+  }
+  const outsideText = new Map([...(outside ?? [])].map(([text, id]) => [id, text]))
+  const tokens = Array.from({ length: vocab.size }, (_, id) =>
+    vocab.has(id) ? (outsideText.get(id) ?? bytesToToken(vocab.of(id))) : undefined,
+  )
   const pairs: [string, string][] = []
   for (let m = 0; m < merges.length; m += 3)
     pairs.push([tokens[merges[m]!]!, tokens[merges[m + 1]!]!])
@@ -360,4 +373,4 @@ export function toTokenizerJson(parts: TokenizerParts): JsonObject {
 }
 
 /** The pattern that trained tokenizers use. */
-export const DEFAULT_PATTERN = LLAMA3_PATTERN
+export const DEFAULT_PATTERN = CL100K_PATTERN

@@ -1,22 +1,38 @@
 // The tokenizer itself: text and bytes to ids and back, special tokens, files and chats.
 
-import { Bpe } from './bpe.js'
-import { tokenToBytes } from './bytes.js'
 import { encodeChat, renderChat } from './chat/apply.js'
 import type { ChatOptions, ChatTokenizer, EncodedChat } from './chat/apply.js'
 import type { ChatMessage } from './chat/messages.js'
 import { ChatTemplates } from './chat/templates.js'
 import { parseConfig, toConfigJson } from './config.js'
 import type { TokenizerConfig } from './config.js'
-import { DecodeStream } from './decode.js'
+import { DecodeStream, TokenJoiner } from './decode.js'
 import { TokenizerError, brief } from './errors.js'
-import { parseTokenizerJson, toTokenizerJson } from './json.js'
-import type { TokenizerParts } from './json.js'
-import { SPLIT_PATTERNS } from './pretokenize.js'
+import { parseRanks } from './files/tiktoken.js'
+import type { Ranks } from './files/tiktoken.js'
+import { readTokenizerDocument } from './files/tokenizer-document.js'
+import { LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
+import type { AddedToken, TokenizerParts } from './json.js'
+import { ByteBpe } from './models/byte-bpe/byte-bpe.js'
+import type { TokenBytes } from './models/byte-bpe/token-bytes.js'
+import { MAX_ID } from './models/byte-bpe/word-table.js'
+import { KNOWN_PATTERNS } from './split/patterns.js'
+import { bytesToToken, tokenToBytes } from './text/alphabet.js'
+import { IdBuffer } from './text/id-buffer.js'
+import { Utf8Buffer } from './text/utf8.js'
 import { planTraining } from './train/options.js'
 import type { TrainOptions, TrainPlan } from './train/options.js'
 import { trainOnTexts } from './train/train.js'
 import type { TrainedBpe } from './train/train.js'
+
+export interface TiktokenOptions {
+  /** The regular expression that cuts text into words, as tiktoken writes it (`pat_str`). */
+  readonly pattern: string
+  /** Special tokens and their ids. */
+  readonly specialTokens?: Readonly<Record<string, number>>
+  /** Named in the errors; default 'ranks'. */
+  readonly file?: string
+}
 
 export interface EncodeOptions {
   /** Which special tokens the text may spell: none (default), all, or those listed. */
@@ -54,10 +70,13 @@ export class Tokenizer {
   /** Texts of the special tokens in the order of their ids. */
   readonly specialTokens: readonly string[]
 
-  private readonly bpe: Bpe
-  private readonly idOf = new Map<string, number>()
-  private readonly tokenOf: (string | undefined)[]
-  private readonly bytesOf: (Buffer | undefined)[] = []
+  private readonly bpe: ByteBpe
+  private readonly joiner: TokenJoiner
+  private readonly utf8 = new Utf8Buffer()
+  private readonly out = new IdBuffer()
+  private readonly added: ReadonlyMap<string, number>
+  /** Tokens whose text in the file is not their bytes in the byte alphabet. */
+  private readonly textOf = new Map<number, string>()
   private readonly special = new Map<string, number>()
   private readonly specialIds: ReadonlySet<number>
   private readonly plain: readonly string[]
@@ -66,23 +85,23 @@ export class Tokenizer {
   protected constructor(
     private readonly parts: TokenizerParts,
     private readonly config: TokenizerConfig,
+    file = 'tokenizer.json',
   ) {
-    this.tokenOf = [...parts.model.tokens]
+    const { model, words } = parts
+    const split = KNOWN_PATTERNS.get(parts.pattern)!
+    this.bpe = new ByteBpe({ ...model, split, words, file })
     const added = [...parts.added].sort((a, b) => a.id - b.id)
+    this.added = new Map(added.map(({ content, id }) => [content, id]))
+    for (const [text, id] of model.outside ?? []) this.textOf.set(id, text)
     for (const { id, content, special } of added) {
-      while (this.tokenOf.length <= id) this.tokenOf.push(undefined)
-      this.tokenOf[id] = content
-      this.bytesOf[id] = Buffer.from(content, 'utf8')
+      this.textOf.set(id, content)
       if (special) this.special.set(content, id)
     }
-    this.tokenOf.forEach((token, id) => {
-      if (token !== undefined) this.idOf.set(token, id)
-    })
-    this.vocabSize = this.tokenOf.length
+    this.joiner = new TokenJoiner(model.vocab, added)
+    this.vocabSize = this.joiner.size
     this.specialTokens = [...this.special.keys()]
     this.specialIds = new Set(this.special.values())
     this.plain = added.filter((token) => !token.special).map((token) => token.content)
-    this.bpe = new Bpe(parts.model, SPLIT_PATTERNS.get(parts.pattern)!, this.specialIds)
     this.bosToken = config.bosToken
     this.eosToken = config.eosToken
     this.padToken = config.padToken
@@ -104,16 +123,16 @@ export class Tokenizer {
   }
 
   /** @internal */
-  protected static fromTraining({ tokens, merges }: TrainedBpe, plan: TrainPlan): Tokenizer {
+  protected static fromTraining(model: TrainedBpe, plan: TrainPlan): Tokenizer {
     const { bosToken, eosToken, padToken, chatTemplate } = plan
     const added = plan.specialTokens.map((content, i) => ({
-      id: tokens.length + i,
+      id: model.vocab.size + i,
       content,
       special: true,
     }))
     const templates = chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
     return new this(
-      { model: { tokens, merges, ignoreMerges: false }, pattern: plan.regex, added },
+      { model, pattern: plan.regex, added },
       { bosToken, eosToken, padToken, templates, rest: {} },
     )
   }
@@ -127,16 +146,58 @@ export class Tokenizer {
     tokenizerConfig: unknown = {},
     files: TokenizerFileNames = {},
   ): Tokenizer {
-    const parts = parseTokenizerJson(tokenizerJson, files.tokenizer ?? 'tokenizer.json')
-    const specials = new Set(parts.added.map((token) => token.content))
-    parts.model.tokens.forEach((token) => token !== undefined && specials.add(token))
-    const config = parseConfig(
-      tokenizerConfig,
-      specials,
-      files.config ?? 'tokenizer_config.json',
-      files.chatTemplates,
+    // Through its text, so that there is one way to read a file.
+    const text = JSON.stringify(tokenizerJson) ?? ''
+    return this.fromBytes(new TextEncoder().encode(text), tokenizerConfig, files)
+  }
+
+  /** @internal */
+  protected static fromBytes(
+    tokenizerJson: Uint8Array,
+    tokenizerConfig: unknown,
+    files: TokenizerFileNames,
+  ): Tokenizer {
+    const file = files.tokenizer ?? 'tokenizer.json'
+    const parts = parseTokenizerJson(readTokenizerDocument(tokenizerJson, file), file)
+    return new this(
+      parts,
+      parseConfig(
+        tokenizerConfig,
+        (token) => parts.idOf(token) !== undefined,
+        files.config ?? 'tokenizer_config.json',
+        files.chatTemplates,
+      ),
+      file,
     )
-    return new this(parts, config)
+  }
+
+  /**
+   * From tiktoken's ranks: the text of a `.tiktoken` file, or what npm packages ship (`bpe_ranks` of js-tiktoken and
+   * tiktoken, the arrays of gpt-tokenizer).
+   *
+   * ```ts
+   * import cl100k from 'js-tiktoken/ranks/cl100k_base'
+   * const tokenizer = Tokenizer.fromTiktoken(cl100k.bpe_ranks, {
+   *   pattern: cl100k.pat_str,
+   *   specialTokens: cl100k.special_tokens,
+   * })
+   * ```
+   */
+  static fromTiktoken(ranks: Ranks, options: TiktokenOptions): Tokenizer {
+    const { pattern, specialTokens = {}, file = 'ranks' } = options
+    if (!KNOWN_PATTERNS.has(pattern)) {
+      throw new TokenizerError(
+        'Tokenizer.fromTiktoken',
+        `pattern ${brief(pattern)} has no scanner. Supported: those of r50k_base, p50k_base, cl100k_base, o200k_base,` +
+          ' Llama 3 and Qwen 2.',
+      )
+    }
+    const vocab = parseRanks(ranks, file)
+    const added = checkAdded(specialTokens, vocab)
+    const model = { vocab, merges: null, ignoreMerges: true }
+    const templates = ChatTemplates.none()
+    const config = { bosToken: null, eosToken: null, padToken: null, templates, rest: {} }
+    return new this({ model, pattern, added }, config, file)
   }
 
   /** What tokenizer.json holds. */
@@ -173,12 +234,18 @@ export class Tokenizer {
 
   /** The id of a token as tokenizer.json spells it ('Ġthe', '<|image|>'), or undefined. */
   tokenToId(token: string): number | undefined {
-    return this.idOf.get(token)
+    const added = this.added.get(token)
+    if (added !== undefined) return added
+    const bytes = tokenToBytes(token)
+    const id = bytes === undefined ? this.parts.model.outside?.get(token) : this.bpe.idOf(bytes)
+    return id === undefined || (this.textOf.get(id) ?? token) !== token ? undefined : id
   }
 
   /** The token as tokenizer.json spells it, or undefined. */
   idToToken(id: number): string | undefined {
-    return this.tokenOf[id]
+    const text = this.textOf.get(id)
+    if (text !== undefined) return text
+    return this.parts.model.vocab.has(id) ? bytesToToken(this.bpe.bytesOf(id)) : undefined
   }
 
   isSpecial(id: number): boolean {
@@ -194,16 +261,61 @@ export class Tokenizer {
     if (typeof text !== 'string') {
       throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
     }
-    const out: number[] = []
+    return this.take(this.encodeText(text, options).toArray())
+  }
+
+  /**
+   * As `encode`, into the caller's array from its beginning: no garbage in a loop over many texts. Returns how many
+   * ids the text has; where that is more than `target` is long, the first ones were written.
+   */
+  encodeInto(text: string, target: Int32Array, options: EncodeOptions = {}): number {
+    if (!(target instanceof Int32Array)) {
+      throw new TokenizerError('encodeInto', 'target is no Int32Array.')
+    }
+    const { ids, length } = this.encodeText(text, options)
+    const count = Math.min(length, target.length)
+    for (let i = 0; i < count; i++) target[i] = ids[i]!
+    return this.take(length)
+  }
+
+  /** How many ids `encode` would give. */
+  countTokens(text: string, options: EncodeOptions = {}): number {
+    return this.take(this.encodeText(text, options).length)
+  }
+
+  /** The ids in a buffer that the next call uses again. */
+  private encodeText(text: string, options: EncodeOptions): IdBuffer {
+    if (typeof text !== 'string') {
+      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
+    }
+    const { out } = this
+    out.length = 0
     const finder = this.finder(this.allowed(options.allowSpecial ?? 'none'))
+    if (finder === undefined) {
+      this.append(text)
+      return out
+    }
     let from = 0
-    for (const hit of finder === undefined ? [] : text.matchAll(finder)) {
-      this.bpe.encode(Buffer.from(text.slice(from, hit.index), 'utf8'), out)
-      out.push(this.idOf.get(hit[0])!)
+    for (const hit of text.matchAll(finder)) {
+      this.append(text.slice(from, hit.index))
+      out.push(this.added.get(hit[0])!)
       from = hit.index + hit[0].length
     }
-    this.bpe.encode(Buffer.from(from === 0 ? text : text.slice(from), 'utf8'), out)
+    this.append(text.slice(from))
     return out
+  }
+
+  private append(text: string): void {
+    const { utf8 } = this
+    utf8.write(text)
+    this.bpe.encode(utf8.bytes, 0, utf8.length, this.out)
+  }
+
+  /** Passes a result through, and gives the memory of an uncommonly long text back. */
+  private take<T>(result: T): T {
+    this.utf8.trim()
+    this.out.trim()
+    return result
   }
 
   encodeBatch(texts: readonly string[], options: EncodeOptions = {}): number[][] {
@@ -218,14 +330,14 @@ export class Tokenizer {
         `bytes are ${brief(bytes)}. A Uint8Array is expected.`,
       )
     }
-    const out: number[] = []
-    this.bpe.encode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), out)
-    return out
+    this.out.length = 0
+    this.bpe.encode(bytes, 0, bytes.length, this.out)
+    return this.take(this.out.toArray())
   }
 
   /** Ids to text; bytes that are no UTF-8 become U+FFFD. Throws for an id that is not in the vocabulary. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    return this.join(ids, options).toString('utf8')
+    return this.joiner.text(ids, this.skipped(options))
   }
 
   decodeBatch(batch: Iterable<Iterable<number>>, options: DecodeOptions = {}): string[] {
@@ -234,12 +346,13 @@ export class Tokenizer {
 
   /** Ids to the bytes they stand for. */
   decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
-    return new Uint8Array(this.join(ids, options))
+    return this.joiner.bytes(ids, this.skipped(options))
   }
 
   /** Decodes ids one at a time, as they are generated; see DecodeStream. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
-    return new DecodeStream((id) => this.bytes(id, options))
+    const skip = this.skipped(options)
+    return new DecodeStream((id) => this.joiner.bytes([id], skip))
   }
 
   /**
@@ -304,21 +417,29 @@ export class Tokenizer {
     return finder
   }
 
-  private bytes(id: number, options: DecodeOptions): Buffer {
-    const token = this.tokenOf[id]
-    if (token === undefined) {
-      throw new TokenizerError(
-        'decode',
-        `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
-      )
-    }
-    if (options.skipSpecialTokens === true && this.specialIds.has(id)) return Buffer.alloc(0)
-    return (this.bytesOf[id] ??= tokenToBytes(token))
+  private skipped(options: DecodeOptions): ReadonlySet<number> | undefined {
+    return options.skipSpecialTokens === true ? this.specialIds : undefined
   }
+}
 
-  private join(ids: Iterable<number>, options: DecodeOptions): Buffer {
-    const parts: Buffer[] = []
-    for (const id of ids) parts.push(this.bytes(id, options))
-    return Buffer.concat(parts)
-  }
+function checkAdded(
+  specialTokens: Readonly<Record<string, number>>,
+  vocab: TokenBytes,
+): AddedToken[] {
+  const ids = new Set<number>()
+  return Object.entries(specialTokens).map(([content, id]) => {
+    const fail = (message: string): never => {
+      const text = `specialTokens[${brief(content)}] ${message}`
+      throw new TokenizerError('Tokenizer.fromTiktoken', text)
+    }
+    if (content.length < 2 || LONE_SURROGATE.test(content)) {
+      fail('is no text of two characters or more.')
+    }
+    if (!Number.isInteger(id) || id < 0 || id >= MAX_ID) {
+      fail(`is ${brief(id)}. An id from 0 to ${MAX_ID - 1} is expected.`)
+    }
+    if (vocab.has(id) || ids.has(id)) fail(`is ${id}, the id of another token.`)
+    ids.add(id)
+    return { id, content, special: true }
+  })
 }

@@ -1,20 +1,18 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tokenizer, TokenizerError } from '../src/index.js'
-import { latin1ToToken } from '../src/bytes.js'
+import { byteToChar } from '../src/text/alphabet.js'
 import { countWords } from '../src/train/count.js'
-import { wordSplitter } from '../src/train/patterns.js'
-import { LLAMA3_PATTERN } from '../src/pretokenize.js'
+import { patternRegex, wordSplitter } from '../src/train/patterns.js'
 import { trainBpe } from '../src/train/train.js'
 import type { WordColumns } from '../src/train/word-counts.js'
-
 import { corpus, random } from './samples.js'
 
 const json = (tokenizer: Tokenizer): string => JSON.stringify(tokenizer)
 const BOUNDS = { maxTokenLength: Number.POSITIVE_INFINITY, forbidden: [] }
 const NO_BOUND = { cutsAtBlanks: true, positions: Number.POSITIVE_INFINITY }
 const counted = (texts: readonly string[]): WordColumns =>
-  countWords(texts, wordSplitter(LLAMA3_PATTERN), NO_BOUND).columns()
+  countWords(texts, wordSplitter(patternRegex('llama3')), NO_BOUND).columns()
 
 /** The columns as a map from the words' bytes as Latin-1. */
 function asMap({ bytes, lengths, counts }: WordColumns): Map<string, number> {
@@ -112,7 +110,7 @@ test('the vocabulary is bytes, merges, special tokens, and stops where no pair i
     ['aa', '<|x|>'],
   )
   for (let byte = 0; byte < 256; byte++) {
-    assert.is(tokenizer.idToToken(byte), latin1ToToken(String.fromCharCode(byte)))
+    assert.is(tokenizer.idToToken(byte), byteToChar(byte))
   }
 })
 

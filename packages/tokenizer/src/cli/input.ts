@@ -1,9 +1,7 @@
 // What commands read: tokenizers, files, standard input.
 
-import { readFile, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { parseJson, readText } from '../files.js'
 import { listFiles } from '../node/sources.js'
 import { Tokenizer } from '../node/tokenizer.js'
 import { UsageError } from './command.js'
@@ -13,13 +11,7 @@ export async function loadTokenizer(path: string | undefined): Promise<Tokenizer
   if (path === undefined) {
     throw new UsageError('no tokenizer is given. A folder or a tokenizer.json is expected first.')
   }
-  const isFile = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  )
-  if (!isFile) return Tokenizer.fromPretrained(path)
-  if (/(^|[\\/])tokenizer\.json$/.test(path)) return Tokenizer.fromPretrained(dirname(path))
-  return Tokenizer.fromJSON(parseJson((await readText(path))!, path), {}, { tokenizer: path })
+  return Tokenizer.fromPretrained(path)
 }
 
 export interface Input {

@@ -9,11 +9,11 @@ import type { WordColumns } from '../train/word-counts.js'
 import { serve } from './pool.js'
 
 const { regex } = workerData as { readonly regex: string }
-const nextWord = wordSplitter(regex)
+const splitter = wordSplitter(regex)
 
 serve((chunk: Chunk) => {
   const words = new WordCounts()
-  countChunk(chunk, nextWord, words)
+  countChunk(chunk, splitter, words)
   const result: WordColumns = words.columns()
   const buffers = [result.bytes, result.lengths, result.counts].map((column) => column.buffer)
   return { result, transfer: buffers as ArrayBuffer[] }

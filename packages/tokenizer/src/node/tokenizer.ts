@@ -2,11 +2,12 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { FileFormatError, TokenizerError, brief } from '../errors.js'
-import { parseJson, readText, writeAtomic } from '../files.js'
+import { parseJson, readBytes, readText, writeAtomic } from '../files.js'
 import { Tokenizer as CoreTokenizer } from '../tokenizer.js'
-import type { EncodeOptions } from '../tokenizer.js'
+import type { EncodeOptions, TiktokenOptions, TokenizerFileNames } from '../tokenizer.js'
+import type { Ranks } from '../files/tiktoken.js'
 import { planTraining } from '../train/options.js'
 import type { TrainOptions, TrainPlan } from '../train/options.js'
 import type { TrainedBpe } from '../train/train.js'
@@ -41,8 +42,21 @@ export class Tokenizer extends CoreTokenizer {
     return super.fromJSON(...files) as Tokenizer
   }
 
+  static override fromTiktoken(ranks: Ranks, options: TiktokenOptions): Tokenizer {
+    return super.fromTiktoken(ranks, options) as Tokenizer
+  }
+
   /** @internal */
-  static override fromTraining(trained: TrainedBpe, plan: TrainPlan): Tokenizer {
+  protected static override fromBytes(
+    tokenizerJson: Uint8Array,
+    tokenizerConfig: unknown,
+    files: TokenizerFileNames,
+  ): Tokenizer {
+    return super.fromBytes(tokenizerJson, tokenizerConfig, files) as Tokenizer
+  }
+
+  /** @internal */
+  protected static override fromTraining(trained: TrainedBpe, plan: TrainPlan): Tokenizer {
     return super.fromTraining(trained, plan) as Tokenizer
   }
 
@@ -86,25 +100,24 @@ export class Tokenizer extends CoreTokenizer {
 
   /**
    * Reads tokenizer.json and, where they are there, tokenizer_config.json, chat_template.jinja and
-   * additional_chat_templates/*.jinja from a folder.
+   * additional_chat_templates/*.jinja from a folder. A path of a file is that of tokenizer.json itself.
    */
-  static async fromPretrained(dir: string): Promise<Tokenizer> {
-    const tokenizer = join(dir, 'tokenizer.json')
-    const config = join(dir, 'tokenizer_config.json')
-    const text = await readText(tokenizer)
-    if (text === undefined) {
-      const found = await stat(dir).then(
-        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
-        () => 'the folder does not exist',
-      )
-      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
+  static async fromPretrained(path: string): Promise<Tokenizer> {
+    const found = await stat(path).catch(() => undefined)
+    const dir = found?.isFile() === true ? dirname(path) : path
+    const tokenizer = found?.isFile() === true ? path : join(path, 'tokenizer.json')
+    const bytes = await readBytes(tokenizer)
+    if (bytes === undefined) {
+      const why = found === undefined ? 'the folder does not exist' : 'the folder has no such file'
+      throw new FileFormatError(tokenizer, 'file', `is missing: ${why}.`)
     }
+    const config = join(dir, 'tokenizer_config.json')
     const configText = await readText(config, 2 ** 24)
-    return this.fromJSON(
-      parseJson(text, tokenizer),
-      configText === undefined ? {} : parseJson(configText, config),
-      { tokenizer, config, chatTemplates: await readChatTemplates(dir) },
-    )
+    return this.fromBytes(bytes, configText === undefined ? {} : parseJson(configText, config), {
+      tokenizer,
+      config,
+      chatTemplates: await readChatTemplates(dir),
+    })
   }
 
   /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */

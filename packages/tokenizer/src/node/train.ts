@@ -111,7 +111,7 @@ async function* countInOrder(
   workers: number,
   words: WordCounts,
 ): AsyncGenerator<number> {
-  const nextWord = wordSplitter(regex)
+  const splitter = wordSplitter(regex)
   const pool = new WorkerPool<Chunk, WordColumns>('count-worker', { regex }, workers)
   const ahead: { readonly through: number; readonly columns: Promise<WordColumns> }[] = []
   let skip = before?.chunks ?? 0
@@ -123,7 +123,7 @@ async function* countInOrder(
         continue
       }
       if (workers === 0) {
-        countChunk(chunk, nextWord, words)
+        countChunk(chunk, splitter, words)
         yield chunk.through
         continue
       }
@@ -144,7 +144,7 @@ async function* countInOrder(
     }
     if (skip > 0) throw otherTexts()
     if (ahead.length === 0 && held !== undefined) {
-      countChunk(held, nextWord, words)
+      countChunk(held, splitter, words)
       yield held.through
     }
     for (const { through, columns } of ahead) {

@@ -3,19 +3,19 @@
 import { TokenizerError, brief } from '../errors.js'
 import { Chunker } from './chunks.js'
 import type { Chunk } from './chunks.js'
-import type { NextWord } from './patterns.js'
+import type { Splitter } from '../split/splitter.js'
 import { WordCounts } from './word-counts.js'
 
 /** Adds the words of a chunk. A word of one byte has nothing to merge. */
 export function countChunk(
   { bytes, ends }: Pick<Chunk, 'bytes' | 'ends'>,
-  nextWord: NextWord,
+  splitter: Splitter,
   words: WordCounts,
 ): void {
   let start = 0
   for (const textEnd of ends) {
     while (start < textEnd) {
-      const end = nextWord(bytes, start, textEnd)
+      const end = splitter.next(bytes, start, textEnd)
       if (end - start > 1) words.add(bytes, start, end, 1)
       start = end
     }
@@ -37,7 +37,7 @@ export function textBytes(text: string | Uint8Array): Uint8Array {
 /** Counts on this thread. */
 export function countWords(
   texts: Iterable<string | Uint8Array>,
-  nextWord: NextWord,
+  splitter: Splitter,
   { cutsAtBlanks, positions }: { readonly cutsAtBlanks: boolean; readonly positions: number },
   onProgress: (bytes: number) => void = () => {},
 ): WordCounts {
@@ -45,7 +45,7 @@ export function countWords(
   const words = new WordCounts()
   const count = (): void => {
     for (let chunk = chunker.take(); chunk !== undefined; chunk = chunker.take()) {
-      countChunk(chunk, nextWord, words)
+      countChunk(chunk, splitter, words)
       words.prune(positions)
       onProgress(chunk.through)
     }

@@ -1,26 +1,17 @@
 // The split patterns that training knows by name. This is the one place where training reaches the splitters.
 
 import { TokenizerError, brief } from '../errors.js'
-import { LLAMA3_PATTERN, SPLIT_PATTERNS } from '../pretokenize.js'
+import { CL100K_PATTERN, GPT2_PATTERN, KNOWN_PATTERNS, O200K_PATTERN } from '../split/patterns.js'
+import type { Splitter } from '../split/splitter.js'
 
 /** A pattern by its name, or a regular expression of one's own as tokenizer.json spells it. */
 export type SplitPattern = 'gpt2' | 'cl100k' | 'llama3' | 'o200k' | { readonly regex: string }
 
-const BLANKS = '\\s+(?!\\S)|\\s+'
-const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-const PREFIX = '[^\\r\\n\\p{L}\\p{N}]?'
-const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
-const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
-
 const NAMED: ReadonlyMap<string, string> = new Map([
-  ['gpt2', `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|${BLANKS}`],
-  ['cl100k', LLAMA3_PATTERN],
-  ['llama3', LLAMA3_PATTERN],
-  [
-    'o200k',
-    `${PREFIX}${UPPER}*${LOWER}+${CONTRACTIONS}?|${PREFIX}${UPPER}+${LOWER}*${CONTRACTIONS}?` +
-      `|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|${BLANKS}`,
-  ],
+  ['gpt2', GPT2_PATTERN],
+  ['cl100k', CL100K_PATTERN],
+  ['llama3', CL100K_PATTERN],
+  ['o200k', O200K_PATTERN],
 ])
 
 export const PATTERN_NAMES: readonly string[] = [...NAMED.keys()]
@@ -58,13 +49,8 @@ export function cutsAtBlanks(pattern: SplitPattern): boolean {
   return typeof pattern === 'string'
 }
 
-/** Finds the end of the word that begins at `start`. */
-export type NextWord = (bytes: Uint8Array, start: number, end: number) => number
-
-export function wordSplitter(regex: string): NextWord {
-  const next = SPLIT_PATTERNS.get(regex)
-  if (next === undefined) {
-    throw new TokenizerError('Tokenizer.train', `the pattern ${brief(regex)} is not supported.`)
-  }
-  return next
+export function wordSplitter(regex: string): Splitter {
+  const splitter = KNOWN_PATTERNS.get(regex)
+  if (splitter !== undefined) return splitter
+  throw new TokenizerError('Tokenizer.train', `the pattern ${brief(regex)} is not supported.`)
 }

@@ -1,7 +1,7 @@
 // Trains byte-level BPE: words are counted, then merged. The result depends on the counts alone, not on the order of
 // the texts.
 
-import { latin1ToToken } from '../bytes.js'
+import { TokenBytes } from '../models/byte-bpe/token-bytes.js'
 import { countWords } from './count.js'
 import { MergeLoop } from './merge-loop.js'
 import type { MergeOptions } from './merge-loop.js'
@@ -12,10 +12,10 @@ import type { WordColumns, WordCounts } from './word-counts.js'
 
 /** Ids 0 to 255 are the bytes, then one id a merge in the order they were made. */
 export interface TrainedBpe {
-  /** In the byte alphabet of files. */
-  readonly tokens: readonly string[]
+  readonly vocab: TokenBytes
   /** Flat triples of ids (left, right, merged), best first. */
   readonly merges: Int32Array
+  readonly ignoreMerges: false
 }
 
 /** Counts and merges on this thread, in one go. */
@@ -42,7 +42,14 @@ export function trainBpe(words: WordColumns, options: MergeOptions): TrainedBpe 
 }
 
 export function trained(loop: MergeLoop): TrainedBpe {
-  return { tokens: loop.tokens.map(latin1ToToken), merges: Int32Array.from(loop.merges) }
+  const vocab = new TokenBytes()
+  loop.tokens.forEach((latin1, id) => {
+    vocab.set(
+      id,
+      Uint8Array.from(latin1, (char) => char.charCodeAt(0)),
+    )
+  })
+  return { vocab: vocab.trim(), merges: Int32Array.from(loop.merges), ignoreMerges: false }
 }
 
 export function mergeOptions(plan: TrainPlan): MergeOptions {
