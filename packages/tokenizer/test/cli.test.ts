@@ -34,7 +34,7 @@ test('help names the commands, and each command has help with examples', async (
     assert.match(out, name)
     const own = await run([name, '--help'])
     assert.is(own.code, 0)
-    assert.match(own.out, /Examples\n  shakti-tokenizer /)
+    assert.match(own.out, /Examples\n {2}shakti-tokenizer /)
   }
 })
 
@@ -146,7 +146,7 @@ test('inspect shows the parts, and how a text is cut', async ({ dir }) => {
   ]) {
     assert.match(out, wanted)
   }
-  assert.match(out, /tokens\n  the\| cat\|/)
+  assert.match(out, /tokens\n {2}the\| cat\|/)
   assert.not.match(out, '\x1b') // neither of ours nor of the text's
   assert.match(
     (await run(['inspect', tokenizer, '--text', 'the cat'], '', true)).out,

@@ -4,22 +4,28 @@ import { TokenizerError } from '../src/index.js'
 import { corpus, trained } from './samples.js'
 
 const tokenizer = trained()
-// More than 2 million UTF-16 units in texts of very different lengths, some empty: enough for several tasks.
+// More than 4 million UTF-16 units in texts of very different lengths, some empty: enough for several tasks.
 const lines = corpus(300, 3)
-const texts = Array.from({ length: 1500 }, (_, i) => lines.slice(0, (i * 7) % 47).join(' '))
+const texts = Array.from({ length: 1600 }, (_, i) => lines.slice(0, (i * 7) % 83).join(' '))
+assert.ok(texts.join('').length > 2 ** 22)
+
+/** The same lists; comparing them id by id takes uvu seconds. */
+function same(got: readonly number[][], want: readonly number[][]): void {
+  assert.is(JSON.stringify(got) === JSON.stringify(want), true)
+}
+
+const want = tokenizer.encodeBatch(texts)
 
 test('batches over workers give the same ids in the same order', async () => {
-  assert.ok(texts.join('').length > 2 ** 21)
-  const want = tokenizer.encodeBatch(texts)
-  assert.equal(await tokenizer.encodeBatchParallel(texts, { workers: 2 }), want)
-  assert.equal(await tokenizer.encodeBatchParallel(texts.slice(0, 9)), want.slice(0, 9))
-  assert.equal(await tokenizer.encodeBatchParallel(texts, { workers: 0 }), want)
+  same(await tokenizer.encodeBatchParallel(texts, { workers: 2 }), want)
+  same(await tokenizer.encodeBatchParallel(texts.slice(0, 9)), want.slice(0, 9))
+  same(await tokenizer.encodeBatchParallel(texts, { workers: 0 }), want)
 })
 
 test('options go along', async () => {
   const marked = texts.map((text) => `${text}<|image|>`)
-  for (const allowSpecial of ['all', 'none', ['<|image|>']] as const) {
-    assert.equal(
+  for (const allowSpecial of ['all', ['<|pad|>']] as const) {
+    same(
       await tokenizer.encodeBatchParallel(marked, { allowSpecial, workers: 2 }),
       tokenizer.encodeBatch(marked, { allowSpecial }),
     )
@@ -51,10 +57,7 @@ test('wrong texts and options are refused as by encode, also in batches that are
 test('a tokenizer whose workers were closed starts new ones', async () => {
   await tokenizer.close()
   await tokenizer.close()
-  assert.equal(
-    await tokenizer.encodeBatchParallel(texts, { workers: 3 }),
-    tokenizer.encodeBatch(texts),
-  )
+  same(await tokenizer.encodeBatchParallel(texts, { workers: 3 }), want)
   // Not closed: idle workers must not keep this process alive.
 })
 

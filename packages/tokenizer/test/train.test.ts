@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Tokenizer, TokenizerError } from '../src/index.js'
+import { Tokenizer, TokenizerError, compression } from '../src/index.js'
+import type { TrainOptions, TrainProgress } from '../src/index.js'
 import { byteToChar } from '../src/text/alphabet.js'
 import { countWords } from '../src/train/count.js'
 import { patternRegex, wordSplitter } from '../src/train/patterns.js'
@@ -131,6 +132,58 @@ test('no learnt token spells a special token', () => {
   assert.equal(tokenizer.encode('stop', { allowSpecial: 'all' }), [id])
 })
 
+test('patterns cut where they say, and the tokenizer encodes with the pattern it was trained with', () => {
+  const texts = ["WE'LL मिलेंगे 123456 end\n\n".repeat(50)]
+  const tokens = (options: Partial<TrainOptions>): string[] => {
+    const tokenizer = Tokenizer.train(texts, { vocabSize: 400, specialTokens: [], ...options })
+    const again = Tokenizer.fromJSON(JSON.parse(json(tokenizer)))
+    const ids = again.encode(texts[0]!)
+    assert.equal(ids, tokenizer.encode(texts[0]!))
+    assert.is(again.decode(ids), texts[0])
+    return [...new Set(ids)].map((id) => again.decode([id]))
+  }
+  assert.equal(tokens({}), [
+    'WE',
+    "'LL",
+    ' म',
+    'िल',
+    'ें',
+    'ग',
+    'े',
+    ' ',
+    '123',
+    '456',
+    ' end',
+    '\n\n',
+  ])
+  assert.equal(tokens({ pattern: 'cl100k' }), tokens({ pattern: 'llama3' }))
+  assert.equal(tokens({ digits: 1 }).slice(8, 10), ['1', '2'])
+  // Vowel signs are marks: only o200k's pattern keeps a word of Devanagari whole.
+  assert.equal(tokens({ pattern: 'o200k' }).slice(0, 2), ["WE'LL", ' मिलेंगे'])
+  assert.ok(tokens({ pattern: 'gpt2' }).includes(' 123456'))
+  assert.ok(tokens({ maxTokenLength: 3 }).every((token) => Buffer.byteLength(token) <= 3))
+})
+
+test('compression counts bytes and characters as UTF-8 has them', () => {
+  const tokenizer = Tokenizer.train(['x'], { vocabSize: 256, specialTokens: [] })
+  for (const text of ['', 'abc', 'é', 'नमस्ते', '👩‍🚀', 'a\ud800b', '\udc00\ud800']) {
+    const bytes = Buffer.byteLength(text)
+    const characters = [...text].length
+    const rate = (n: number): number => (bytes === 0 ? 0 : n / bytes)
+    assert.equal(compression(tokenizer, [text]), {
+      ...{ bytes, characters, tokens: bytes },
+      ...{ bytesPerToken: rate(bytes), charactersPerToken: rate(characters) },
+    })
+  }
+})
+
+test('progress of training in one go', () => {
+  const seen: TrainProgress[] = []
+  Tokenizer.train(corpus(200), { vocabSize: 500, onProgress: (state) => seen.push(state) })
+  assert.equal([...new Set(seen.map(({ phase }) => phase))], ['count', 'merge'])
+  assert.is(seen.at(-1)!.done, seen.at(-1)!.total)
+})
+
 test('empty and useless corpora give a tokenizer of bytes', () => {
   for (const texts of [[], [''], ['a'], new Set<string>()]) {
     const tokenizer = Tokenizer.train(texts, { vocabSize: 512 })
@@ -155,6 +208,11 @@ test('wrong options are refused with what would be right', () => {
   fails({ vocabSize: 300, specialTokens: ['a'] }, /two characters/)
   fails({ vocabSize: 300, specialTokens: ['<\ud800>'] }, /specialTokens/)
   fails({ vocabSize: 300, bosToken: '<|no|>' }, /bosToken/)
+  fails({ vocabSize: 300, maxTokenLength: 0 }, /maxTokenLength is 0/)
+  fails({ vocabSize: 300, maxMemory: 5 }, /maxMemory is 5/)
+  fails({ vocabSize: 300, digits: 0 }, /digits is 0/)
+  fails({ vocabSize: 300, pattern: 'gpt9' as 'gpt2' }, /gpt2, cl100k, llama3, o200k/)
+  fails({ vocabSize: 300, pattern: { regex: 'x' }, digits: 2 }, /no alternative of numbers/)
   assert.throws(() => Tokenizer.train('abc', { vocabSize: 300 }), /\[text\]/)
   assert.throws(() => Tokenizer.train([5 as unknown as string], { vocabSize: 300 }), /a text is 5/)
 })

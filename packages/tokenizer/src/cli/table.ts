@@ -21,10 +21,13 @@ export function table(rows: readonly (readonly (string | number)[])[], indent = 
     .join('')
 }
 
+// eslint-disable-next-line no-control-regex -- what `paints` puts in
+const STYLE = /\x1b\[[\d;]*m/g
+
 /** Columns on a terminal: combining marks take none, East Asian characters and emoji two. */
 function width(text: string): number {
   let columns = 0
-  for (const char of text.replace(/\x1b\[[\d;]*m/g, '')) {
+  for (const char of text.replace(STYLE, '')) {
     if (/\p{M}|\p{Cf}/u.test(char)) continue
     columns +=
       /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]|\p{Emoji_Presentation}/u.test(
