@@ -2,7 +2,8 @@
 
 import { compileTemplate } from './chat.js'
 import { FileFormatError, TemplateError, brief } from './errors.js'
-import type { AddedToken } from './json.js'
+import type { AddedToken } from './added.js'
+import { addedToJson } from './added.js'
 import type { ChatTemplate } from './template.js'
 
 export interface TokenizerConfig {
@@ -10,30 +11,38 @@ export interface TokenizerConfig {
   readonly eosToken: string | null
   readonly padToken: string | null
   readonly template: ChatTemplate | null
+  /** Sides that padding and truncation take where the caller does not say. */
+  readonly paddingSide: 'left' | 'right' | undefined
+  readonly truncationSide: 'left' | 'right' | undefined
   /** The other fields of the file, written back as they were. */
   readonly rest: Readonly<Record<string, unknown>>
 }
 
 /**
  * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFile` is the text of chat_template.jinja,
- * which goes before the template in the config, as in transformers.
+ * which goes before the template in the config, as in transformers. `specialTokensMap` (special_tokens_map.json) names
+ * tokens that the config does not.
  */
 export function parseConfig(
   json: unknown,
-  known: ReadonlySet<string>,
+  known: { has(token: string): boolean },
   file: string,
   templateFile: string | undefined,
+  specialTokensMap?: unknown,
 ): TokenizerConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new FileFormatError(file, 'file', `is ${brief(json)}. An object is expected.`)
   }
   const root = json as Record<string, unknown>
-  for (const field of ['add_bos_token', 'add_eos_token', 'add_prefix_space']) {
-    if (root[field] === true)
-      throw new FileFormatError(file, field, 'is true, which is not supported.')
+  const map = specialTokensMap as Record<string, unknown> | undefined
+  const side = (field: string): 'left' | 'right' | undefined => {
+    const value = root[field]
+    if (value === undefined || value === null) return undefined
+    if (value === 'left' || value === 'right') return value
+    throw new FileFormatError(file, field, `is ${brief(value)}. "left" or "right" is expected.`)
   }
   const token = (field: string): string | null => {
-    const value = root[field]
+    const value = root[field] === undefined ? map?.[field] : root[field]
     if (value === undefined || value === null) return null
     const content = typeof value === 'object' ? (value as Record<string, unknown>).content : value
     if (typeof content !== 'string') {
@@ -54,6 +63,8 @@ export function parseConfig(
     eosToken: token('eos_token'),
     padToken: token('pad_token'),
     template: readTemplate(chat_template, file, templateFile),
+    paddingSide: side('padding_side'),
+    truncationSide: side('truncation_side'),
     rest,
   }
 }
@@ -98,10 +109,10 @@ export function toConfigJson(
     clean_up_tokenization_spaces: false,
     ...config.rest,
     added_tokens_decoder: Object.fromEntries(
-      added.map(({ id, content, special }) => [
-        id,
-        { content, lstrip: false, normalized: false, rstrip: false, single_word: false, special },
-      ]),
+      added.map((token) => {
+        const { id, ...fields } = addedToJson(token)
+        return [id, fields]
+      }),
     ),
     bos_token: config.bosToken,
     eos_token: config.eosToken,

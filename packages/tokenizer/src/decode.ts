@@ -1,6 +1,10 @@
 // Streaming decode: text comes out as soon as its characters are whole, never half of one.
 
-import { incompleteTail } from './bytes.js'
+/** Takes ids and gives text to what it was opened with. */
+export interface IdRun {
+  id(id: number): void
+  end(): void
+}
 
 /**
  * Turns ids into text one at a time, as `generate` yields them. The pieces joined, `flush()` among them, are
@@ -13,24 +17,29 @@ import { incompleteTail } from './bytes.js'
  * ```
  */
 export class DecodeStream {
-  private held: Buffer = Buffer.alloc(0)
+  private text = ''
+  private run: IdRun | undefined
 
   /** @internal */
-  constructor(private readonly bytesOf: (id: number) => Buffer) {}
+  constructor(private readonly open: (emit: (text: string) => void) => IdRun) {}
 
   /** The text that `id` completes; '' while a character is still missing bytes. */
   step(id: number): string {
-    const bytes = this.bytesOf(id)
-    const all = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes])
-    const whole = all.length - incompleteTail(all)
-    this.held = all.subarray(whole)
-    return all.toString('utf8', 0, whole)
+    this.run ??= this.open((text) => (this.text += text))
+    this.run.id(id)
+    return this.taken()
   }
 
   /** What is left: U+FFFD where the last character was never completed. The stream can be used again after it. */
   flush(): string {
-    const text = this.held.toString('utf8')
-    this.held = Buffer.alloc(0)
+    this.run?.end()
+    this.run = undefined
+    return this.taken()
+  }
+
+  private taken(): string {
+    const { text } = this
+    this.text = ''
     return text
   }
 }

@@ -1,4 +1,4 @@
-// Byte-level BPE: train, encode, decode, tokenizer.json and chat templates.
+// Any tokenizer.json: encode, decode, offsets, truncation, padding, chat templates; byte-level BPE: train.
 
 export { Tokenizer } from './tokenizer.js'
 export type {
@@ -6,8 +6,14 @@ export type {
   DecodeOptions,
   EncodedChat,
   EncodeOptions,
+  EncodingOptions,
+  FurtherFiles,
+  PaddingOptions,
   TrainOptions,
 } from './tokenizer.js'
+export { Encoding } from './encoding.js'
+export type { Span, Truncation } from './encoding.js'
+export type { AllowSpecial } from './added.js'
 export { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from './chat.js'
 export type { ChatMessage, ContentPart } from './chat.js'
 export { DecodeStream } from './decode.js'

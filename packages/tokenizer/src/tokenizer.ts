@@ -2,7 +2,8 @@
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Bpe } from './bpe.js'
+import type { AddedToken, AllowSpecial } from './added.js'
+import { LONE_SURROGATE } from './added.js'
 import { tokenToBytes } from './bytes.js'
 import {
   DEFAULT_CHAT_TEMPLATE,
@@ -14,11 +15,18 @@ import type { ChatMessage } from './chat.js'
 import { parseConfig, toConfigJson } from './config.js'
 import type { TokenizerConfig } from './config.js'
 import { DecodeStream } from './decode.js'
+import type { IdRun } from './decode.js'
+import type { Encoding, Padding, Truncation } from './encoding.js'
 import { FileFormatError, TokenizerError, brief } from './errors.js'
 import { parseJson, readText, writeAtomic } from './files.js'
-import { DEFAULT_PATTERN, LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
-import type { TokenizerParts } from './json.js'
-import { SPLIT_PATTERNS } from './pretokenize.js'
+import { furtherTokens, withEnds, withPrefixSpace } from './files/config-switches.js'
+import type { JsonObject } from './files/reader.js'
+import { readTokenizerJson, toTokenizerJson } from './files/tokenizer-json.js'
+import { trainedJson } from './files/trained-json.js'
+import { Bpe } from './models/bpe.js'
+import { isSpace } from './normalizers/characters.js'
+import { Pipeline, padded } from './pipeline.js'
+import { LLAMA3_PATTERN } from './pretokenize.js'
 import { countWords, trainBpe } from './train.js'
 
 export interface TrainOptions {
@@ -37,8 +45,38 @@ export interface TrainOptions {
 }
 
 export interface EncodeOptions {
-  /** Which special tokens the text may spell: none (default), all, or those listed. */
-  readonly allowSpecial?: 'none' | 'all' | readonly string[]
+  /**
+   * Which special tokens the text may spell: none (default), all, or those listed. Hugging Face's tokenizers always
+   * take 'all'; text of users must not.
+   */
+  readonly allowSpecial?: AllowSpecial
+  /** Put the file's special tokens (beginning, end, separators) around the text; default false. */
+  readonly addSpecialTokens?: boolean
+  /** Where the model drops merges at random (BPE dropout): the same seed drops the same. */
+  readonly seed?: number
+}
+
+export interface EncodingOptions extends EncodeOptions {
+  /** A second text, as in question and answer. */
+  readonly pair?: string
+  /** Default true. */
+  readonly addSpecialTokens?: boolean
+  /** Default what the file says; null for none. */
+  readonly truncation?: Truncation | null
+  /** Default what the file says; null for none. */
+  readonly padding?: PaddingOptions | null
+}
+
+export interface PaddingOptions {
+  /** Ids to pad to, or the longest of the batch (default). */
+  readonly length?: number | 'longest'
+  /** Round the length up to a multiple of this. */
+  readonly multipleOf?: number
+  /** Default what the files say, else 'right'. Generation wants 'left'. */
+  readonly side?: 'left' | 'right'
+  /** Default what the files say. */
+  readonly id?: number
+  readonly typeId?: number
 }
 
 export interface DecodeOptions {
@@ -66,7 +104,8 @@ export interface EncodedChat {
 }
 
 /**
- * Byte-level BPE with special tokens and a chat template. It does not change after it was made.
+ * Any tokenizer of Hugging Face's tokenizer.json, or byte-level BPE trained here, with special tokens and a chat
+ * template. It does not change after it was made.
  *
  * ```ts
  * const tokenizer = Tokenizer.train(['low lower lowest'], { vocabSize: 300 })
@@ -83,35 +122,22 @@ export class Tokenizer {
   /** Texts of the special tokens in the order of their ids. */
   readonly specialTokens: readonly string[]
 
-  private readonly bpe: Bpe
-  private readonly idOf = new Map<string, number>()
-  private readonly tokenOf: (string | undefined)[]
-  private readonly bytesOf: (Buffer | undefined)[] = []
-  private readonly special = new Map<string, number>()
-  private readonly specialIds: ReadonlySet<number>
-  private readonly plain: readonly string[]
-  private readonly finders = new Map<string, RegExp | undefined>()
+  private readonly pipeline: Pipeline
+  private readonly addedById: ReadonlyMap<number, AddedToken>
+  private readonly addedByContent: ReadonlyMap<string, AddedToken>
+  private readonly bytesOf: (Uint8Array | undefined)[] = []
+  private finder: RegExp | undefined
 
   private constructor(
-    private readonly parts: TokenizerParts,
+    pipeline: Pipeline,
     private readonly config: TokenizerConfig,
   ) {
-    this.tokenOf = [...parts.model.tokens]
-    const added = [...parts.added].sort((a, b) => a.id - b.id)
-    for (const { id, content, special } of added) {
-      while (this.tokenOf.length <= id) this.tokenOf.push(undefined)
-      this.tokenOf[id] = content
-      this.bytesOf[id] = Buffer.from(content, 'utf8')
-      if (special) this.special.set(content, id)
-    }
-    this.tokenOf.forEach((token, id) => {
-      if (token !== undefined) this.idOf.set(token, id)
-    })
-    this.vocabSize = this.tokenOf.length
-    this.specialTokens = [...this.special.keys()]
-    this.specialIds = new Set(this.special.values())
-    this.plain = added.filter((token) => !token.special).map((token) => token.content)
-    this.bpe = new Bpe(parts.model, SPLIT_PATTERNS.get(parts.pattern)!, this.specialIds)
+    this.pipeline = pipeline
+    const added = [...pipeline.file.added].sort((a, b) => a.id - b.id)
+    this.addedById = new Map(added.map((token) => [token.id, token]))
+    this.addedByContent = new Map(added.map((token) => [token.content, token]))
+    this.vocabSize = Math.max(pipeline.file.model.vocab.tokens.length, (added.at(-1)?.id ?? -1) + 1)
+    this.specialTokens = added.filter((token) => token.special).map((token) => token.content)
     this.bosToken = config.bosToken
     this.eosToken = config.eosToken
     this.padToken = config.padToken
@@ -162,6 +188,8 @@ export class Tokenizer {
       eosToken: named(options.eosToken, '<|end_of_text|>', 'eosToken'),
       padToken: named(options.padToken, '<|pad|>', 'padToken'),
       template: source === null ? null : compileTemplate(source),
+      paddingSide: undefined,
+      truncationSide: undefined,
       rest: {},
     }
     const model = trainBpe(countWords(texts), {
@@ -169,9 +197,8 @@ export class Tokenizer {
       minFrequency,
       forbidden: specialTokens,
     })
-    const first = model.tokens.length
-    const added = specialTokens.map((content, i) => ({ id: first + i, content, special: true }))
-    return new Tokenizer({ model, pattern: DEFAULT_PATTERN, added }, config)
+    const json = trainedJson({ model, pattern: LLAMA3_PATTERN, specialTokens })
+    return new Tokenizer(new Pipeline(readTokenizerJson(json, 'tokenizer.json')), config)
   }
 
   /**
@@ -181,18 +208,38 @@ export class Tokenizer {
   static fromJSON(
     tokenizerJson: unknown,
     tokenizerConfig: unknown = {},
-    files: { tokenizer?: string; config?: string; chatTemplate?: string } = {},
+    files: FurtherFiles = {},
   ): Tokenizer {
-    const parts = parseTokenizerJson(tokenizerJson, files.tokenizer ?? 'tokenizer.json')
-    const specials = new Set(parts.added.map((token) => token.content))
-    parts.model.tokens.forEach((token) => token !== undefined && specials.add(token))
+    const name = files.tokenizer ?? 'tokenizer.json'
+    const configName = files.config ?? 'tokenizer_config.json'
+    const root = (isObject(tokenizerConfig) ? tokenizerConfig : {}) as JsonObject
+    const further = furtherTokens(tokenizerJson, root, configName, files.addedTokens)
+    const adjusted = withPrefixSpace(tokenizerJson, root, configName)
+    let file = readTokenizerJson(adjusted, name, further)
+    if (adjusted !== tokenizerJson) {
+      const { pre_tokenizer } = tokenizerJson as JsonObject
+      file = { ...file, shell: { ...file.shell, pre_tokenizer: structuredClone(pre_tokenizer) } }
+    }
+    const added = new Map(file.added.map((token) => [token.content, token.id]))
+    const { vocab } = file.model
     const config = parseConfig(
       tokenizerConfig,
-      specials,
-      files.config ?? 'tokenizer_config.json',
+      { has: (token) => added.has(token) || vocab.ids.has(token) },
+      configName,
       files.chatTemplate,
+      files.specialTokensMap,
     )
-    return new Tokenizer(parts, config)
+    const processor = withEnds(
+      file.postProcessor,
+      root,
+      configName,
+      { bos: config.bosToken, eos: config.eosToken },
+      {
+        tokenOf: (id) => vocab.tokens[id],
+        idOf: (token) => added.get(token) ?? vocab.ids.get(token),
+      },
+    )
+    return new Tokenizer(new Pipeline(file, processor), config)
   }
 
   /** Reads tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja from a folder. */
@@ -209,16 +256,25 @@ export class Tokenizer {
     }
     const configText = await readText(config, 2 ** 24)
     const chatTemplate = await readText(join(dir, 'chat_template.jinja'), 2 ** 20)
+    const further: FurtherFiles = {}
+    for (const [field, name] of [
+      ['specialTokensMap', 'special_tokens_map.json'],
+      ['addedTokens', 'added_tokens.json'],
+    ] as const) {
+      const path = join(dir, name)
+      const source = await readText(path, 2 ** 24)
+      if (source !== undefined) Object.assign(further, { [field]: parseJson(source, path) })
+    }
     return Tokenizer.fromJSON(
       parseJson(text, tokenizer),
       configText === undefined ? {} : parseJson(configText, config),
-      { tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
+      { ...further, tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
     )
   }
 
-  /** What tokenizer.json holds. */
+  /** What tokenizer.json holds: deep-equal to what was read. */
   toJSON(): Record<string, unknown> {
-    return toTokenizerJson(this.parts)
+    return toTokenizerJson(this.pipeline.file)
   }
 
   /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
@@ -227,7 +283,7 @@ export class Tokenizer {
     await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
     await writeAtomic(
       join(dir, 'tokenizer_config.json'),
-      text(toConfigJson(this.config, this.parts.added)),
+      text(toConfigJson(this.config, this.pipeline.file.added)),
     )
   }
 
@@ -250,41 +306,129 @@ export class Tokenizer {
 
   /** The id of a token as tokenizer.json spells it ('Ġthe', '<|image|>'), or undefined. */
   tokenToId(token: string): number | undefined {
-    return this.idOf.get(token)
+    return this.addedByContent.get(token)?.id ?? this.pipeline.file.model.vocab.ids.get(token)
   }
 
   /** The token as tokenizer.json spells it, or undefined. */
   idToToken(id: number): string | undefined {
-    return this.tokenOf[id]
+    return this.addedById.get(id)?.content ?? this.pipeline.file.model.vocab.tokens[id]
   }
 
   isSpecial(id: number): boolean {
-    return this.specialIds.has(id)
+    return this.addedById.get(id)?.special === true
   }
 
   /**
-   * Text to ids; no special token is added. A special token that the text spells stays plain text unless it is
-   * allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; all other text comes back from
-   * `decode` unchanged.
+   * Text to ids; no special token is added unless `addSpecialTokens` asks for it. A special token that the text spells
+   * stays plain text unless it is allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; with a
+   * byte-level tokenizer without a normalizer, all other text comes back from `decode` unchanged.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== 'string') {
-      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
+    checkText('encode', 'text', text)
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    if (options.addSpecialTokens === true) {
+      return [...this.encoding(text, { ...options, truncation: null, padding: null }).ids]
     }
-    const out: number[] = []
-    const finder = this.finder(this.allowed(options.allowSpecial ?? 'none'))
-    let from = 0
-    for (const hit of finder === undefined ? [] : text.matchAll(finder)) {
-      this.bpe.encode(Buffer.from(text.slice(from, hit.index), 'utf8'), out)
-      out.push(this.idOf.get(hit[0])!)
-      from = hit.index + hit[0].length
-    }
-    this.bpe.encode(Buffer.from(from === 0 ? text : text.slice(from), 'utf8'), out)
-    return out
+    this.seed(options)
+    const ids: number[] = []
+    this.pipeline.encode(text, allowed, ids)
+    return ids
   }
 
   encodeBatch(texts: readonly string[], options: EncodeOptions = {}): number[][] {
     return texts.map((text) => this.encode(text, options))
+  }
+
+  /**
+   * A text, or a pair of texts, as a model takes it: ids with the file's special tokens around, and for each its place
+   * in the text, type, masks and word. Truncation and padding are the file's unless they are given.
+   *
+   * ```ts
+   * const { ids, offsets, tokens } = tokenizer.encoding('Hello world')
+   * tokenizer.encoding(question, { pair: answer, truncation: { maxLength: 512, strategy: 'only-second' } })
+   * ```
+   */
+  encoding(text: string, options: EncodingOptions = {}): Encoding {
+    const { pair } = options
+    return this.encodings([pair === undefined ? text : [text, pair]], options)[0]!
+  }
+
+  /** Many texts, or pairs of texts, padded to one length where padding is asked for. */
+  encodings(
+    texts: Iterable<string | readonly [text: string, pair: string]>,
+    options: Omit<EncodingOptions, 'pair'> = {},
+  ): Encoding[] {
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    const truncation = this.truncation(options.truncation)
+    const padding = this.padding(options.padding)
+    this.seed(options)
+    const encodings = Array.from(texts, (entry) => {
+      const sequences = (typeof entry === 'string' ? [entry] : entry).map((text, i) => {
+        checkText('encoding', i === 0 ? 'text' : 'pair', text)
+        return this.pipeline.sequence(text, allowed)
+      })
+      return this.pipeline.process(
+        sequences,
+        options.addSpecialTokens ?? true,
+        truncation,
+        (id) => this.idToToken(id) ?? '',
+      )
+    })
+    return padding === null ? encodings : padded(encodings, padding)
+  }
+
+  private truncation(given: Truncation | null | undefined): Truncation | null {
+    const { truncationSide } = this.config
+    const side = truncationSide === undefined ? {} : { side: truncationSide }
+    if (given === undefined) {
+      const { truncation } = this.pipeline.file
+      return truncation === null ? null : { ...truncation, ...side }
+    }
+    if (given === null) return null
+    for (const [field, value] of [
+      ['maxLength', given.maxLength],
+      ['stride', given.stride ?? 0],
+    ] as const) {
+      if (!Number.isInteger(value) || value < 0) {
+        throw new TokenizerError(
+          'encoding',
+          `truncation.${field} is ${brief(value)}. An integer from 0 is expected.`,
+        )
+      }
+    }
+    return { ...side, ...given }
+  }
+
+  private padding(given: PaddingOptions | null | undefined): Padding | null {
+    const { padding } = this.pipeline.file
+    if (given === null || (given === undefined && padding === null)) return null
+    const id = given?.id ?? this.padId ?? padding?.id
+    if (id === undefined) {
+      throw new TokenizerError('encoding', 'padding needs an id, and the files name no padding token.')
+    }
+    const length = given?.length ?? padding?.length ?? 'longest'
+    const multipleOf = given?.multipleOf ?? padding?.multipleOf ?? 1
+    if (length !== 'longest' && !(Number.isInteger(length) && length >= 0)) {
+      throw new TokenizerError('encoding', `padding.length is ${brief(length)}. An integer is expected.`)
+    }
+    if (!Number.isInteger(multipleOf) || multipleOf < 1) {
+      throw new TokenizerError(
+        'encoding',
+        `padding.multipleOf is ${brief(multipleOf)}. An integer from 1 is expected.`,
+      )
+    }
+    return {
+      id,
+      length,
+      multipleOf,
+      side: given?.side ?? this.config.paddingSide ?? padding?.side ?? 'right',
+      typeId: given?.typeId ?? padding?.typeId ?? 0,
+    }
+  }
+
+  private seed({ seed }: EncodeOptions): void {
+    const { model } = this.pipeline.file
+    if (seed !== undefined && model instanceof Bpe) model.seed(seed)
   }
 
   /** Any bytes to ids, valid UTF-8 or not; `decodeBytes` gives them back. Never a special token. */
@@ -295,28 +439,65 @@ export class Tokenizer {
         `bytes are ${brief(bytes)}. A Uint8Array is expected.`,
       )
     }
-    const out: number[] = []
-    this.bpe.encode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), out)
-    return out
+    const ids: number[] = []
+    this.pipeline.encodeBytes(bytes, ids)
+    return ids
   }
 
   /** Ids to text; bytes that are no UTF-8 become U+FFFD. Throws for an id that is not in the vocabulary. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    return this.join(ids, options).toString('utf8')
+    if (this.pipeline.file.decodesBytes) return decoder.decode(this.decodeBytes(ids, options))
+    let text = ''
+    const run = this.open(options, (part) => (text += part))
+    for (const id of ids) run.id(id)
+    run.end()
+    return text
   }
 
   decodeBatch(batch: Iterable<Iterable<number>>, options: DecodeOptions = {}): string[] {
     return Array.from(batch, (ids) => this.decode(ids, options))
   }
 
-  /** Ids to the bytes they stand for. */
+  /** Ids to the bytes they stand for; the UTF-8 of their text where the tokenizer is not byte-level. */
   decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
-    return new Uint8Array(this.join(ids, options))
+    if (!this.pipeline.file.decodesBytes) return encoder.encode(this.decode(ids, options))
+    const parts: Uint8Array[] = []
+    let size = 0
+    for (const id of ids) {
+      const part = this.bytes(id, options)
+      parts.push(part)
+      size += part.length
+    }
+    const out = new Uint8Array(size)
+    let at = 0
+    for (const part of parts) {
+      out.set(part, at)
+      at += part.length
+    }
+    return out
   }
 
   /** Decodes ids one at a time, as they are generated; see DecodeStream. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
-    return new DecodeStream((id) => this.bytes(id, options))
+    return new DecodeStream((emit) => this.open(options, emit))
+  }
+
+  private open(options: DecodeOptions, emit: (text: string) => void): IdRun {
+    if (this.pipeline.file.decodesBytes) {
+      const stream = new TextDecoder('utf-8', { ignoreBOM: true })
+      return {
+        id: (id) => emit(stream.decode(this.bytes(id, options), { stream: true })),
+        end: () => emit(stream.decode()),
+      }
+    }
+    const run = this.pipeline.file.decoder(emit)
+    return {
+      id: (id) => {
+        const token = this.tokenFor(id)
+        if (options.skipSpecialTokens !== true || !this.isSpecial(id)) run.token(token)
+      },
+      end: () => run.end(),
+    }
   }
 
   /**
@@ -355,30 +536,42 @@ export class Tokenizer {
         pad_token: this.padToken ?? '',
       },
       this.specialTokens,
-      this.finder(this.specialTokens, true),
+      (this.finder ??= finderOf(this.specialTokens)),
     )
     if (options.tokenize === false) return segments.map((segment) => segment.text).join('')
     const repeats = this.imageRepeats(options)
     const ids: number[] = []
     const mask: number[] = []
-    for (const { text, special, assistant } of segments) {
+    segments.forEach(({ text, special, assistant }, i) => {
       if (special) {
-        const id = this.special.get(text)!
+        const id = this.tokenToId(text)!
         for (let count = repeats(text); count > 0; count--) ids.push(id)
       } else {
-        for (const id of this.encode(text)) ids.push(id)
+        this.pipeline.encode(this.withoutTaken(segments, i), 'none', ids, i === 0)
       }
       while (mask.length < ids.length) mask.push(assistant ? 1 : 0)
-    }
+    })
     repeats(null)
     return { ids, assistantMask: template.marksGeneration ? Uint8Array.from(mask) : null }
+  }
+
+  /** A segment of text without the blanks that special tokens beside it take (lstrip, rstrip). */
+  private withoutTaken(segments: readonly { text: string; special: boolean }[], i: number): string {
+    const beside = (k: number): AddedToken | undefined => {
+      const segment = segments[k]
+      return segment?.special === true ? this.addedByContent.get(segment.text) : undefined
+    }
+    let { text } = segments[i]!
+    if (beside(i - 1)?.rstrip === true) text = text.replace(/^\p{White_Space}+/u, '')
+    if (beside(i + 1)?.lstrip === true) text = trimmedEnd(text)
+    return text
   }
 
   /** How often each special token is written; called with null at the end to check the number of images. */
   private imageRepeats(options: ChatOptions): (token: string | null) => number {
     const { imageTokens, imageToken = '<|image|>' } = options
     if (imageTokens === undefined) return () => 1
-    if (!this.special.has(imageToken)) {
+    if (this.addedByContent.get(imageToken)?.special !== true) {
       throw new TokenizerError(
         'applyChatTemplate',
         `imageToken ${brief(imageToken)} is no special token.`,
@@ -404,11 +597,10 @@ export class Tokenizer {
     }
   }
 
-  private allowed(choice: 'none' | 'all' | readonly string[]): readonly string[] {
-    if (choice === 'none') return []
-    if (choice === 'all') return this.specialTokens
+  private allowed(choice: AllowSpecial): AllowSpecial {
+    if (choice === 'none' || choice === 'all') return choice
     for (const token of Array.isArray(choice) ? choice : [choice]) {
-      if (!this.special.has(token as string)) {
+      if (this.addedByContent.get(token as string)?.special !== true) {
         throw new TokenizerError(
           'encode',
           `allowSpecial has ${brief(token)}, which is no special token.`,
@@ -418,41 +610,66 @@ export class Tokenizer {
     return choice
   }
 
-  /** Finds the longest of the special tokens given, and of the added plain ones unless `alone`. */
-  private finder(specials: readonly string[], alone = false): RegExp | undefined {
-    const tokens = alone ? specials : [...specials, ...this.plain]
-    if (tokens.length === 0) return undefined
-    const key = JSON.stringify(tokens)
-    let finder = this.finders.get(key)
-    if (finder === undefined) {
-      const sorted = [...tokens].sort((a, b) => b.length - a.length)
-      finder = new RegExp(
-        sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
-        'g',
-      )
-      if (this.finders.size >= 64) this.finders.clear()
-      this.finders.set(key, finder)
-    }
-    return finder
-  }
-
-  private bytes(id: number, options: DecodeOptions): Buffer {
-    const token = this.tokenOf[id]
+  private tokenFor(id: number): string {
+    const token = this.idToToken(id)
     if (token === undefined) {
       throw new TokenizerError(
         'decode',
         `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
       )
     }
-    if (options.skipSpecialTokens === true && this.specialIds.has(id)) return Buffer.alloc(0)
-    return (this.bytesOf[id] ??= tokenToBytes(token))
+    return token
   }
 
-  private join(ids: Iterable<number>, options: DecodeOptions): Buffer {
-    const parts: Buffer[] = []
-    for (const id of ids) parts.push(this.bytes(id, options))
-    return Buffer.concat(parts)
+  private bytes(id: number, options: DecodeOptions): Uint8Array {
+    let bytes = this.bytesOf[id]
+    if (bytes === undefined) {
+      const token = this.tokenFor(id)
+      // An added token stands for its own text, whatever alphabet the others are in.
+      bytes = this.addedById.has(id) ? encoder.encode(token) : tokenToBytes(token)
+      this.bytesOf[id] = bytes
+    }
+    return options.skipSpecialTokens === true && this.isSpecial(id) ? NOTHING : bytes
   }
+}
+
+/** What `fromJSON` takes beyond the two usual files: their names for errors, and the texts of others. */
+export interface FurtherFiles {
+  readonly tokenizer?: string
+  readonly config?: string
+  /** Text of chat_template.jinja. */
+  readonly chatTemplate?: string
+  /** special_tokens_map.json and added_tokens.json, parsed. */
+  readonly specialTokensMap?: unknown
+  readonly addedTokens?: unknown
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const NOTHING = new Uint8Array(0)
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function checkText(op: string, name: string, text: unknown): void {
+  if (typeof text !== 'string') {
+    throw new TokenizerError(op, `${name} is ${brief(text)}. A string is expected.`)
+  }
+}
+
+function trimmedEnd(text: string): string {
+  let end = text.length
+  while (end > 0 && isSpace(text.charCodeAt(end - 1))) end--
+  return text.slice(0, end)
+}
+
+/** Finds the longest of the special tokens, in what a chat template rendered. */
+function finderOf(tokens: readonly string[]): RegExp | undefined {
+  if (tokens.length === 0) return undefined
+  const sorted = [...tokens].sort((a, b) => b.length - a.length)
+  const escaped = sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
+  return new RegExp(escaped.join('|'), 'g')
 }
 
 function checkSpecialTokens(tokens: readonly string[]): void {

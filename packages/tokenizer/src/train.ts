@@ -47,6 +47,7 @@ export function trainBpe(counts: ReadonlyMap<string, number>, options: BpeTrainO
   const bytesOf: string[] = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
   const idOf = new Map(bytesOf.map((bytes, id) => [bytes, id]))
   const forbidden = new Set(options.forbidden.map((t) => Buffer.from(t, 'utf8').toString('latin1')))
+  const names = new Set(options.forbidden) // no token may be written as one in the file either
   const merges: number[] = []
   const state = new PairState(counts, options.tokens)
   while (bytesOf.length < options.tokens) {
@@ -54,7 +55,7 @@ export function trainBpe(counts: ReadonlyMap<string, number>, options: BpeTrainO
     if (best === undefined) break
     const [left, right] = best
     const bytes = bytesOf[left]! + bytesOf[right]!
-    if (forbidden.has(bytes)) continue
+    if (forbidden.has(bytes) || names.has(latin1ToToken(bytes))) continue
     // Two pairs may spell the same bytes ("a"+"bc", "ab"+"c"): the second merge leads to the token that is there.
     let id = idOf.get(bytes)
     if (id === undefined) {

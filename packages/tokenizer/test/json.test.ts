@@ -148,20 +148,35 @@ test('added tokens that are not special are found in any text, as Hugging Face d
 // Each row changes a good file and names the field that the error must name.
 type Change = (json: any, model: any) => void // eslint-disable-line @typescript-eslint/no-explicit-any
 const split = 'pre_tokenizer.pretokenizers[0]'
+const nested = (field: string, ...types: string[]): object => {
+  return { type: 'Sequence', [field]: types.map((type) => ({ type })) }
+}
+const template = (id: number): object => ({
+  type: 'TemplateProcessing',
+  single: [{ Sequence: { id: 'A', type_id: 0 } }],
+  pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+  special_tokens: { '<x>': { id: '<x>', ids: [id], tokens: ['<x>'] } },
+})
 const HOSTILE: readonly [string, Change][] = [
   ['version', (j) => (j.version = '2.0')],
   ['surprise', (j) => (j.surprise = 1)],
-  ['normalizer', (j) => (j.normalizer = { type: 'NFKC' })],
-  ['truncation', (j) => (j.truncation = { max_length: 5 })],
-  ['padding', (j) => (j.padding = {})],
+  ['normalizer', (j) => (j.normalizer = 'NFC')],
+  ['normalizer.type', (j) => (j.normalizer = { type: 'NFX' })],
+  ['normalizer.type', (j) => (j.normalizer = { type: '__proto__' })],
+  ['normalizer.left', (j) => (j.normalizer = { type: 'Strip', left: true })],
+  ['normalizer.normalizers[1].type', (j) => (j.normalizer = nested('normalizers', 'NFC', 'X'))],
+  ['truncation.max_length', (j) => (j.truncation = {})],
+  ['truncation.strategy', (j) => (j.truncation = { max_length: 5, strategy: 'Longest' })],
+  ['padding.strategy', (j) => (j.padding = { strategy: 'Longest' })],
   ['model', (j) => (j.model = [])],
   ['model', (j) => delete j.model],
-  ['model.type', (_, m) => (m.type = 'Unigram')],
+  ['model.type', (_, m) => (m.type = 'Bigram')],
+  ['model.dropout', (_, m) => (m.type = 'WordLevel')],
   ['model.type', (_, m) => delete m.type],
   ['model.unk_token', (_, m) => (m.unk_token = '<unk>')],
-  ['model.byte_fallback', (_, m) => (m.byte_fallback = true)],
-  ['model.dropout', (_, m) => (m.dropout = 0.1)],
-  ['model.end_of_word_suffix', (_, m) => (m.end_of_word_suffix = '</w>')],
+  ['model.byte_fallback', (_, m) => (m.byte_fallback = 1)],
+  ['model.dropout', (_, m) => (m.dropout = 1.5)],
+  ['model.end_of_word_suffix', (_, m) => (m.end_of_word_suffix = 7)],
   ['model.ignore_merges', (_, m) => (m.ignore_merges = 'yes')],
   ['model.constructor', (_, m) => (m.constructor = 1)],
   ['model.vocab', (_, m) => (m.vocab = null)],
@@ -205,31 +220,24 @@ const HOSTILE: readonly [string, Change][] = [
   ['added_tokens[0].content', (j) => (j.added_tokens[0].content = 'x\ud800')],
   ['added_tokens[0].content', (j) => (j.added_tokens[0].content = 'x'.repeat(70_000))],
   ['added_tokens[1].content', (j) => (j.added_tokens[1].content = '<|pad|>')],
-  ['added_tokens[0].lstrip', (j) => (j.added_tokens[0].lstrip = true)],
-  ['added_tokens[0].single_word', (j) => (j.added_tokens[0].single_word = true)],
+  ['added_tokens[0].lstrip', (j) => (j.added_tokens[0].lstrip = 'yes')],
+  ['added_tokens[0].strip', (j) => (j.added_tokens[0].strip = true)],
   ['added_tokens[0].special', (j) => (j.added_tokens[0].special = 1)],
-  ['pre_tokenizer', (j) => (j.pre_tokenizer = null)],
-  ['pre_tokenizer.type', (j) => (j.pre_tokenizer = { type: 'Metaspace' })],
-  ['pre_tokenizer.pretokenizers', (j) => (j.pre_tokenizer.pretokenizers = [])],
-  [`${split}.behavior`, (j) => (j.pre_tokenizer.pretokenizers[0].behavior = 'Removed')],
+  ['pre_tokenizer', (j) => (j.pre_tokenizer = [])],
+  ['pre_tokenizer.type', (j) => (j.pre_tokenizer = { type: 'Space' })],
+  ['pre_tokenizer.pretokenizers', (j) => delete j.pre_tokenizer.pretokenizers],
+  [`${split}.behavior`, (j) => (j.pre_tokenizer.pretokenizers[0].behavior = 'Kept')],
   [`${split}.behavior`, (j) => delete j.pre_tokenizer.pretokenizers[0].behavior],
-  [`${split}.invert`, (j) => (j.pre_tokenizer.pretokenizers[0].invert = true)],
+  [`${split}.invert`, (j) => (j.pre_tokenizer.pretokenizers[0].invert = 'no')],
   [
     `${split}.pattern.Regex`,
-    (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Regex: '(a+)+$' }),
+    (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Regex: '(a)\\1' }),
   ],
-  [`${split}.pattern.String`, (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { String: ' ' })],
-  [
-    'pre_tokenizer.pretokenizers[1].use_regex',
-    (j) => delete j.pre_tokenizer.pretokenizers[1].use_regex,
-  ],
-  [
-    'pre_tokenizer.pretokenizers[1].add_prefix_space',
-    (j) => (j.pre_tokenizer.pretokenizers[1].add_prefix_space = true),
-  ],
-  ['post_processor.type', (j) => (j.post_processor = { type: 'TemplateProcessing' })],
-  ['decoder', (j) => (j.decoder = null)],
-  ['decoder.type', (j) => (j.decoder = { type: 'WordPiece' })],
+  [`${split}.pattern.Glob`, (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Glob: ' ' })],
+  ['post_processor.special_tokens["<x>"].ids[0]', (j) => (j.post_processor = template(9999))],
+  ['post_processor.single', (j) => (j.post_processor = { ...template(1), single: [] })],
+  ['decoder.type', (j) => (j.decoder = { type: 'Word' })],
+  ['decoder.decoders[1].type', (j) => (j.decoder = nested('decoders', 'Fuse', 'X'))],
 ]
 
 test('hostile and unsupported tokenizer files are refused, naming file and field', () => {
