@@ -1,12 +1,13 @@
 // tokenizer.json (Hugging Face). What a file says and we do not do is refused by name: a tokenizer that is nearly right
 // gives a model wrong ids without a word.
 
-import { brief } from '../errors.js'
+import { byteToChar } from '../bytes.js'
+import { TokenizerError, brief } from '../errors.js'
 import type { Padding, Truncation } from '../encoding.js'
 import { MAX_ADDED, checkAdded, readAdded } from '../added.js'
 import type { AddedToken } from '../added.js'
 import { readBpe } from '../models/bpe.js'
-import type { Model } from '../models/model.js'
+import type { Model, Vocab } from '../models/model.js'
 import { readUnigram } from '../models/unigram.js'
 import { readWordLevel, readWordPiece } from '../models/words.js'
 import { readNormalizer } from '../normalizers/index.js'
@@ -17,7 +18,6 @@ import { readPreTokenizer } from '../pretokenizers/index.js'
 import type { PreTokenizer } from '../pretokenizers/index.js'
 import { readDecoder } from '../decoders/index.js'
 import type { Decoder } from '../decoders/index.js'
-import { TokenizerError } from '../errors.js'
 import { readByteLevelPath } from './byte-level-path.js'
 import type { ByteLevelPath } from './byte-level-path.js'
 import { Reader } from './reader.js'
@@ -70,7 +70,6 @@ export function readTokenizerJson(
   const added = readAdded(read, [...listed, ...further])
   const byteLevel = readByteLevelPath(read, root.pre_tokenizer)
   const model = readModel(read, root.model, added, byteLevel !== undefined)
-  checkAdded(read, added, model.vocab)
   const tokens = tokensOf(model, added)
   const normalizer = readNormalizer(read, root.normalizer, 'normalizer')
   const preTokenizer = readPreTokenizer(read, root.pre_tokenizer, 'pre_tokenizer')
@@ -121,15 +120,41 @@ function readModel(
   const unknown = (text: string): never => {
     throw new TokenizerError('encode', `${brief(text)} is no token, and the model has none for unknown text.`)
   }
-  switch (read.choice(model.type, 'model.type', MODELS)) {
-    case 'BPE':
-      return readBpe(read, model, special, byteLevel)
-    case 'Unigram':
-      return readUnigram(read, model, special, unknown)
-    case 'WordPiece':
-      return readWordPiece(read, model, special)
-    case 'WordLevel':
-      return readWordLevel(read, model, special, unknown)
+  const made = ((): Model => {
+    switch (read.choice(model.type, 'model.type', MODELS)) {
+      case 'BPE':
+        return readBpe(read, model, special, (vocab, unknownId) => {
+          checkAdded(read, added, vocab)
+          if (byteLevel) checkBytes(read, vocab, unknownId, special)
+        })
+      case 'Unigram':
+        return readUnigram(read, model, special, unknown)
+      case 'WordPiece':
+        return readWordPiece(read, model, special)
+      case 'WordLevel':
+        return readWordLevel(read, model, special, unknown)
+    }
+  })()
+  checkAdded(read, added, made.vocab)
+  return made
+}
+
+/** Byte-level BPE without a token for each byte would lose text without a word, unless it says what is unknown. */
+function checkBytes(
+  read: Reader,
+  vocab: Vocab,
+  unknown: number | undefined,
+  reserved: ReadonlySet<number>,
+): void {
+  for (let byte = 0; byte < 256; byte++) {
+    const char = byteToChar(byte)
+    const id = vocab.ids.get(char)
+    if (id === undefined && unknown === undefined) {
+      read.fail('model.vocab', `has no token for byte ${byte} (${brief(char)}).`)
+    }
+    if (id !== undefined && reserved.has(id)) {
+      read.fail('added_tokens', `makes the byte token ${brief(char)} special.`)
+    }
   }
 }
 

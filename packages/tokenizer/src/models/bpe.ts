@@ -1,7 +1,6 @@
 // BPE over characters, with all that tokenizer.json lets it do: unknown characters, byte fallback, marks of words'
 // insides and ends, dropout. Byte-level files run on it too, over the byte alphabet, where byte-bpe does not fit.
 
-import { byteToChar } from '../bytes.js'
 import { brief } from '../errors.js'
 import { MAX_ID } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
@@ -175,31 +174,12 @@ function lastCodePoint(text: string): number {
   return pair > 0xffff ? pair : text.charCodeAt(text.length - 1)
 }
 
-/** Byte-level BPE without a token for each byte would lose text without a word, unless it says what is unknown. */
-function checkBytes(
-  read: Reader,
-  vocab: Vocab,
-  unknown: number | undefined,
-  reserved: ReadonlySet<number>,
-): void {
-  for (let byte = 0; byte < 256; byte++) {
-    const char = byteToChar(byte)
-    const id = vocab.ids.get(char)
-    if (id === undefined && unknown === undefined) {
-      read.fail('model.vocab', `has no token for byte ${byte} (${brief(char)}).`)
-    }
-    if (id !== undefined && reserved.has(id)) {
-      read.fail('added_tokens', `makes the byte token ${brief(char)} special.`)
-    }
-  }
-}
-
-/** Reads a `model` of type BPE; where the file is byte-level, each byte must be a token. */
+/** Reads a `model` of type BPE. `check` may refuse its vocabulary before the merges are read. */
 export function readBpe(
   read: Reader,
   model: JsonObject,
   reserved: ReadonlySet<number>,
-  byteLevel: boolean,
+  check: (vocab: Vocab, unknown: number | undefined) => void,
 ): Bpe {
   read.only(model, 'model', [
     'type',
@@ -224,7 +204,7 @@ export function readBpe(
   if (unk !== '' && unknown === undefined) {
     read.fail('model.unk_token', `is ${brief(unk)}, which model.vocab lacks.`)
   }
-  if (byteLevel) checkBytes(read, vocab, unknown, reserved)
+  check(vocab, unknown)
   const dropout = model.dropout ?? 0
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout <= 1)) {
     read.fail('model.dropout', `is ${brief(dropout)}. A number from 0 to 1 is expected.`)
@@ -256,14 +236,14 @@ function readMerges(
   entries.forEach((entry, i) => {
     // Names of fields are made only where one is needed.
     const field = (): string => `model.merges[${i}]`
-    if ((typeof entry !== 'string') !== asPairs && entry !== null) {
-      read.fail(field(), `is ${brief(entry)}, but model.merges[0] is spelt the other way.`)
-    }
     const pair = typeof entry === 'string' ? entry.split(' ', 3) : read.array(entry, field(), 2)
     if (pair.length !== 2) read.fail(field(), `is ${brief(entry)}. Two tokens are expected.`)
     const [left, right] = pair
     if (typeof left !== 'string' || left === '') read.text(left, `${field()}[0]`)
     if (typeof right !== 'string' || right === '') read.text(right, `${field()}[1]`)
+    if ((typeof entry !== 'string') !== asPairs) {
+      read.fail(field(), `is ${brief(entry)}, but model.merges[0] is spelt the other way.`)
+    }
     const texts = [left, right, (left as string) + (right as string).slice(prefixLength)] as string[]
     for (let k = 0; k < 3; k++) {
       const id = vocab.ids.get(texts[k]!)
