@@ -7,7 +7,7 @@ import { Regex } from '../regex/regex.js'
 export type JsonObject = Record<string, unknown>
 
 export const MAX_ID = 2 ** 22
-const MAX_TEXT = 2 ** 16
+export const MAX_TEXT = 2 ** 16
 
 export class Reader {
   constructor(readonly file: string) {}

@@ -68,11 +68,11 @@ export function readTokenizerJson(
   if (root.version !== undefined) read.choice(root.version, 'version', ['1.0'])
   const listed = read.array(root.added_tokens ?? [], 'added_tokens', MAX_ADDED)
   const added = readAdded(read, [...listed, ...further])
+  const preTokenizer = readPreTokenizer(read, root.pre_tokenizer, 'pre_tokenizer')
   const byteLevel = readByteLevelPath(read, root.pre_tokenizer)
   const model = readModel(read, root.model, added, byteLevel !== undefined)
   const tokens = tokensOf(model, added)
   const normalizer = readNormalizer(read, root.normalizer, 'normalizer')
-  const preTokenizer = readPreTokenizer(read, root.pre_tokenizer, 'pre_tokenizer')
   return {
     added,
     normalizer,

@@ -2,7 +2,6 @@
 // insides and ends, dropout. Byte-level files run on it too, over the byte alphabet, where byte-bpe does not fit.
 
 import { brief } from '../errors.js'
-import { MAX_ID } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import { PairMap } from '../text/pair-map.js'
 import { randomFrom } from '../text/random.js'
@@ -231,35 +230,52 @@ function readMerges(
   reserved: ReadonlySet<number>,
 ): Merges {
   const triples = new Int32Array(entries.length * 3)
-  const seen = new Set<number>()
+  const pairs = new PairMap(entries.length)
   const asPairs = typeof entries[0] !== 'string'
-  entries.forEach((entry, i) => {
-    // Names of fields are made only where one is needed.
-    const field = (): string => `model.merges[${i}]`
-    const pair = typeof entry === 'string' ? entry.split(' ', 3) : read.array(entry, field(), 2)
-    if (pair.length !== 2) read.fail(field(), `is ${brief(entry)}. Two tokens are expected.`)
-    const [left, right] = pair
-    if (typeof left !== 'string' || left === '') read.text(left, `${field()}[0]`)
-    if (typeof right !== 'string' || right === '') read.text(right, `${field()}[1]`)
-    if ((typeof entry !== 'string') !== asPairs) {
-      read.fail(field(), `is ${brief(entry)}, but model.merges[0] is spelt the other way.`)
-    }
-    const texts = [left, right, (left as string) + (right as string).slice(prefixLength)] as string[]
+  for (let i = 0; i < entries.length; i++) {
+    const pair = mergePair(read, entries[i], i, asPairs)
     for (let k = 0; k < 3; k++) {
-      const id = vocab.ids.get(texts[k]!)
-      if (id === undefined) {
-        read.fail(field(), `needs the token ${brief(texts[k])}, which model.vocab lacks.`)
-      }
-      if (reserved.has(id)) {
-        read.fail(field(), `would let text become the special token ${brief(texts[k])}.`)
+      const token = k < 2 ? pair[k]! : pair[0] + pair[1].slice(prefixLength)
+      const id = vocab.ids.get(token)
+      if (id === undefined || reserved.has(id)) {
+        read.fail(
+          `model.merges[${i}]`,
+          id === undefined
+            ? `needs the token ${brief(token)}, which model.vocab lacks.`
+            : `would let text become the special token ${brief(token)}.`,
+        )
       }
       triples[3 * i + k] = id
     }
-    const key = triples[3 * i]! * MAX_ID + triples[3 * i + 1]!
-    if (seen.has(key)) {
-      read.fail(field(), `merges ${brief(left)} and ${brief(right)} a second time.`)
+    if (pairs.get(triples[3 * i]!, triples[3 * i + 1]!) >= 0) {
+      read.fail(
+        `model.merges[${i}]`,
+        `merges ${brief(pair[0])} and ${brief(pair[1])} a second time.`,
+      )
     }
-    seen.add(key)
-  })
-  return new Merges(triples)
+    pairs.set(triples[3 * i]!, triples[3 * i + 1]!, 3 * i)
+  }
+  return new Merges(triples, pairs)
+}
+
+/** Both spellings: "a b", and ["a", "b"] since tokenizers 0.20. */
+function mergePair(read: Reader, entry: unknown, i: number, asPairs: boolean): [string, string] {
+  if (typeof entry === 'string' && !asPairs) {
+    const space = entry.indexOf(' ')
+    if (space > 0 && space + 1 < entry.length && !entry.includes(' ', space + 1)) {
+      return [entry.slice(0, space), entry.slice(space + 1)]
+    }
+  }
+  // The names of fields are made only here, where something may be wrong.
+  const field = `model.merges[${i}]`
+  const pair = typeof entry === 'string' ? entry.split(' ', 3) : read.array(entry, field, 2)
+  if (pair.length !== 2) read.fail(field, `is ${brief(entry)}. Two tokens are expected.`)
+  const texts: [string, string] = [
+    read.text(pair[0], `${field}[0]`),
+    read.text(pair[1], `${field}[1]`),
+  ]
+  if ((typeof entry === 'string') === asPairs) {
+    read.fail(field, `is ${brief(entry)}, but model.merges[0] is spelt the other way.`)
+  }
+  return texts
 }

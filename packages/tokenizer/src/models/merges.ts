@@ -1,24 +1,16 @@
 // The merges of BPE over a row of symbols. Short rows scan for the best pair; longer ones keep their pairs in a heap,
 // so that one word of a megabyte costs n log n and not n².
 
-import { PairMap } from '../text/pair-map.js'
+import type { PairMap } from '../text/pair-map.js'
 
 const SCAN_LIMIT = 40
 
 export class Merges {
-  private table: PairMap | undefined
-
-  /** Flat triples of ids (left, right, merged), best first. */
-  constructor(readonly triples: Int32Array) {}
-
-  /** (left, right) → place of the triple, which is also its rank. Made when it is first asked for. */
-  private get pairs(): PairMap {
-    if (this.table !== undefined) return this.table
-    const { triples } = this
-    const table = new PairMap(triples.length / 3)
-    for (let m = 0; m < triples.length; m += 3) table.set(triples[m]!, triples[m + 1]!, m)
-    return (this.table = table)
-  }
+  /** Flat triples of ids (left, right, merged), best first; (left, right) → place of the triple, also its rank. */
+  constructor(
+    readonly triples: Int32Array,
+    private readonly pairs: PairMap,
+  ) {}
 
   /**
    * Merges a row of ids in place, always the best pair, leftmost first; `starts` holds where each begins and shrinks

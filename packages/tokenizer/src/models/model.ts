@@ -1,7 +1,7 @@
 // What the models of tokenizer.json have in common.
 
-import { FileFormatError, brief } from '../errors.js'
-import { MAX_ID } from '../files/reader.js'
+import { brief } from '../errors.js'
+import { MAX_ID, MAX_TEXT } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 
 /** Turns one piece of text, as the pre-tokenizer cut it, into ids. */
@@ -25,8 +25,13 @@ export class Vocab {
   readonly ids = new Map<string, number>()
   private size = 0
 
-  /** Throws FileFormatError where the token or its id is there already. */
-  add(read: Reader, field: string, token: string, id: number): void {
+  /** Throws FileFormatError where token or id are none, or are there already. `field` names them only then. */
+  add(read: Reader, token: string, id: number, field: () => string): void {
+    const isText = token !== '' && token.length <= MAX_TEXT
+    if (!isText || !Number.isInteger(id) || id < 0 || id >= MAX_ID) {
+      read.text(token, field())
+      read.id(id, field())
+    }
     this.size += token.length
     if (this.size > MAX_VOCAB_TEXT) {
       read.fail('model.vocab', `holds more than ${MAX_VOCAB_TEXT} characters of tokens.`)
@@ -34,9 +39,9 @@ export class Vocab {
     // Filled up to the id, so that the array never turns into a slow sparse one.
     while (this.tokens.length <= id) this.tokens.push(undefined)
     if (this.tokens[id] !== undefined) {
-      read.fail(field, `has id ${id}, which ${brief(this.tokens[id])} has too.`)
+      read.fail(field(), `has id ${id}, which ${brief(this.tokens[id])} has too.`)
     }
-    if (this.ids.has(token)) read.fail(field, `${brief(token)} is there twice.`)
+    if (this.ids.has(token)) read.fail(field(), `${brief(token)} is there twice.`)
     this.tokens[id] = token
     this.ids.set(token, id)
   }
@@ -49,14 +54,7 @@ export class Vocab {
       read.fail('model.vocab', `has ${entries.length} tokens. At most ${MAX_ID} are read.`)
     }
     for (const [token, id] of entries) {
-      try {
-        vocab.add(read, '', read.text(token, ''), read.id(id, ''))
-      } catch (error) {
-        if (!(error instanceof FileFormatError)) throw error
-        // The name of the field is made only where it is needed.
-        const field = error.field === '' ? `model.vocab[${brief(token)}]` : error.field
-        read.fail(field, error.message.slice(error.message.indexOf(': ') + 2))
-      }
+      vocab.add(read, token, id as number, () => `model.vocab[${brief(token)}]`)
     }
     return vocab
   }

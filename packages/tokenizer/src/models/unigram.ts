@@ -129,7 +129,7 @@ export function readUnigram(
     if (token.length > MAX_TOKEN_LENGTH) {
       read.fail(`${field}[0]`, `has ${token.length} characters. At most ${MAX_TOKEN_LENGTH} are read.`)
     }
-    vocab.add(read, field, token, id)
+    vocab.add(read, token, id, () => field)
     scores[id] = score
   })
   const unknown =
