@@ -88,7 +88,8 @@ export class Reader {
     const source = this.text(object.Regex, `${field}.Regex`, true)
     try {
       const regex = new Regex(source)
-      return { source, matches: (text) => regex.matches(text) }
+      // As in Hugging Face's, nothing matches in an empty text.
+      return { source, matches: (text) => (text === '' ? [] : regex.matches(text)) }
     } catch (error) {
       if (!(error instanceof PatternError)) throw error
       this.fail(`${field}.Regex`, `${error.message}.`)

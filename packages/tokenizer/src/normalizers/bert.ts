@@ -4,7 +4,7 @@ import { decomposed } from './composition.js'
 import type { Normalizer, NormalizerKind } from './index.js'
 
 const DIRT = /[\p{White_Space}\p{Cc}\p{Cf}\p{Cs}\p{Co}\ufffd]/gu
-const BLANK = /\p{White_Space}/u
+const BLANK = /[\t\n\r\p{Z}]/u // other blanks among the control characters go, as in Hugging Face's
 // The ideographs that BERT's own code lists; the block from U+2B820 is missed there by a slip, and so here.
 const IDEOGRAPH =
   /[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu

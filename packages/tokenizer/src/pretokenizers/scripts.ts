@@ -39,26 +39,26 @@ function classify(codePoint: number): number {
   return index < 0 ? ANY : index + 2
 }
 
-/** Cuts where the script changes. */
+/** Cuts where the script changes. Spaces before the first script are lost, as in Hugging Face's. */
 export const unicodeScripts: PreTokenizerKind = (read, part, path) => {
   read.only(part, path, ['type'])
   return (text) => {
     const pieces = []
-    let start = 0
+    let start = -1
     let last = ANY
     for (let i = 0; i < text.length; ) {
       const codePoint = text.text.codePointAt(i)!
       const script = scriptOf(codePoint)
       if (script !== ANY) {
-        if (last !== ANY && script !== last) {
-          pieces.push(text.slice(start, i))
+        if (script !== last) {
+          if (start >= 0) pieces.push(text.slice(start, i))
           start = i
         }
         last = script
       }
       i += codePoint > 0xffff ? 2 : 1
     }
-    pieces.push(text.slice(start, text.length))
+    if (start >= 0) pieces.push(text.slice(start, text.length))
     return pieces
   }
 }

@@ -81,7 +81,9 @@ const get = (source: string): CodePointSet => setOf(source)!
 /** What Rust and Oniguruma call white space; JavaScript's \s differs in U+0085 and U+FEFF. */
 export const SPACE = (): CodePointSet => get('\\p{White_Space}')
 export const DIGIT = (): CodePointSet => get('\\p{Nd}')
-export const WORD = (): CodePointSet => get('[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]')
+/** Oniguruma's \w, which has the small figures of Latin-1 and no joiners. */
+export const WORD = (): CodePointSet =>
+  get('[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\xb2\\xb3\\xb9\\xbc-\\xbe]')
 
 /** POSIX names, in brackets as in [[:alpha:]] and in \p{Alpha}; their Unicode meaning is Oniguruma's. */
 const POSIX: ReadonlyMap<string, () => CodePointSet> = new Map([
@@ -95,7 +97,7 @@ const POSIX: ReadonlyMap<string, () => CodePointSet> = new Map([
   ['graph', () => negate(union(SPACE(), get('[\\p{Cc}\\p{Cn}\\p{Cs}]')))],
   ['lower', () => get('\\p{Lowercase}')],
   ['print', () => negate(union(intersect(SPACE(), negate(get('\\p{Zs}'))), get('[\\p{Cc}\\p{Cn}\\p{Cs}]')))],
-  ['punct', () => union(get('\\p{P}'), get('[$+<=>^`|~]'))],
+  ['punct', () => get('[\\p{P}\\p{S}]')],
   ['space', SPACE],
   ['upper', () => get('\\p{Uppercase}')],
   ['word', WORD],

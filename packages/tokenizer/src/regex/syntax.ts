@@ -355,7 +355,6 @@ class Parser {
         this.at -= found[0].length
         return node
       }
-      if (node.kind === 'edge' || node.kind === 'ahead') this.fail('an assertion is repeated', start)
       let min = sign === '+' ? 1 : 0
       let max = sign === '?' ? 1 : Infinity
       let greedy = mode !== '?'
