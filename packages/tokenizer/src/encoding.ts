@@ -185,7 +185,11 @@ export interface Window {
 const MAX_WINDOWS = 2 ** 16
 
 /** How many ids each of one or two texts keeps; `most` is what both together may have. */
-export function keptLengths(lengths: readonly number[], most: number, truncation: Truncation): number[] {
+export function keptLengths(
+  lengths: readonly number[],
+  most: number,
+  truncation: Truncation,
+): number[] {
   const total = lengths.reduce((a, b) => a + b, 0)
   const excess = total - most
   if (excess <= 0) return [...lengths]

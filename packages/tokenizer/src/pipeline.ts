@@ -129,7 +129,10 @@ export class Pipeline {
       return new Encoding(joined(parts), sources, tokenOf, overflowing)
     }
     const [first, ...rest] = choices
-    return make(first!, rest.map((choice) => make(choice)))
+    return make(
+      first!,
+      rest.map((choice) => make(choice)),
+    )
   }
 }
 

@@ -404,12 +404,18 @@ export class Tokenizer {
     if (given === null || (given === undefined && padding === null)) return null
     const id = given?.id ?? this.padId ?? padding?.id
     if (id === undefined) {
-      throw new TokenizerError('encoding', 'padding needs an id, and the files name no padding token.')
+      throw new TokenizerError(
+        'encoding',
+        'padding needs an id, and the files name no padding token.',
+      )
     }
     const length = given?.length ?? padding?.length ?? 'longest'
     const multipleOf = given?.multipleOf ?? padding?.multipleOf ?? 1
     if (length !== 'longest' && !(Number.isInteger(length) && length >= 0)) {
-      throw new TokenizerError('encoding', `padding.length is ${brief(length)}. An integer is expected.`)
+      throw new TokenizerError(
+        'encoding',
+        `padding.length is ${brief(length)}. An integer is expected.`,
+      )
     }
     if (!Number.isInteger(multipleOf) || multipleOf < 1) {
       throw new TokenizerError(

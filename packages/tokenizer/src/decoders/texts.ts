@@ -88,11 +88,11 @@ export const metaspace: DecoderKind = (read, part, path) => {
   ])
   const replacement = read.character(part.replacement ?? '▁', `${path}.replacement`)
   const old = read.boolean(part.add_prefix_space, `${path}.add_prefix_space`, true)
-  const scheme = read.choice(part.prepend_scheme ?? (old ? 'always' : 'never'), `${path}.prepend_scheme`, [
-    'always',
-    'never',
-    'first',
-  ])
+  const scheme = read.choice(
+    part.prepend_scheme ?? (old ? 'always' : 'never'),
+    `${path}.prepend_scheme`,
+    ['always', 'never', 'first'],
+  )
   return eachToken((token, index) =>
     token.replaceAll(replacement, index === 0 && scheme !== 'never' ? '' : ' '),
   )

@@ -35,7 +35,11 @@ export function withPrefixSpace(json: unknown, config: JsonObject, file: string)
     if (part?.type !== 'Metaspace') return value
     found = true
     // 'first' puts a space before the text too, so true leaves it.
-    const scheme = wanted ? (part.prepend_scheme === 'never' ? 'always' : part.prepend_scheme) : 'never'
+    const scheme = wanted
+      ? part.prepend_scheme === 'never'
+        ? 'always'
+        : part.prepend_scheme
+      : 'never'
     const { add_prefix_space: _, ...rest } = part
     return { ...rest, ...(scheme === undefined ? {} : { prepend_scheme: scheme }) }
   }
@@ -59,17 +63,31 @@ export function furtherTokens(
   addedTokens: unknown,
 ): JsonObject[] {
   const root = json as JsonObject | null
-  const listed = Array.isArray(root?.added_tokens) ? (root.added_tokens as (JsonObject | null)[]) : []
+  const listed = Array.isArray(root?.added_tokens)
+    ? (root.added_tokens as (JsonObject | null)[])
+    : []
   const contents = new Map(listed.map((token) => [token?.content, token?.id]))
   const ids = new Map(listed.map((token) => [token?.id, token?.content]))
   const further: JsonObject[] = []
-  const add = (read: Reader, field: string, content: string, id: number, flags: JsonObject): void => {
+  const add = (
+    read: Reader,
+    field: string,
+    content: string,
+    id: number,
+    flags: JsonObject,
+  ): void => {
     if (contents.get(content) === id) return
     if (contents.has(content)) {
-      read.fail(field, `gives ${brief(content)} the id ${id}; tokenizer.json says ${brief(contents.get(content))}.`)
+      read.fail(
+        field,
+        `gives ${brief(content)} the id ${id}; tokenizer.json says ${brief(contents.get(content))}.`,
+      )
     }
     if (ids.has(id)) {
-      read.fail(field, `gives the id ${id} to ${brief(content)}; tokenizer.json has ${brief(ids.get(id))} there.`)
+      read.fail(
+        field,
+        `gives the id ${id} to ${brief(content)}; tokenizer.json has ${brief(ids.get(id))} there.`,
+      )
     }
     contents.set(content, id)
     ids.set(id, content)
@@ -112,8 +130,10 @@ export function withEnds(
     return tokens.idOf(token)!
   }
   const { before, after } = around(processor)
-  const wantedBefore = (bos ?? before.length > 0) ? (bos === true ? [idOf('add_bos_token', ends.bos)] : before) : []
-  const wantedAfter = (eos ?? after.length > 0) ? (eos === true ? [idOf('add_eos_token', ends.eos)] : after) : []
+  const wantedBefore =
+    (bos ?? before.length > 0) ? (bos === true ? [idOf('add_bos_token', ends.bos)] : before) : []
+  const wantedAfter =
+    (eos ?? after.length > 0) ? (eos === true ? [idOf('add_eos_token', ends.eos)] : after) : []
   if (same(before, wantedBefore) && same(after, wantedAfter)) return processor
   // As transformers' Llama tokenizer has it: each text of a pair has its own ends, of its own type.
   return {
@@ -142,4 +162,3 @@ function around(processor: PostProcessor | null): { before: number[]; after: num
 function same(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((id, i) => id === b[i])
 }
-

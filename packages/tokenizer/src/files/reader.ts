@@ -25,7 +25,8 @@ export class Reader {
 
   array(value: unknown, field: string, max: number): unknown[] {
     if (!Array.isArray(value)) this.fail(field, `is ${brief(value)}. An array is expected.`)
-    if (value.length > max) this.fail(field, `has ${value.length} entries. At most ${max} are read.`)
+    if (value.length > max)
+      this.fail(field, `has ${value.length} entries. At most ${max} are read.`)
     return value
   }
 
@@ -52,7 +53,8 @@ export class Reader {
 
   boolean(value: unknown, field: string, otherwise: boolean): boolean {
     if (value === undefined || value === null) return otherwise
-    if (typeof value !== 'boolean') this.fail(field, `is ${brief(value)}. true or false is expected.`)
+    if (typeof value !== 'boolean')
+      this.fail(field, `is ${brief(value)}. true or false is expected.`)
     return value
   }
 
@@ -84,7 +86,8 @@ export class Reader {
   pattern(value: unknown, field: string): Pattern {
     const object = this.object(value, field)
     this.only(object, field, ['String', 'Regex'])
-    if (object.String !== undefined) return literal(this.text(object.String, `${field}.String`, true))
+    if (object.String !== undefined)
+      return literal(this.text(object.String, `${field}.String`, true))
     const source = this.text(object.Regex, `${field}.Regex`, true)
     try {
       const regex = new Regex(source)

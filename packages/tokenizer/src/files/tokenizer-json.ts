@@ -118,7 +118,10 @@ function readModel(
   const model = read.object(value, 'model')
   const special = new Set(added.filter((token) => token.special).map((token) => token.id))
   const unknown = (text: string): never => {
-    throw new TokenizerError('encode', `${brief(text)} is no token, and the model has none for unknown text.`)
+    throw new TokenizerError(
+      'encode',
+      `${brief(text)} is no token, and the model has none for unknown text.`,
+    )
   }
   const made = ((): Model => {
     switch (read.choice(model.type, 'model.type', MODELS)) {
@@ -211,7 +214,8 @@ function readPadding(read: Reader, value: unknown): Padding | null {
   return {
     length,
     side: named(read, part.direction ?? 'Right', 'padding.direction', SIDES),
-    multipleOf: read.integer(part.pad_to_multiple_of ?? 1, 'padding.pad_to_multiple_of', 0, MAX_PADDING) || 1,
+    multipleOf:
+      read.integer(part.pad_to_multiple_of ?? 1, 'padding.pad_to_multiple_of', 0, MAX_PADDING) || 1,
     id: read.id(part.pad_id ?? 0, 'padding.pad_id'),
     typeId: read.integer(part.pad_type_id ?? 0, 'padding.pad_type_id', 0, 2 ** 16),
   }

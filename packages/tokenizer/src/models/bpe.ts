@@ -91,7 +91,7 @@ export class Bpe implements Model {
     const { junctions } = this
     let start = 0
     let before = piece.codePointAt(0)!
-    for (let i = before > 0xffff ? 2 : 1; i < piece.length; ) {
+    for (let i = before > 0xffff ? 2 : 1; i < piece.length;) {
       const c = piece.codePointAt(i)!
       if (junctions.get(before, c) < 0 && this.known(String.fromCodePoint(c)) !== undefined) {
         append(this.cache.get(piece.slice(start, i), this.merge), start, ids, spans)
@@ -119,7 +119,7 @@ export class Bpe implements Model {
       starts.push(pending)
       pending = -1
     }
-    for (let i = 0; i < piece.length; ) {
+    for (let i = 0; i < piece.length;) {
       const width = piece.codePointAt(i)! > 0xffff ? 2 : 1
       let char = piece.slice(i, i + width)
       if (i > 0) char = prefix + char

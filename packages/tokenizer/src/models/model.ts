@@ -114,11 +114,7 @@ export function byteTokens(vocab: Vocab): Int32Array {
 const encoder = new TextEncoder()
 
 /** Appends the byte tokens of a text, if there is one for each byte. */
-export function pushBytes(
-  text: string,
-  byteIds: Int32Array,
-  push: (id: number) => void,
-): boolean {
+export function pushBytes(text: string, byteIds: Int32Array, push: (id: number) => void): boolean {
   const bytes = encoder.encode(text)
   if (!bytes.every((byte) => byteIds[byte]! >= 0)) return false
   for (const byte of bytes) push(byteIds[byte]!)

@@ -53,12 +53,12 @@ export class Unigram implements Model {
       from[end] = start
       token[end] = id
     }
-    for (let start = 0; start < n; ) {
+    for (let start = 0; start < n;) {
       const width = piece.codePointAt(start)! > 0xffff ? 2 : 1
       const soFar = score[start]!
       let single = false
       let node = 0
-      for (let i = start; i < n; ) {
+      for (let i = start; i < n;) {
         node = trie.step(node, piece.charCodeAt(i++))
         if (node < 0) break
         const id = trie.valueAt(node)
@@ -127,7 +127,10 @@ export function readUnigram(
       read.fail(`${field}[1]`, `is ${brief(score)}. A score is expected.`)
     }
     if (token.length > MAX_TOKEN_LENGTH) {
-      read.fail(`${field}[0]`, `has ${token.length} characters. At most ${MAX_TOKEN_LENGTH} are read.`)
+      read.fail(
+        `${field}[0]`,
+        `has ${token.length} characters. At most ${MAX_TOKEN_LENGTH} are read.`,
+      )
     }
     vocab.add(read, token, id, () => field)
     scores[id] = score

@@ -38,11 +38,11 @@ export class WordPiece implements Model {
     if (word.length > this.maxCharacters && [...word].length > this.maxCharacters) return nothing
     const ids: number[] = []
     const spans: number[] = []
-    for (let start = 0; start < word.length; ) {
+    for (let start = 0; start < word.length;) {
       const trie = start === 0 ? this.first : this.inner
       let id = -1
       let end = start
-      for (let node = 0, i = start; i < word.length; ) {
+      for (let node = 0, i = start; i < word.length;) {
         node = trie.step(node, word.charCodeAt(i++))
         if (node < 0) break
         if (trie.valueAt(node) >= 0) [id, end] = [trie.valueAt(node), i]

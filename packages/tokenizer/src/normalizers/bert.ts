@@ -12,7 +12,13 @@ const ACCENT = /\p{Mn}+/gu
 
 /** BERT's: control characters go, blanks become spaces, ideographs stand alone, then accents and case. */
 export const bert: NormalizerKind = (read, part, path) => {
-  read.only(part, path, ['type', 'clean_text', 'handle_chinese_chars', 'strip_accents', 'lowercase'])
+  read.only(part, path, [
+    'type',
+    'clean_text',
+    'handle_chinese_chars',
+    'strip_accents',
+    'lowercase',
+  ])
   const flag = (name: string, otherwise: boolean): boolean =>
     read.boolean(part[name], `${path}.${name}`, otherwise)
   const lower = flag('lowercase', true)

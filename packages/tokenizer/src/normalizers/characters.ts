@@ -39,7 +39,11 @@ export const strip: NormalizerKind = (read, part, path) => {
 /** White_Space; all of it lies in the basic plane. */
 export function isSpace(unit: number): boolean {
   if (unit < 0x80) return unit === 0x20 || (unit >= 0x09 && unit <= 0x0d)
-  return unit === 0x85 || unit === 0xa0 || (unit >= 0x1680 && /\p{White_Space}/u.test(String.fromCharCode(unit)))
+  return (
+    unit === 0x85 ||
+    unit === 0xa0 ||
+    (unit >= 0x1680 && /\p{White_Space}/u.test(String.fromCharCode(unit)))
+  )
 }
 
 export const replace: NormalizerKind = (read, part, path) => {
@@ -69,7 +73,8 @@ export function prefixed(text: Aligned, prefix: string): Aligned {
 }
 
 /** The rules of Google's neural translation: control characters go, odd blanks become spaces. */
-const NMT = /[\x01-\x08\v\x0e-\x1f\x7f\x8f\x9f]|[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu // eslint-disable-line no-control-regex
+const NMT =
+  /[\x01-\x08\v\x0e-\x1f\x7f\x8f\x9f]|[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu // eslint-disable-line no-control-regex
 const NMT_BLANK = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/
 
 export const nmt: NormalizerKind = (read, part, path) => {

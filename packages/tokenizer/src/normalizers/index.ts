@@ -49,11 +49,9 @@ export function readNormalizer(
 function sequence(read: Reader, part: JsonObject, path: string): Normalizer {
   read.only(part, path, ['type', 'normalizers'])
   const depth = path.split('.normalizers[').length
-  const parts = read
-    .array(part.normalizers, `${path}.normalizers`, MAX_PARTS)
-    .map((value, i) => {
-      const place = `${path}.normalizers[${i}]`
-      return readNormalizer(read, read.object(value, place), place, depth)!
-    })
+  const parts = read.array(part.normalizers, `${path}.normalizers`, MAX_PARTS).map((value, i) => {
+    const place = `${path}.normalizers[${i}]`
+    return readNormalizer(read, read.object(value, place), place, depth)!
+  })
   return (text) => parts.reduce((t, normalizer) => normalizer(t), text)
 }

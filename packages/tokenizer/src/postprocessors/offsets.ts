@@ -19,6 +19,8 @@ export function trimmed(columns: Columns, addedPrefix: boolean, tokens: Tokens):
       let [start, end] = span
       if (leading > 0 && addedPrefix && (i === 0 || start === 0)) leading--
       start = Math.min(start + leading, end)
+      // Of blanks alone nothing is left, also where one stands for the character that it was put before.
+      if (trailing === token.length) return [start, start]
       if (end >= trailing) end = Math.max(end - trailing, start)
       return [start, end]
     }),

@@ -49,10 +49,12 @@ export function readPreTokenizer(read: Reader, value: unknown, path: string): Pr
 
 function sequence(read: Reader, part: JsonObject, path: string): PreTokenizer {
   read.only(part, path, ['type', 'pretokenizers'])
-  const parts = read.array(part.pretokenizers, `${path}.pretokenizers`, MAX_PARTS).map((value, i) => {
-    const place = `${path}.pretokenizers[${i}]`
-    return readPreTokenizer(read, read.object(value, place), place)!
-  })
+  const parts = read
+    .array(part.pretokenizers, `${path}.pretokenizers`, MAX_PARTS)
+    .map((value, i) => {
+      const place = `${path}.pretokenizers[${i}]`
+      return readPreTokenizer(read, read.object(value, place), place)!
+    })
   return (text) => {
     let pieces = [text]
     for (const preTokenizer of parts) pieces = pieces.flatMap(preTokenizer)

@@ -33,7 +33,8 @@ function classify(codePoint: number): number {
   if (codePoint === 0x20) return ANY
   const char = String.fromCodePoint(codePoint)
   // Japanese writes three scripts within a word.
-  if (codePoint === 0x30fc || /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(char)) return HAN
+  if (codePoint === 0x30fc || /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(char))
+    return HAN
   tests ??= SCRIPTS.split(' ').map((name) => new RegExp(`\\p{Script=${name}}`, 'u'))
   const index = tests.findIndex((test) => test.test(char))
   return index < 0 ? ANY : index + 2
@@ -46,7 +47,7 @@ export const unicodeScripts: PreTokenizerKind = (read, part, path) => {
     const pieces = []
     let start = -1
     let last = ANY
-    for (let i = 0; i < text.length; ) {
+    for (let i = 0; i < text.length;) {
       const codePoint = text.text.codePointAt(i)!
       const script = scriptOf(codePoint)
       if (script !== ANY) {

@@ -61,7 +61,7 @@ export const fixedLength: PreTokenizerKind = (read, part, path) => {
     const pieces = []
     let start = 0
     let count = 0
-    for (let i = 0; i < text.length; ) {
+    for (let i = 0; i < text.length;) {
       i += text.text.codePointAt(i)! > 0xffff ? 2 : 1
       if (++count < length && i < text.length) continue
       pieces.push(text.slice(start, i))

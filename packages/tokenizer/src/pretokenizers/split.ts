@@ -58,6 +58,7 @@ export function cut(
 /** The matches of a global expression, flat. It must need no backtracking: classes and runs of them. */
 export function matchesOf(text: string, expression: RegExp): number[] {
   const found: number[] = []
-  for (const match of text.matchAll(expression)) found.push(match.index, match.index + match[0].length)
+  for (const match of text.matchAll(expression))
+    found.push(match.index, match.index + match[0].length)
   return found
 }

@@ -81,7 +81,10 @@ export function compile(tree: Node, pattern: string): Program {
       case 'choice':
         return node.items
           .map((item) => () => build(item, to))
-          .reduceRight<number>((rest, make) => (rest < 0 ? make() : add(SPLIT, make(), -1, rest)), -1)
+          .reduceRight<number>(
+            (rest, make) => (rest < 0 ? make() : add(SPLIT, make(), -1, rest)),
+            -1,
+          )
       case 'ahead':
         return add(AHEAD, to, aheads.get(node)!, -1, node.negated)
       case 'edge':
@@ -113,7 +116,11 @@ export function compile(tree: Node, pattern: string): Program {
   bounds.push(kind.length)
   const classes = partition(sets)
   if (classes.classes > MAX_CLASSES) {
-    throw new PatternError(pattern, 0, `it tells more than ${MAX_CLASSES} classes of characters apart`)
+    throw new PatternError(
+      pattern,
+      0,
+      `it tells more than ${MAX_CLASSES} classes of characters apart`,
+    )
   }
   const before: number[][] = kind.map(() => [])
   kind.forEach((k, node) => {

@@ -96,7 +96,10 @@ const POSIX: ReadonlyMap<string, () => CodePointSet> = new Map([
   ['digit', DIGIT],
   ['graph', () => negate(union(SPACE(), get('[\\p{Cc}\\p{Cn}\\p{Cs}]')))],
   ['lower', () => get('\\p{Lowercase}')],
-  ['print', () => negate(union(intersect(SPACE(), negate(get('\\p{Zs}'))), get('[\\p{Cc}\\p{Cn}\\p{Cs}]')))],
+  [
+    'print',
+    () => negate(union(intersect(SPACE(), negate(get('\\p{Zs}'))), get('[\\p{Cc}\\p{Cn}\\p{Cs}]'))),
+  ],
   ['punct', () => get('[\\p{P}\\p{S}]')],
   ['space', SPACE],
   ['upper', () => get('\\p{Uppercase}')],

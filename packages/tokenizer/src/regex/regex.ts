@@ -148,7 +148,8 @@ class States {
   private closure(after: Uint32Array | undefined, c: number, before: number): Uint32Array {
     const { kind, out, arg, negated, bounds, before: into, member, edges } = this.program
     const bits = new Uint32Array(this.words)
-    const has = (set: Uint32Array, node: number): boolean => ((set[node >> 5]! >> (node & 31)) & 1) === 1
+    const has = (set: Uint32Array, node: number): boolean =>
+      ((set[node >> 5]! >> (node & 31)) & 1) === 1
     const open: number[] = []
     const enter = (node: number): void => {
       if (has(bits, node)) return
@@ -165,7 +166,12 @@ class States {
     for (let p = 0; p + 1 < bounds.length; p++) {
       for (let node = bounds[p]!; node < bounds[p + 1]!; node++) {
         if (kind[node] === MATCH) enter(node)
-        else if (kind[node] === SET && c !== END && member[arg[node]!]![c] === 1 && has(after!, out[node]!)) {
+        else if (
+          kind[node] === SET &&
+          c !== END &&
+          member[arg[node]!]![c] === 1 &&
+          has(after!, out[node]!)
+        ) {
           enter(node)
         }
       }
@@ -243,7 +249,9 @@ class Scan {
     if (i === 0) return kindOf[0]!
     const unit = this.text.charCodeAt(i - 1)
     const codePoint =
-      isLow(unit) && i > 1 && isHigh(this.text.charCodeAt(i - 2)) ? this.text.codePointAt(i - 2)! : unit
+      isLow(unit) && i > 1 && isHigh(this.text.charCodeAt(i - 2))
+        ? this.text.codePointAt(i - 2)!
+        : unit
     return kindOf[this.program.classes.classOf(codePoint) + 1]!
   }
 

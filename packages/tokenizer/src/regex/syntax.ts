@@ -70,7 +70,10 @@ const EDGES: ReadonlyMap<string, () => Node> = new Map<string, () => Node>([
   ['B', () => ({ kind: 'edge', set: WORD(), test: (b, a) => (b === true) === (a === true) })],
   ['A', () => ({ kind: 'edge', set: NONE, test: (b) => b === null })],
   ['z', () => TEXT_END],
-  ['Z', () => ({ kind: 'ahead', negated: false, item: sequence([optional(char(0x0a)), TEXT_END]) })],
+  [
+    'Z',
+    () => ({ kind: 'ahead', negated: false, item: sequence([optional(char(0x0a)), TEXT_END]) }),
+  ],
 ])
 
 interface Flags {
@@ -223,7 +226,8 @@ class Parser {
     const behind = this.match(/\?<([=!])/y)
     if (behind !== null) {
       const item = close(this.choice())
-      if (item.kind !== 'set') this.fail('look-behind over more than one character is not supported', start)
+      if (item.kind !== 'set')
+        this.fail('look-behind over more than one character is not supported', start)
       const negated = behind[1] === '!'
       return { kind: 'edge', set: item.set, test: (before) => (before === true) !== negated }
     }
@@ -370,7 +374,8 @@ class Parser {
       }
       const repeat: Node = { kind: 'repeat', item: node, min, max, greedy }
       if (mode === '+') {
-        node = this.possessive(repeat) ?? this.fail('this possessive repeat is not supported', start)
+        node =
+          this.possessive(repeat) ?? this.fail('this possessive repeat is not supported', start)
       } else node = repeat
     }
   }
