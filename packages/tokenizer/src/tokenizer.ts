@@ -20,6 +20,8 @@ import type { Encoding, Padding, Truncation } from './encoding.js'
 import { FileFormatError, TokenizerError, brief } from './errors.js'
 import { parseJson, readText, writeAtomic } from './files.js'
 import { furtherTokens, withEnds, withPrefixSpace } from './files/config-switches.js'
+import { mergeLines, tokenizerJsonOfClass } from './files/vocab-classes.js'
+import { Reader } from './files/reader.js'
 import type { JsonObject } from './files/reader.js'
 import { readTokenizerJson, toTokenizerJson } from './files/tokenizer-json.js'
 import { trainedJson } from './files/trained-json.js'
@@ -242,19 +244,18 @@ export class Tokenizer {
     return new Tokenizer(new Pipeline(file, processor), config)
   }
 
-  /** Reads tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja from a folder. */
+  /**
+   * Reads tokenizer.json from a folder, or vocab.json and merges.txt of a class that we know, and where they are there
+   * tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja.
+   */
   static async fromPretrained(dir: string): Promise<Tokenizer> {
     const tokenizer = join(dir, 'tokenizer.json')
     const config = join(dir, 'tokenizer_config.json')
-    const text = await readText(tokenizer)
-    if (text === undefined) {
-      const found = await stat(dir).then(
-        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
-        () => 'the folder does not exist',
-      )
-      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
-    }
     const configText = await readText(config, 2 ** 24)
+    const configJson = configText === undefined ? {} : parseJson(configText, config)
+    const text = await readText(tokenizer)
+    const json =
+      text === undefined ? await withoutTokenizerJson(dir, configJson) : parseJson(text, tokenizer)
     const chatTemplate = await readText(join(dir, 'chat_template.jinja'), 2 ** 20)
     const further: FurtherFiles = {}
     for (const [field, name] of [
@@ -265,11 +266,12 @@ export class Tokenizer {
       const source = await readText(path, 2 ** 24)
       if (source !== undefined) Object.assign(further, { [field]: parseJson(source, path) })
     }
-    return Tokenizer.fromJSON(
-      parseJson(text, tokenizer),
-      configText === undefined ? {} : parseJson(configText, config),
-      { ...further, tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
-    )
+    return Tokenizer.fromJSON(json, configJson, {
+      ...further,
+      tokenizer,
+      config,
+      ...(chatTemplate === undefined ? {} : { chatTemplate }),
+    })
   }
 
   /** What tokenizer.json holds: deep-equal to what was read. */
@@ -648,6 +650,26 @@ export interface FurtherFiles {
   /** special_tokens_map.json and added_tokens.json, parsed. */
   readonly specialTokensMap?: unknown
   readonly addedTokens?: unknown
+}
+
+/** What tokenizer.json would hold, from vocab.json and merges.txt. */
+async function withoutTokenizerJson(dir: string, config: unknown): Promise<JsonObject> {
+  const vocabFile = join(dir, 'vocab.json')
+  const vocab = await readText(vocabFile)
+  const merges = await readText(join(dir, 'merges.txt'))
+  if (vocab === undefined || merges === undefined) {
+    const found = await stat(dir).then(
+      (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
+      () => 'the folder does not exist',
+    )
+    throw new FileFormatError(join(dir, 'tokenizer.json'), 'file', `is missing: ${found}.`)
+  }
+  return tokenizerJsonOfClass(
+    new Reader(vocabFile).object(parseJson(vocab, vocabFile), 'file'),
+    mergeLines(merges),
+    (isObject(config) ? config : {}) as JsonObject,
+    join(dir, 'tokenizer_config.json'),
+  )
 }
 
 const encoder = new TextEncoder()

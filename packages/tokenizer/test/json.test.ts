@@ -306,6 +306,31 @@ test('broken and missing files on disk are refused, naming the path', () =>
     assert.is((await Tokenizer.fromPretrained(dir)).bosId, null)
   }))
 
+test('a folder of vocab.json and merges.txt is read as the class that its config names', () =>
+  inFolder(async (dir) => {
+    const { vocab, merges } = tokenizer.toJSON().model as { vocab: object; merges: string[] }
+    await writeFile(join(dir, 'vocab.json'), JSON.stringify({ ...vocab, '<|endoftext|>': 5000 }))
+    await writeFile(join(dir, 'merges.txt'), `#version: 0.2\n${merges.join('\n')}\n`)
+    const config = (fields: object): Promise<void> =>
+      writeFile(join(dir, 'tokenizer_config.json'), JSON.stringify(fields))
+    await config({ tokenizer_class: 'GPT2TokenizerFast', eos_token: '<|endoftext|>' })
+    const gpt2 = await Tokenizer.fromPretrained(dir)
+    const oracle = new Oracle(parsed(gpt2), {})
+    for (const text of corpus(40, 25)) {
+      const want = oracle.encode(text, { add_special_tokens: false }).ids
+      assert.equal(gpt2.encode(text), want, JSON.stringify(text))
+    }
+    assert.is(gpt2.eosId, 5000)
+    assert.not.equal(gpt2.encode('<|endoftext|>'), [5000])
+    await config({ tokenizer_class: 'Qwen2Tokenizer' })
+    assert.equal((await Tokenizer.fromPretrained(dir)).encoding('12').wordIds, [0, 1])
+    await config({ tokenizer_class: 'XLNetTokenizer' })
+    await Tokenizer.fromPretrained(dir).then(
+      () => assert.unreachable('an unknown class was accepted'),
+      (error: unknown) => assert.is((error as FileFormatError).field, 'tokenizer_class'),
+    )
+  }))
+
 test('a failed save leaves the old file and nothing beside it', () =>
   inFolder(async (dir) => {
     await tokenizer.save(dir)
