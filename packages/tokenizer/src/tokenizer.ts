@@ -607,7 +607,8 @@ export class Tokenizer {
 
   private allowed(choice: AllowSpecial): AllowSpecial {
     if (choice === 'none' || choice === 'all') return choice
-    for (const token of Array.isArray(choice) ? choice : [choice]) {
+    const tokens: readonly unknown[] = Array.isArray(choice) ? choice : [choice]
+    for (const token of tokens) {
       if (this.addedByContent.get(token as string)?.special !== true) {
         throw new TokenizerError(
           'encode',
@@ -615,7 +616,7 @@ export class Tokenizer {
         )
       }
     }
-    return choice
+    return tokens as readonly string[]
   }
 
   private tokenFor(id: number): string {

@@ -21,10 +21,11 @@ const UNKNOWN = 255
 const HAN = 1
 
 /** Script of a code point as a small number, filled in as they are met. */
-const known = new Uint8Array(0x110000).fill(UNKNOWN)
+let known: Uint8Array | undefined
 let tests: RegExp[] | undefined
 
 function scriptOf(codePoint: number): number {
+  known ??= new Uint8Array(0x110000).fill(UNKNOWN)
   const found = known[codePoint]!
   return found === UNKNOWN ? (known[codePoint] = classify(codePoint)) : found
 }
