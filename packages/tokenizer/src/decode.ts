@@ -149,6 +149,12 @@ export class TokenJoiner {
   }
 }
 
+/** Takes ids and gives text to what it was opened with. */
+export interface IdRun {
+  id(id: number): void
+  end(): void
+}
+
 /**
  * Turns ids into text one at a time, as `generate` yields them. The pieces joined, `flush()` among them, are
  * exactly `decode` of all ids.
@@ -160,29 +166,29 @@ export class TokenJoiner {
  * ```
  */
 export class DecodeStream {
-  private held = new Uint8Array(0)
+  private text = ''
+  private run: IdRun | undefined
 
   /** @internal */
-  constructor(private readonly bytesOf: (id: number) => Uint8Array) {}
+  constructor(private readonly open: (emit: (text: string) => void) => IdRun) {}
 
   /** The text that `id` completes; '' while a character is still missing bytes. */
   step(id: number): string {
-    let bytes = this.bytesOf(id)
-    if (this.held.length > 0) {
-      const all = new Uint8Array(this.held.length + bytes.length)
-      all.set(this.held)
-      all.set(bytes, this.held.length)
-      bytes = all
-    }
-    const whole = bytes.length - incompleteTail(bytes)
-    this.held = bytes.slice(whole)
-    return decoder.decode(bytes.subarray(0, whole))
+    this.run ??= this.open((text) => (this.text += text))
+    this.run.id(id)
+    return this.taken()
   }
 
   /** What is left: U+FFFD where the last character was never completed. The stream can be used again after it. */
   flush(): string {
-    const text = decoder.decode(this.held)
-    this.held = new Uint8Array(0)
+    this.run?.end()
+    this.run = undefined
+    return this.taken()
+  }
+
+  private taken(): string {
+    const { text } = this
+    this.text = ''
     return text
   }
 }

@@ -1,11 +1,11 @@
 // What the package exports everywhere, beside the Tokenizer.
 
-export type {
-  DecodeOptions,
-  EncodeOptions,
-  TiktokenOptions,
-  TokenizerFileNames,
-} from './tokenizer.js'
+export type { TiktokenOptions } from './tokenizer.js'
+export type { DecodeOptions, EncodeOptions, EncodingOptions, PaddingOptions } from './options.js'
+export type { AllowSpecial } from './added.js'
+export { Encoding } from './encoding.js'
+export type { Span, Truncation } from './encoding.js'
+export type { FurtherFiles, TokenizerFiles } from './files/folder.js'
 export type { ChatOptions, EncodedChat } from './chat/apply.js'
 export { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from './chat/default.js'
 export type { TemplateLimits } from './chat/limits.js'

@@ -1,25 +1,34 @@
 // The tokenizer itself: text and bytes to ids and back, special tokens, files and chats.
 
+import type { AddedToken, AllowSpecial } from './added.js'
 import { encodeChat, renderChat } from './chat/apply.js'
 import type { ChatOptions, ChatTokenizer, EncodedChat } from './chat/apply.js'
 import type { ChatMessage } from './chat/messages.js'
 import { ChatTemplates } from './chat/templates.js'
-import { parseConfig, toConfigJson } from './config.js'
+import { NO_CONFIG, parseConfig, toConfigJson, toSpecialTokensMap } from './config.js'
 import type { TokenizerConfig } from './config.js'
 import { DecodeStream, TokenJoiner } from './decode.js'
+import type { IdRun } from './decode.js'
+import type { Encoding } from './encoding.js'
 import { TokenizerError, brief } from './errors.js'
-import { parseRanks } from './files/tiktoken.js'
+import { furtherTokens, withEnds, withPrefixSpace } from './files/config-switches.js'
+import { readFolder } from './files/folder.js'
+import type { FurtherFiles, TokenizerFiles } from './files/folder.js'
+import type { JsonObject } from './files/reader.js'
+import { parseRanks, tiktokenSpecials } from './files/tiktoken.js'
 import type { Ranks } from './files/tiktoken.js'
 import { readTokenizerDocument } from './files/tokenizer-document.js'
-import { LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
-import type { AddedToken, TokenizerParts } from './json.js'
-import { ByteBpe } from './models/byte-bpe/byte-bpe.js'
-import type { TokenBytes } from './models/byte-bpe/token-bytes.js'
-import { MAX_ID } from './models/byte-bpe/word-table.js'
-import { KNOWN_PATTERNS } from './split/patterns.js'
-import { bytesToToken, tokenToBytes } from './text/alphabet.js'
+import type { TokenizerDocument } from './files/tokenizer-document.js'
+import { byteLevelFile, readTokenizerJson, toTokenizerJson } from './files/tokenizer-json.js'
+import { Bpe } from './models/bpe.js'
+import { tokenBytesOf } from './models/byte-bpe/token-bytes.js'
+import { ByteLevelBpe } from './models/byte-level-bpe.js'
+import { checkText, paddingOf, truncationOf } from './options.js'
+import type { DecodeOptions, EncodeOptions, EncodingOptions } from './options.js'
+import { Pipeline, padded } from './pipeline.js'
+import { PatternError } from './regex/syntax.js'
+import { splitterOf } from './split/words.js'
 import { IdBuffer } from './text/id-buffer.js'
-import { Utf8Buffer } from './text/utf8.js'
 import { planTraining } from './train/options.js'
 import type { TrainOptions, TrainPlan } from './train/options.js'
 import { trainOnTexts } from './train/train.js'
@@ -34,31 +43,16 @@ export interface TiktokenOptions {
   readonly file?: string
 }
 
-export interface EncodeOptions {
-  /** Which special tokens the text may spell: none (default), all, or those listed. */
-  readonly allowSpecial?: 'none' | 'all' | readonly string[]
-}
-
-export interface DecodeOptions {
-  /** Leave the special tokens out; default false. */
-  readonly skipSpecialTokens?: boolean
-}
-
-/** Names for the errors of `fromJSON`, and what else there is beside the two files. */
-export interface TokenizerFileNames {
-  readonly tokenizer?: string
-  readonly config?: string
-  /** Jinja sources of chat templates with files of their own, by name ('default': chat_template.jinja). */
-  readonly chatTemplates?: Readonly<Record<string, string>>
-}
+const encoder = new TextEncoder()
 
 /**
- * Byte-level BPE with special tokens and a chat template. It does not change after it was made.
+ * Any tokenizer of Hugging Face's tokenizer.json, tiktoken's ranks, or byte-level BPE trained here, with special tokens
+ * and chat templates. It does not change after it was made.
  *
  * ```ts
  * const tokenizer = Tokenizer.train(['low lower lowest'], { vocabSize: 300 })
  * tokenizer.decode(tokenizer.encode('lower')) // 'lower'
- * await tokenizer.save('runs/tokenizer')
+ * const files = tokenizer.toFiles() // { 'tokenizer.json': ... }
  * ```
  */
 export class Tokenizer {
@@ -70,45 +64,33 @@ export class Tokenizer {
   /** Texts of the special tokens in the order of their ids. */
   readonly specialTokens: readonly string[]
 
-  private readonly bpe: ByteBpe
-  private readonly joiner: TokenJoiner
-  private readonly utf8 = new Utf8Buffer()
-  private readonly out = new IdBuffer()
-  private readonly added: ReadonlyMap<string, number>
-  /** Tokens whose text in the file is not their bytes in the byte alphabet. */
-  private readonly textOf = new Map<number, string>()
-  private readonly special = new Map<string, number>()
+  private readonly addedById: ReadonlyMap<number, AddedToken>
+  private readonly addedByContent: ReadonlyMap<string, AddedToken>
+  private readonly special: ReadonlyMap<string, AddedToken>
   private readonly specialIds: ReadonlySet<number>
-  private readonly plain: readonly string[]
-  private readonly finders = new Map<string, RegExp | undefined>()
+  private readonly out = new IdBuffer()
+  private madeJoiner: TokenJoiner | undefined
+  private chat: ChatTokenizer | undefined
 
   protected constructor(
-    private readonly parts: TokenizerParts,
+    private readonly pipeline: Pipeline,
     private readonly config: TokenizerConfig,
-    file = 'tokenizer.json',
   ) {
-    const { model, words } = parts
-    const split = KNOWN_PATTERNS.get(parts.pattern)!
-    this.bpe = new ByteBpe({ ...model, split, words, file })
-    const added = [...parts.added].sort((a, b) => a.id - b.id)
-    this.added = new Map(added.map(({ content, id }) => [content, id]))
-    for (const [text, id] of model.outside ?? []) this.textOf.set(id, text)
-    for (const { id, content, special } of added) {
-      this.textOf.set(id, content)
-      if (special) this.special.set(content, id)
-    }
-    this.joiner = new TokenJoiner(model.vocab, added)
-    this.vocabSize = this.joiner.size
+    const added = [...pipeline.file.added].sort((a, b) => a.id - b.id)
+    const special = added.filter((token) => token.special)
+    this.addedById = new Map(added.map((token) => [token.id, token]))
+    this.addedByContent = new Map(added.map((token) => [token.content, token]))
+    this.special = new Map(special.map((token) => [token.content, token]))
+    this.specialIds = new Set(special.map((token) => token.id))
     this.specialTokens = [...this.special.keys()]
-    this.specialIds = new Set(this.special.values())
-    this.plain = added.filter((token) => !token.special).map((token) => token.content)
+    this.vocabSize = Math.max(pipeline.file.model.vocab.size, (added.at(-1)?.id ?? -1) + 1)
     this.bosToken = config.bosToken
     this.eosToken = config.eosToken
     this.padToken = config.padToken
   }
 
   /**
-   * Trains byte-level BPE on texts (strings or UTF-8 bytes) with Llama 3's split pattern. Deterministic, and
+   * Trains byte-level BPE on texts (strings or UTF-8 bytes), by default with Llama 3's split pattern. Deterministic, and
    * independent of the texts' order. Ids 0 to 255 are the bytes. Special tokens in the texts count as plain text.
    */
   static train(texts: Iterable<string | Uint8Array>, options: TrainOptions): Tokenizer {
@@ -125,50 +107,72 @@ export class Tokenizer {
   /** @internal */
   protected static fromTraining(model: TrainedBpe, plan: TrainPlan): Tokenizer {
     const { bosToken, eosToken, padToken, chatTemplate } = plan
-    const added = plan.specialTokens.map((content, i) => ({
-      id: model.vocab.size + i,
-      content,
-      special: true,
-    }))
+    const specialTokens = plan.specialTokens.map((content, i) => {
+      return { id: model.vocab.size + i, content }
+    })
+    const file = byteLevelFile(model, { pattern: plan.regex, specialTokens }, 'tokenizer.json')
     const templates = chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
-    return new this(
-      { model, pattern: plan.regex, added },
-      { bosToken, eosToken, padToken, templates, rest: {} },
-    )
+    return new this(new Pipeline(file), { ...NO_CONFIG, bosToken, eosToken, padToken, templates })
   }
 
   /**
-   * From the parsed tokenizer.json and, where there is one, tokenizer_config.json. `files` are named in the errors.
-   * Throws FileFormatError for whatever the files hold that is wrong or not supported.
+   * From the parsed tokenizer.json and, where there is one, tokenizer_config.json; `files` are the others, and names for
+   * errors. Throws FileFormatError for whatever the files hold that is wrong or not supported.
    */
   static fromJSON(
     tokenizerJson: unknown,
     tokenizerConfig: unknown = {},
-    files: TokenizerFileNames = {},
+    files: FurtherFiles = {},
   ): Tokenizer {
     // Through its text, so that there is one way to read a file.
-    const text = JSON.stringify(tokenizerJson) ?? ''
-    return this.fromBytes(new TextEncoder().encode(text), tokenizerConfig, files)
+    const bytes = encoder.encode(JSON.stringify(tokenizerJson) ?? '')
+    const document = readTokenizerDocument(bytes, files.tokenizer ?? 'tokenizer.json')
+    return this.fromDocument(document, tokenizerConfig, files)
   }
 
-  /** @internal */
-  protected static fromBytes(
-    tokenizerJson: Uint8Array,
-    tokenizerConfig: unknown,
-    files: TokenizerFileNames,
+  /**
+   * From the files of a folder by their names, as they are on disk or as text: tokenizer.json, or vocab.json and
+   * merges.txt of a class that we know, and where they are there tokenizer_config.json, special_tokens_map.json,
+   * added_tokens.json, chat_template.jinja and additional_chat_templates/*.jinja. `pathOf` gives names for errors.
+   */
+  static fromFiles(
+    files: TokenizerFiles,
+    pathOf: (name: string) => string = (name) => name,
   ): Tokenizer {
-    const file = files.tokenizer ?? 'tokenizer.json'
-    const parts = parseTokenizerJson(readTokenizerDocument(tokenizerJson, file), file)
-    return new this(
-      parts,
-      parseConfig(
-        tokenizerConfig,
-        (token) => parts.idOf(token) !== undefined,
-        files.config ?? 'tokenizer_config.json',
-        files.chatTemplates,
-      ),
-      file,
+    const { document, config, further } = readFolder(files, pathOf)
+    return this.fromDocument(document, config, further)
+  }
+
+  private static fromDocument(
+    document: TokenizerDocument,
+    tokenizerConfig: unknown,
+    files: FurtherFiles,
+  ): Tokenizer {
+    const configName = files.config ?? 'tokenizer_config.json'
+    const root = (isObject(tokenizerConfig) ? tokenizerConfig : {}) as JsonObject
+    const further = furtherTokens(document, root, configName, files.addedTokens)
+    const adjusted = withPrefixSpace(document, root, configName)
+    let file = readTokenizerJson(adjusted, files.tokenizer ?? 'tokenizer.json', further)
+    if (adjusted !== document) {
+      const pre_tokenizer = structuredClone(document.pre_tokenizer)
+      file = { ...file, shell: { ...file.shell, pre_tokenizer } }
+    }
+    const { vocab } = file.model
+    const added = new Map(file.added.map((token) => [token.content, token.id]))
+    const tokens = {
+      tokenOf: (id: number) => vocab.tokenOf(id),
+      idOf: (token: string) => added.get(token) ?? vocab.idOf(token),
+    }
+    const config = parseConfig(
+      tokenizerConfig,
+      (token) => tokens.idOf(token) !== undefined,
+      configName,
+      files.chatTemplates,
+      files.specialTokensMap,
     )
+    const ends = { bos: config.bosToken, eos: config.eosToken }
+    const processor = withEnds(file.postProcessor, root, configName, ends, tokens)
+    return new this(new Pipeline(file, processor), config)
   }
 
   /**
@@ -185,29 +189,41 @@ export class Tokenizer {
    */
   static fromTiktoken(ranks: Ranks, options: TiktokenOptions): Tokenizer {
     const { pattern, specialTokens = {}, file = 'ranks' } = options
-    if (!KNOWN_PATTERNS.has(pattern)) {
-      throw new TokenizerError(
-        'Tokenizer.fromTiktoken',
-        `pattern ${brief(pattern)} has no scanner. Supported: those of r50k_base, p50k_base, cl100k_base, o200k_base,` +
-          ' Llama 3 and Qwen 2.',
-      )
+    try {
+      splitterOf(pattern)
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error
+      const message = `pattern: ${error.message}.`
+      throw new TokenizerError('Tokenizer.fromTiktoken', message, { cause: error })
     }
     const vocab = parseRanks(ranks, file)
-    const added = checkAdded(specialTokens, vocab)
+    const parts = { pattern, specialTokens: tiktokenSpecials(specialTokens, vocab) }
     const model = { vocab, merges: null, ignoreMerges: true }
-    const templates = ChatTemplates.none()
-    const config = { bosToken: null, eosToken: null, padToken: null, templates, rest: {} }
-    return new this({ model, pattern, added }, config, file)
+    return new this(new Pipeline(byteLevelFile(model, parts, file)), NO_CONFIG)
   }
 
-  /** What tokenizer.json holds. */
+  /** What tokenizer.json holds: deep-equal to what was read. */
   toJSON(): Record<string, unknown> {
-    return toTokenizerJson(this.parts)
+    return toTokenizerJson(this.pipeline.file)
   }
 
   /** What tokenizer_config.json holds. */
   configJSON(): Record<string, unknown> {
-    return toConfigJson(this.config, this.parts.added)
+    return toConfigJson(this.config, this.pipeline.file.added)
+  }
+
+  /**
+   * The texts of the files that `fromFiles` and others' readers expect: tokenizer.json, tokenizer_config.json,
+   * special_tokens_map.json, and files of chat templates for those that came so.
+   */
+  toFiles(): Record<string, string> {
+    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+    return {
+      'tokenizer.json': text(this.toJSON()),
+      'tokenizer_config.json': text(this.configJSON()),
+      'special_tokens_map.json': text(toSpecialTokensMap(this.config)),
+      ...this.config.templates.files(),
+    }
   }
 
   /** Jinja source of the default chat template, or null. */
@@ -234,18 +250,12 @@ export class Tokenizer {
 
   /** The id of a token as tokenizer.json spells it ('Ġthe', '<|image|>'), or undefined. */
   tokenToId(token: string): number | undefined {
-    const added = this.added.get(token)
-    if (added !== undefined) return added
-    const bytes = tokenToBytes(token)
-    const id = bytes === undefined ? this.parts.model.outside?.get(token) : this.bpe.idOf(bytes)
-    return id === undefined || (this.textOf.get(id) ?? token) !== token ? undefined : id
+    return this.addedByContent.get(token)?.id ?? this.pipeline.file.model.vocab.idOf(token)
   }
 
   /** The token as tokenizer.json spells it, or undefined. */
   idToToken(id: number): string | undefined {
-    const text = this.textOf.get(id)
-    if (text !== undefined) return text
-    return this.parts.model.vocab.has(id) ? bytesToToken(this.bpe.bytesOf(id)) : undefined
+    return this.addedById.get(id)?.content ?? this.pipeline.file.model.vocab.tokenOf(id)
   }
 
   isSpecial(id: number): boolean {
@@ -253,14 +263,11 @@ export class Tokenizer {
   }
 
   /**
-   * Text to ids; no special token is added. A special token that the text spells stays plain text unless it is
-   * allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; all other text comes back from
-   * `decode` unchanged.
+   * Text to ids; no special token is added unless `addSpecialTokens` asks for it. A special token that the text spells
+   * stays plain text unless it is allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; with a
+   * byte-level tokenizer without a normalizer, all other text comes back from `decode` unchanged.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== 'string') {
-      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
-    }
     return this.take(this.encodeText(text, options).toArray())
   }
 
@@ -285,35 +292,22 @@ export class Tokenizer {
 
   /** The ids in a buffer that the next call uses again. */
   private encodeText(text: string, options: EncodeOptions): IdBuffer {
-    if (typeof text !== 'string') {
-      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
-    }
+    checkText('encode', 'text', text)
     const { out } = this
     out.length = 0
-    const finder = this.finder(this.allowed(options.allowSpecial ?? 'none'))
-    if (finder === undefined) {
-      this.append(text)
+    if (options.addSpecialTokens === true) {
+      const { ids } = this.encoding(text, { ...options, truncation: null, padding: null })
+      for (const id of ids) out.push(id)
       return out
     }
-    let from = 0
-    for (const hit of text.matchAll(finder)) {
-      this.append(text.slice(from, hit.index))
-      out.push(this.added.get(hit[0])!)
-      from = hit.index + hit[0].length
-    }
-    this.append(text.slice(from))
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    this.seed(options)
+    this.pipeline.encode(text, allowed, out)
     return out
-  }
-
-  private append(text: string): void {
-    const { utf8 } = this
-    utf8.write(text)
-    this.bpe.encode(utf8.bytes, 0, utf8.length, this.out)
   }
 
   /** Passes a result through, and gives the memory of an uncommonly long text back. */
   private take<T>(result: T): T {
-    this.utf8.trim()
     this.out.trim()
     return result
   }
@@ -322,7 +316,52 @@ export class Tokenizer {
     return texts.map((text) => this.encode(text, options))
   }
 
-  /** Any bytes to ids, valid UTF-8 or not; `decodeBytes` gives them back. Never a special token. */
+  /**
+   * A text, or a pair of texts, as a model takes it: ids with the file's special tokens around, and for each its place
+   * in the text, type, masks and word. Truncation and padding are the file's unless they are given.
+   *
+   * ```ts
+   * const { ids, offsets, tokens } = tokenizer.encoding('Hello world')
+   * tokenizer.encoding(question, { pair: answer, truncation: { maxLength: 512, strategy: 'only-second' } })
+   * ```
+   */
+  encoding(text: string, options: EncodingOptions = {}): Encoding {
+    const { pair } = options
+    return this.encodings([pair === undefined ? text : [text, pair]], options)[0]!
+  }
+
+  /** Many texts, or pairs of texts, padded to one length where padding is asked for. */
+  encodings(
+    texts: Iterable<string | readonly [text: string, pair: string]>,
+    options: Omit<EncodingOptions, 'pair'> = {},
+  ): Encoding[] {
+    const { addSpecialTokens = true } = options
+    const { file } = this.pipeline
+    const { truncationSide, paddingSide } = this.config
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    const truncation = truncationOf(options.truncation, file.truncation, truncationSide)
+    const padding = paddingOf(options.padding, file.padding, paddingSide, this.padId)
+    this.seed(options)
+    const tokenOf = (id: number): string => this.idToToken(id) ?? ''
+    const encodings = Array.from(texts, (entry) => {
+      const sequences = (typeof entry === 'string' ? [entry] : entry).map((text, i) => {
+        checkText('encoding', i === 0 ? 'text' : 'pair', text)
+        return this.pipeline.sequence(text, allowed)
+      })
+      return this.pipeline.process(sequences, addSpecialTokens, truncation, tokenOf)
+    })
+    return padding === null ? encodings : padded(encodings, padding)
+  }
+
+  private seed({ seed }: EncodeOptions): void {
+    const { model } = this.pipeline.file
+    if (seed !== undefined && model instanceof Bpe) model.seed(seed)
+  }
+
+  /**
+   * Bytes to ids, never a special token. They need not be UTF-8 where the tokenizer is byte-level without a normalizer:
+   * `decodeBytes` gives them back.
+   */
   encodeBytes(bytes: Uint8Array): number[] {
     if (!(bytes instanceof Uint8Array)) {
       throw new TokenizerError(
@@ -331,28 +370,76 @@ export class Tokenizer {
       )
     }
     this.out.length = 0
-    this.bpe.encode(bytes, 0, bytes.length, this.out)
+    this.pipeline.encodeBytes(bytes, this.out)
     return this.take(this.out.toArray())
   }
 
   /** Ids to text; bytes that are no UTF-8 become U+FFFD. Throws for an id that is not in the vocabulary. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    return this.joiner.text(ids, this.skipped(options))
+    if (this.pipeline.file.decodesBytes) return this.joiner.text(ids, this.skipped(options))
+    let text = ''
+    const run = this.open(options, (part) => (text += part))
+    for (const id of ids) run.id(id)
+    run.end()
+    return text
   }
 
   decodeBatch(batch: Iterable<Iterable<number>>, options: DecodeOptions = {}): string[] {
     return Array.from(batch, (ids) => this.decode(ids, options))
   }
 
-  /** Ids to the bytes they stand for. */
+  /** Ids to the bytes they stand for; the UTF-8 of their text where the tokenizer is not byte-level. */
   decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
-    return this.joiner.bytes(ids, this.skipped(options))
+    if (this.pipeline.file.decodesBytes) return this.joiner.bytes(ids, this.skipped(options))
+    return encoder.encode(this.decode(ids, options))
   }
 
   /** Decodes ids one at a time, as they are generated; see DecodeStream. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
+    return new DecodeStream((emit) => this.open(options, emit))
+  }
+
+  private open(options: DecodeOptions, emit: (text: string) => void): IdRun {
     const skip = this.skipped(options)
-    return new DecodeStream((id) => this.joiner.bytes([id], skip))
+    if (this.pipeline.file.decodesBytes) {
+      const stream = new TextDecoder('utf-8', { ignoreBOM: true })
+      return {
+        id: (id) => emit(stream.decode(this.joiner.bytes([id], skip), { stream: true })),
+        end: () => emit(stream.decode()),
+      }
+    }
+    const run = this.pipeline.file.decoder(emit)
+    return {
+      id: (id) => {
+        const token = this.tokenFor(id)
+        if (skip?.has(id) !== true) run.token(token)
+      },
+      end: () => run.end(),
+    }
+  }
+
+  /** The bytes of tokens, where that is what they decode to. */
+  private get joiner(): TokenJoiner {
+    const { model, added } = this.pipeline.file
+    return (this.madeJoiner ??= new TokenJoiner(
+      model instanceof ByteLevelBpe ? model.core.vocab : tokenBytesOf(model.vocab),
+      added,
+    ))
+  }
+
+  private tokenFor(id: number): string {
+    const token = this.idToToken(id)
+    if (token === undefined) {
+      throw new TokenizerError(
+        'decode',
+        `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
+      )
+    }
+    return token
+  }
+
+  private skipped(options: DecodeOptions): ReadonlySet<number> | undefined {
+    return options.skipSpecialTokens === true ? this.specialIds : undefined
   }
 
   /**
@@ -371,24 +458,27 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
   ): string | EncodedChat {
-    const chat: ChatTokenizer = {
+    const chat = (this.chat ??= {
       templates: this.config.templates,
       bosToken: this.bosToken,
       eosToken: this.eosToken,
       padToken: this.padToken,
       special: this.special,
-      find: this.finder(this.specialTokens, true),
-      encode: (text) => this.encode(text),
-    }
+      find: finderOf(this.specialTokens),
+      encode: (text, first) => {
+        this.out.length = 0
+        this.pipeline.encode(text, 'none', this.out, first)
+        return this.take(this.out.toArray())
+      },
+    })
     const rendered = renderChat(chat, messages, options)
     if (options.tokenize !== false) return encodeChat(chat, rendered, options)
     return rendered.segments.map((segment) => segment.text).join('')
   }
 
-  private allowed(choice: 'none' | 'all' | readonly string[]): readonly string[] {
-    if (choice === 'none') return []
-    if (choice === 'all') return this.specialTokens
-    for (const token of Array.isArray(choice) ? choice : [choice]) {
+  private allowed(choice: AllowSpecial): AllowSpecial {
+    if (choice === 'none' || choice === 'all') return choice
+    for (const token of Array.isArray(choice) ? (choice as readonly unknown[]) : [choice]) {
       if (!this.special.has(token as string)) {
         throw new TokenizerError(
           'encode',
@@ -398,48 +488,16 @@ export class Tokenizer {
     }
     return choice
   }
-
-  /** Finds the longest of the special tokens given, and of the added plain ones unless `alone`. */
-  private finder(specials: readonly string[], alone = false): RegExp | undefined {
-    const tokens = alone ? specials : [...specials, ...this.plain]
-    if (tokens.length === 0) return undefined
-    const key = JSON.stringify(tokens)
-    let finder = this.finders.get(key)
-    if (finder === undefined) {
-      const sorted = [...tokens].sort((a, b) => b.length - a.length)
-      finder = new RegExp(
-        sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
-        'g',
-      )
-      if (this.finders.size >= 64) this.finders.clear()
-      this.finders.set(key, finder)
-    }
-    return finder
-  }
-
-  private skipped(options: DecodeOptions): ReadonlySet<number> | undefined {
-    return options.skipSpecialTokens === true ? this.specialIds : undefined
-  }
 }
 
-function checkAdded(
-  specialTokens: Readonly<Record<string, number>>,
-  vocab: TokenBytes,
-): AddedToken[] {
-  const ids = new Set<number>()
-  return Object.entries(specialTokens).map(([content, id]) => {
-    const fail = (message: string): never => {
-      const text = `specialTokens[${brief(content)}] ${message}`
-      throw new TokenizerError('Tokenizer.fromTiktoken', text)
-    }
-    if (content.length < 2 || LONE_SURROGATE.test(content)) {
-      fail('is no text of two characters or more.')
-    }
-    if (!Number.isInteger(id) || id < 0 || id >= MAX_ID) {
-      fail(`is ${brief(id)}. An id from 0 to ${MAX_ID - 1} is expected.`)
-    }
-    if (vocab.has(id) || ids.has(id)) fail(`is ${id}, the id of another token.`)
-    ids.add(id)
-    return { id, content, special: true }
-  })
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Finds the longest of the special tokens, in what a chat template rendered. */
+function finderOf(tokens: readonly string[]): RegExp | undefined {
+  if (tokens.length === 0) return undefined
+  const sorted = [...tokens].sort((a, b) => b.length - a.length)
+  const escaped = sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
+  return new RegExp(escaped.join('|'), 'g')
 }

@@ -1,6 +1,8 @@
 // A conversation as the ids that a model reads.
 
+import type { AddedToken } from '../added.js'
 import { TokenizerError, brief } from '../errors.js'
+import { isSpace } from '../normalizers/characters.js'
 import type { ChatMessage } from './messages.js'
 import { renderSegments } from './render.js'
 import type { ChatSegment } from './render.js'
@@ -40,12 +42,12 @@ export interface ChatTokenizer {
   readonly bosToken: string | null
   readonly eosToken: string | null
   readonly padToken: string | null
-  /** Ids by the text of the special tokens. */
-  readonly special: ReadonlyMap<string, number>
+  /** The special tokens by their text. */
+  readonly special: ReadonlyMap<string, AddedToken>
   /** Finds the longest special token. */
   readonly find: RegExp | undefined
-  /** Plain text to ids. */
-  encode(text: string): readonly number[]
+  /** Plain text to ids; `first` where nothing is before it. */
+  encode(text: string, first: boolean): readonly number[]
 }
 
 export interface RenderedChat {
@@ -105,17 +107,36 @@ export function encodeChat(
   const images = new ImagePlaceholders(tokenizer.special, options)
   const ids: number[] = []
   const mask: number[] = []
-  for (const { text, special, assistant } of segments) {
+  segments.forEach(({ text, special, assistant }, i) => {
     if (special) {
-      const id = tokenizer.special.get(text)!
+      const { id } = tokenizer.special.get(text)!
       for (let count = images.repeat(text); count > 0; count--) ids.push(id)
     } else {
-      for (const id of tokenizer.encode(text)) ids.push(id)
+      const rest = withoutTaken(tokenizer.special, segments, i)
+      for (const id of tokenizer.encode(rest, i === 0)) ids.push(id)
     }
     while (mask.length < ids.length) mask.push(assistant ? 1 : 0)
-  }
+  })
   images.finish()
   return { ids, assistantMask: template.marksGeneration ? Uint8Array.from(mask) : null }
+}
+
+/** A segment of text without the blanks that special tokens beside it take (lstrip, rstrip). */
+function withoutTaken(
+  specials: ReadonlyMap<string, AddedToken>,
+  segments: readonly ChatSegment[],
+  i: number,
+): string {
+  const beside = (k: number): AddedToken | undefined => {
+    const segment = segments[k]
+    return segment?.special === true ? specials.get(segment.text) : undefined
+  }
+  const { text } = segments[i]!
+  let start = 0
+  let end = text.length
+  if (beside(i - 1)?.rstrip === true) while (start < end && isSpace(text.charCodeAt(start))) start++
+  if (beside(i + 1)?.lstrip === true) while (end > start && isSpace(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
 }
 
 /** Writes each image's placeholder as often as the caller says. */
@@ -124,7 +145,7 @@ class ImagePlaceholders {
   private readonly counts: readonly number[] | undefined
   private readonly token: string
 
-  constructor(special: ReadonlyMap<string, number>, options: ChatOptions) {
+  constructor(special: ReadonlyMap<string, AddedToken>, options: ChatOptions) {
     const { imageTokens, imageToken = '<|image|>' } = options
     this.counts = imageTokens
     this.token = imageToken

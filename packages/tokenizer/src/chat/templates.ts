@@ -11,8 +11,29 @@ const WITH_TOOLS = 'tool_use'
 
 const MAX_TEMPLATES = 64
 
+/** What may be a file's name; others stay in tokenizer_config.json. */
+const NAME = /^\w[\w. -]{0,100}$/
+export const TEMPLATE_FOLDER = 'additional_chat_templates/'
+const SUFFIX = '.jinja'
+
+/** The file that has the template of that name. */
+function templateFile(name: string): string {
+  return name === DEFAULT ? 'chat_template.jinja' : `${TEMPLATE_FOLDER}${name}${SUFFIX}`
+}
+
+/** The name of the template that a file has, or undefined where it has none. */
+export function templateName(file: string): string | undefined {
+  if (file === templateFile(DEFAULT)) return DEFAULT
+  if (!file.startsWith(TEMPLATE_FOLDER) || !file.endsWith(SUFFIX)) return undefined
+  return file.slice(TEMPLATE_FOLDER.length, -SUFFIX.length)
+}
+
 export class ChatTemplates {
-  private constructor(private readonly byName: ReadonlyMap<string, ChatTemplate>) {}
+  private constructor(
+    private readonly byName: ReadonlyMap<string, ChatTemplate>,
+    /** Names of those that have files of their own. */
+    private readonly own: ReadonlySet<string> = new Set(),
+  ) {}
 
   static none(): ChatTemplates {
     return new ChatTemplates(new Map())
@@ -43,7 +64,7 @@ export class ChatTemplates {
         })
       }
     }
-    return new ChatTemplates(found)
+    return new ChatTemplates(found, new Set(Object.keys(own).filter((name) => NAME.test(name))))
   }
 
   get names(): readonly string[] {
@@ -66,11 +87,18 @@ export class ChatTemplates {
     throw new TokenizerError('applyChatTemplate', `${has}.`)
   }
 
-  /** As tokenizer_config.json holds it. */
+  /** As tokenizer_config.json holds it: those without files of their own. */
   toJSON(): unknown {
-    if (this.byName.size === 0) return null
-    if (this.byName.size === 1 && this.default !== null) return this.default.source
-    return Array.from(this.byName, ([name, { source }]) => ({ name, template: source }))
+    const here = [...this.byName].filter(([name]) => !this.own.has(name))
+    if (here.length === 0) return null
+    if (here.length === 1 && here[0]![0] === DEFAULT) return here[0]![1].source
+    return here.map(([name, { source }]) => ({ name, template: source }))
+  }
+
+  /** Those with files of their own, by the file's name. */
+  files(): Record<string, string> {
+    const own = [...this.byName].filter(([name]) => this.own.has(name))
+    return Object.fromEntries(own.map(([name, { source }]) => [templateFile(name), source]))
   }
 }
 

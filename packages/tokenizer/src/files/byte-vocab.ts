@@ -3,8 +3,8 @@
 import { FileFormatError, brief } from '../errors.js'
 import { TokenBytes } from '../models/byte-bpe/token-bytes.js'
 import { ABSENT, MAX_ID } from '../models/byte-bpe/word-table.js'
-import type { WordTable } from '../models/byte-bpe/word-table.js'
-import { standInsToBytes, tokenToBytes } from '../text/alphabet.js'
+import type { ByteVocabulary } from '../models/byte-bpe/byte-vocabulary.js'
+import { standInsToBytes } from '../text/alphabet.js'
 import { PADDING } from '../text/utf8.js'
 import type { MergeList, VocabList } from './tokenizer-document.js'
 
@@ -43,11 +43,11 @@ export function byteVocab(vocab: VocabList, file: string): ByteVocab {
 /** Merges as triples of ids, flat. No merge may take or make one of the `special` tokens. */
 export function byteMerges(
   merges: MergeList,
-  outside: ReadonlyMap<string, number>,
-  words: WordTable,
+  vocab: ByteVocabulary,
   special: ReadonlySet<number>,
   file: string,
 ): Int32Array {
+  const { words } = vocab
   const { halves } = merges
   const { bytes, ends } = halves
   const triples = new Int32Array(3 * merges.length)
@@ -78,7 +78,7 @@ export function byteMerges(
       const side = k - 3 * m
       let text = halves.text(2 * m + (side & 1))
       if (side === 2) text += halves.text(2 * m + 1)
-      const id = outside.get(text) ?? inAlphabet(text, words)
+      const id = vocab.idOf(text)
       if (id === undefined) {
         fail(m, `needs the token ${brief(text)}, which model.vocab lacks.`)
       } else if (isSpecial[id] === 1) {
@@ -87,13 +87,4 @@ export function byteMerges(
     }
   }
   return triples
-}
-
-function inAlphabet(text: string, words: WordTable): number | undefined {
-  const bytes = tokenToBytes(text)
-  if (bytes === undefined || bytes.length === 0) return undefined
-  const padded = new Uint8Array(bytes.length + PADDING)
-  padded.set(bytes)
-  const id = words.idOf(new DataView(padded.buffer), 0, bytes.length)
-  return id === ABSENT ? undefined : id
 }

@@ -1,9 +1,10 @@
 // tiktoken's rank files: a line of `base64 rank` for each token, or as npm packages ship them, a line of
 // `! rank base64 base64 ...` for a run of tokens with ranks in order.
 
-import { FileFormatError, brief } from '../errors.js'
+import { FileFormatError, TokenizerError, brief } from '../errors.js'
 import { TokenBytes } from '../models/byte-bpe/token-bytes.js'
 import { MAX_ID } from '../models/byte-bpe/word-table.js'
+import { LONE_SURROGATE } from '../text/utf8.js'
 
 const MAX_TOKEN_BYTES = 2 ** 16
 const NEWLINE = 0x0a
@@ -125,4 +126,27 @@ function parseText(bytes: Uint8Array, file: string): TokenBytes {
   }
   if (tokens.size === 0) throw new FileFormatError(file, 'file', 'has no tokens.')
   return tokens.trim()
+}
+
+/** The special tokens of an encoding, checked against its ranks. */
+export function tiktokenSpecials(
+  specialTokens: Readonly<Record<string, number>>,
+  vocab: TokenBytes,
+): { id: number; content: string }[] {
+  const ids = new Set<number>()
+  return Object.entries(specialTokens).map(([content, id]) => {
+    const fail = (message: string): never => {
+      const text = `specialTokens[${brief(content)}] ${message}`
+      throw new TokenizerError('Tokenizer.fromTiktoken', text)
+    }
+    if (content.length < 2 || LONE_SURROGATE.test(content)) {
+      fail('is no text of two characters or more.')
+    }
+    if (!Number.isInteger(id) || id < 0 || id >= MAX_ID) {
+      fail(`is ${brief(id)}. An id from 0 to ${MAX_ID - 1} is expected.`)
+    }
+    if (vocab.has(id) || ids.has(id)) fail(`is ${id}, the id of another token.`)
+    ids.add(id)
+    return { id, content }
+  })
 }

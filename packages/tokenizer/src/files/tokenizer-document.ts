@@ -11,6 +11,8 @@ const MAX_TOKEN_BYTES = 2 ** 16
 /** All tokens' text together; decoding one id must not be able to fill the memory. */
 const MAX_VOCAB_BYTES = 2 ** 27
 
+const encoder = new TextEncoder()
+
 /** `model.vocab` where it is an object: tokens with their ids, in the file's order. */
 export class VocabList {
   readonly texts = new StringList()
@@ -31,11 +33,18 @@ export class VocabList {
     this.ids[index] = id
   }
 
-  /** Text to id. Builds a Map: for models that need one. */
-  toMap(): Map<string, number> {
-    const map = new Map<string, number>()
-    for (let i = 0; i < this.length; i++) map.set(this.texts.text(i), this.ids[i]!)
-    return map
+  /** The id of a text, looked for among all. */
+  find(text: string): number | undefined {
+    const wanted = encoder.encode(text)
+    const { bytes, ends } = this.texts
+    for (let i = 0, start = 0; i < this.length; i++) {
+      const end = ends[i]!
+      if (end - start === wanted.length && wanted.every((byte, k) => bytes[start + k] === byte)) {
+        return this.ids[i]!
+      }
+      start = end
+    }
+    return undefined
   }
 }
 

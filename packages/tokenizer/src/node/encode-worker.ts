@@ -2,7 +2,7 @@
 
 import { workerData } from 'node:worker_threads'
 import { Tokenizer } from '../tokenizer.js'
-import type { EncodeOptions } from '../tokenizer.js'
+import type { EncodeOptions } from '../options.js'
 import { serve } from './pool.js'
 
 export interface EncodeTask {

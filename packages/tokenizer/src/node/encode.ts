@@ -1,6 +1,7 @@
 // Batches over worker threads.
 
-import type { EncodeOptions, Tokenizer } from '../tokenizer.js'
+import type { EncodeOptions } from '../options.js'
+import type { Tokenizer } from '../tokenizer.js'
 import type { EncodeResult, EncodeTask } from './encode-worker.js'
 import { WorkerPool } from './pool.js'
 

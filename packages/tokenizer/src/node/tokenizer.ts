@@ -2,11 +2,14 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { TEMPLATE_FOLDER, templateName } from '../chat/templates.js'
 import { FileFormatError, TokenizerError, brief } from '../errors.js'
-import { parseJson, readBytes, readText, writeAtomic } from '../files.js'
+import { readBytes, writeAtomic } from '../files.js'
+import { FILE_NAMES } from '../files/folder.js'
 import { Tokenizer as CoreTokenizer } from '../tokenizer.js'
-import type { EncodeOptions, TiktokenOptions, TokenizerFileNames } from '../tokenizer.js'
+import type { TiktokenOptions } from '../tokenizer.js'
+import type { EncodeOptions } from '../options.js'
 import type { Ranks } from '../files/tiktoken.js'
 import { planTraining } from '../train/options.js'
 import type { TrainOptions, TrainPlan } from '../train/options.js'
@@ -46,13 +49,8 @@ export class Tokenizer extends CoreTokenizer {
     return super.fromTiktoken(ranks, options) as Tokenizer
   }
 
-  /** @internal */
-  protected static override fromBytes(
-    tokenizerJson: Uint8Array,
-    tokenizerConfig: unknown,
-    files: TokenizerFileNames,
-  ): Tokenizer {
-    return super.fromBytes(tokenizerJson, tokenizerConfig, files) as Tokenizer
+  static override fromFiles(...files: Parameters<typeof CoreTokenizer.fromFiles>): Tokenizer {
+    return super.fromFiles(...files) as Tokenizer
   }
 
   /** @internal */
@@ -99,32 +97,30 @@ export class Tokenizer extends CoreTokenizer {
   }
 
   /**
-   * Reads tokenizer.json and, where they are there, tokenizer_config.json, chat_template.jinja and
-   * additional_chat_templates/*.jinja from a folder. A path of a file is that of tokenizer.json itself.
+   * Reads a folder, see `fromFiles`. A path of a file is that of tokenizer.json itself; the other files are beside it.
    */
   static async fromPretrained(path: string): Promise<Tokenizer> {
     const found = await stat(path).catch(() => undefined)
-    const dir = found?.isFile() === true ? dirname(path) : path
-    const tokenizer = found?.isFile() === true ? path : join(path, 'tokenizer.json')
-    const bytes = await readBytes(tokenizer)
-    if (bytes === undefined) {
-      const why = found === undefined ? 'the folder does not exist' : 'the folder has no such file'
-      throw new FileFormatError(tokenizer, 'file', `is missing: ${why}.`)
+    if (found === undefined) {
+      const file = join(path, 'tokenizer.json')
+      throw new FileFormatError(file, 'file', 'is missing: the folder does not exist.')
     }
-    const config = join(dir, 'tokenizer_config.json')
-    const configText = await readText(config, 2 ** 24)
-    return this.fromBytes(bytes, configText === undefined ? {} : parseJson(configText, config), {
-      tokenizer,
-      config,
-      chatTemplates: await readChatTemplates(dir),
-    })
+    const dir = found.isDirectory() ? path : dirname(path)
+    const pathOf = (name: string): string =>
+      name === 'tokenizer.json' && !found.isDirectory() ? path : join(dir, name)
+    const files: [string, Uint8Array][] = []
+    for (const name of [...FILE_NAMES, ...(await templateFiles(dir))]) {
+      const bytes = await readBytes(pathOf(name), mostBytes(name))
+      if (bytes !== undefined) files.push([name, bytes])
+    }
+    return this.fromFiles(Object.fromEntries(files), pathOf)
   }
 
-  /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
+  /** Writes what `toFiles` gives into the folder, each file atomically; makes the folder. */
   async save(dir: string): Promise<void> {
-    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-    await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
-    await writeAtomic(join(dir, 'tokenizer_config.json'), text(this.configJSON()))
+    for (const [name, text] of Object.entries(this.toFiles())) {
+      await writeAtomic(join(dir, name), text)
+    }
   }
 
   /**
@@ -155,16 +151,17 @@ export class Tokenizer extends CoreTokenizer {
   }
 }
 
-async function readChatTemplates(dir: string): Promise<Record<string, string>> {
-  const found: [string, string][] = []
-  const read = async (name: string, path: string): Promise<void> => {
-    const text = await readText(path, 2 ** 20)
-    if (text !== undefined) found.push([name, text])
-  }
-  await read('default', join(dir, 'chat_template.jinja'))
-  const more = join(dir, 'additional_chat_templates')
-  for (const file of (await readdir(more).catch((): string[] => [])).sort()) {
-    if (file.endsWith('.jinja')) await read(basename(file, '.jinja'), join(more, file))
-  }
-  return Object.fromEntries(found)
+/** What a file may have; undefined for the usual limit. */
+function mostBytes(name: string): number | undefined {
+  if (templateName(name) !== undefined) return 2 ** 20
+  return /_(config|map|tokens)\.json$/.test(name) ? 2 ** 24 : undefined
+}
+
+/** Chat templates with names of their own. */
+async function templateFiles(dir: string): Promise<string[]> {
+  const found = await readdir(join(dir, TEMPLATE_FOLDER)).catch((): string[] => [])
+  return found
+    .sort()
+    .map((file) => TEMPLATE_FOLDER + file)
+    .filter((file) => templateName(file) !== undefined)
 }

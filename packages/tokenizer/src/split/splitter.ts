@@ -3,3 +3,6 @@ export interface Splitter {
   /** The end of the word that begins at `start`, where one ended before; `start < end`, and the result is above `start`. */
   next(bytes: Uint8Array, start: number, end: number): number
 }
+
+/** No cutting: one word. */
+export const WHOLE: Splitter = { next: (_, __, end) => end }

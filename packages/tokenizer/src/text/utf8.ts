@@ -2,6 +2,9 @@
 
 const encoder = new TextEncoder()
 
+/** Half of a surrogate pair, which has no UTF-8. */
+export const LONE_SURROGATE = /\p{Surrogate}/u
+
 /** Bytes that may be read behind the text in a `Utf8Buffer`; what they hold does not matter. */
 export const PADDING = 8
 

@@ -7,6 +7,7 @@
 // of text depends on that stretch alone, as long as no merge crosses its ends. So all places of a pair are known when
 // it first appears, and its count only falls.
 
+import { tokenToBytes } from '../text/alphabet.js'
 import { PairHeap } from './pair-heap.js'
 import { PairTable } from './pair-table.js'
 import type { WordColumns } from './word-counts.js'
@@ -38,7 +39,7 @@ export class MergeLoop {
   readonly tokens: string[] = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
   /** Flat triples of ids (left, right, merged). */
   readonly merges: number[] = []
-  private readonly forbidden: ReadonlySet<string>
+  private readonly forbidden: Set<string>
   private readonly lengths: Int32Array
   private readonly ids: Int32Array
   private readonly wordOf: Int32Array
@@ -56,6 +57,11 @@ export class MergeLoop {
     state?: MergeState,
   ) {
     this.forbidden = new Set(options.forbidden.map(utf8AsLatin1))
+    // Nor may the file spell a token as it spells one of them.
+    for (const token of options.forbidden) {
+      const bytes = tokenToBytes(token)
+      if (bytes !== undefined) this.forbidden.add(asLatin1(bytes))
+    }
     this.lengths = new Int32Array(options.tokens).fill(1, 0, 256)
     this.before = new Neighbours(options.tokens)
     this.behind = new Neighbours(options.tokens)
@@ -277,7 +283,9 @@ class Neighbours {
 }
 
 function utf8AsLatin1(text: string): string {
-  let bytes = ''
-  for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte)
-  return bytes
+  return asLatin1(new TextEncoder().encode(text))
+}
+
+function asLatin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')
 }

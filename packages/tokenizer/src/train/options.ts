@@ -2,7 +2,7 @@
 
 import { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from '../chat/default.js'
 import { TokenizerError, brief } from '../errors.js'
-import { LONE_SURROGATE } from '../json.js'
+import { LONE_SURROGATE } from '../text/utf8.js'
 import { cutsAtBlanks, patternRegex } from './patterns.js'
 import type { SplitPattern } from './patterns.js'
 import type { TrainProgress } from './progress.js'

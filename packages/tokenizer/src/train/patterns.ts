@@ -1,8 +1,10 @@
 // The split patterns that training knows by name. This is the one place where training reaches the splitters.
 
 import { TokenizerError, brief } from '../errors.js'
-import { CL100K_PATTERN, GPT2_PATTERN, KNOWN_PATTERNS, O200K_PATTERN } from '../split/patterns.js'
+import { PatternError } from '../regex/syntax.js'
+import { CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN } from '../split/patterns.js'
 import type { Splitter } from '../split/splitter.js'
+import { splitterOf } from '../split/words.js'
 
 /** A pattern by its name, or a regular expression of one's own as tokenizer.json spells it. */
 export type SplitPattern = 'gpt2' | 'cl100k' | 'llama3' | 'o200k' | { readonly regex: string }
@@ -50,7 +52,10 @@ export function cutsAtBlanks(pattern: SplitPattern): boolean {
 }
 
 export function wordSplitter(regex: string): Splitter {
-  const splitter = KNOWN_PATTERNS.get(regex)
-  if (splitter !== undefined) return splitter
-  throw new TokenizerError('Tokenizer.train', `the pattern ${brief(regex)} is not supported.`)
+  try {
+    return splitterOf(regex)
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error
+    throw new TokenizerError('Tokenizer.train', `pattern: ${error.message}.`, { cause: error })
+  }
 }

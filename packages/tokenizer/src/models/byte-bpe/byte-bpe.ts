@@ -6,8 +6,8 @@ import type { Splitter } from '../../split/splitter.js'
 import { byteToChar } from '../../text/alphabet.js'
 import type { IdBuffer } from '../../text/id-buffer.js'
 import { PADDING } from '../../text/utf8.js'
-import { MergeHeap } from './merge-heap.js'
-import { NO_RANK, PairTable } from './pair-table.js'
+import { MergeHeap } from '../merge-heap.js'
+import { NO_RANK, PairTable } from '../pair-table.js'
 import type { TokenBytes } from './token-bytes.js'
 import { ABSENT, CACHED_LENGTH, MAX_ID, WordTable } from './word-table.js'
 
@@ -89,25 +89,37 @@ export class ByteBpe {
     return this.vocab.has(id) ? this.vocab.of(id) : new Uint8Array(0)
   }
 
-  /** Appends the ids of the text to `out`. */
-  encode(bytes: Uint8Array, start: number, end: number, out: IdBuffer): void {
+  /** Appends the ids of the text to `out`; `split` in place of the model's own. */
+  encode(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    out: IdBuffer,
+    split: Splitter = this.split,
+  ): void {
     if (this.readable(bytes, end)) {
-      this.encodeReadable(bytes, start, end, out)
+      this.encodeReadable(bytes, start, end, out, split)
     } else {
       if (this.scratch.length < end - start + PADDING) {
         this.scratch = new Uint8Array(end - start + PADDING)
       }
       this.scratch.set(bytes.subarray(start, end))
-      this.encodeReadable(this.scratch, 0, end - start, out)
+      this.encodeReadable(this.scratch, 0, end - start, out, split)
       if (this.scratch.length > 1 << 20) this.scratch = new Uint8Array(0)
     }
   }
 
-  private encodeReadable(bytes: Uint8Array, start: number, end: number, out: IdBuffer): void {
+  private encodeReadable(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    out: IdBuffer,
+    split: Splitter,
+  ): void {
     if (this.view.buffer !== bytes.buffer || this.view.byteOffset !== bytes.byteOffset) {
       this.view = new DataView(bytes.buffer, bytes.byteOffset)
     }
-    const { view, words, split } = this
+    const { view, words } = this
     const { cached } = words
     let ids = out.ids
     let n = out.length
@@ -154,9 +166,10 @@ export class ByteBpe {
     end: number,
     out: IdBuffer,
     ends: IdBuffer,
+    split: Splitter = this.split,
   ): void {
     const first = out.length
-    this.encode(bytes, start, end, out)
+    this.encode(bytes, start, end, out, split)
     const { lengths } = this.vocab
     const room = ends.reserve(out.length - first)
     let at = 0

@@ -1,6 +1,8 @@
 // The bytes that ids stand for, one token after the other in one array.
 
+import { tokenToBytes } from '../../text/alphabet.js'
 import { PADDING } from '../../text/utf8.js'
+import type { Vocabulary } from '../model.js'
 
 export class TokenBytes {
   /** Largest id + 1. */
@@ -66,4 +68,16 @@ function grow(array: Int32Array, length: number): Int32Array {
   const grown = new Int32Array(length)
   grown.set(array)
   return grown
+}
+
+const encoder = new TextEncoder()
+
+/** The bytes that tokens in the byte alphabet stand for; one with other characters stands for itself. */
+export function tokenBytesOf(vocab: Vocabulary): TokenBytes {
+  const bytes = new TokenBytes(vocab.size)
+  for (let id = 0; id < vocab.size; id++) {
+    const token = vocab.tokenOf(id)
+    if (token !== undefined) bytes.set(id, tokenToBytes(token) ?? encoder.encode(token))
+  }
+  return bytes.trim()
 }

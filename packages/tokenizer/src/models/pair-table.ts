@@ -1,6 +1,6 @@
 // (left, right) → merge, for models whose file lists their merges.
 
-import { FileFormatError } from '../../errors.js'
+import { FileFormatError } from '../errors.js'
 
 /** No merge: above every rank. */
 export const NO_RANK = 0x7fffffff
