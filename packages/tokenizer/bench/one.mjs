@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { peers } from './peers.mjs'
 
 const [encoding, name, file] = process.argv.slice(2)
-const PASSES = 5
+const PASSES = 10
 const ENOUGH = 4 // seconds: slow packages make fewer passes
 
 function memory() {

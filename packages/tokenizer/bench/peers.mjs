@@ -32,10 +32,9 @@ export const peers = {
       const { Tiktoken } = await import('tiktoken/lite')
       const { bpe_ranks, pat_str, special_tokens } = require('tiktoken/encoders/cl100k_base.json')
       const tokenizer = new Tiktoken(bpe_ranks, special_tokens, pat_str)
-      const utf8 = new TextDecoder()
       return {
         encode: (text) => tokenizer.encode_ordinary(text),
-        decode: (ids) => utf8.decode(tokenizer.decode(Uint32Array.from(ids))),
+        decode: (ids) => Buffer.from(tokenizer.decode(Uint32Array.from(ids))).toString(),
       }
     },
     async 'js-tiktoken'() {
