@@ -8,7 +8,7 @@ import { MergeList, VocabList } from './files/tokenizer-document.js'
 import type { TokenizerDocument } from './files/tokenizer-document.js'
 import type { ByteBpeModel } from './models/byte-bpe/byte-bpe.js'
 import { ABSENT, MAX_ID, WordTable } from './models/byte-bpe/word-table.js'
-import { CL100K_PATTERN, KNOWN_PATTERNS } from './split/patterns.js'
+import { KNOWN_PATTERNS } from './split/patterns.js'
 import { bytesToToken, byteToChar, tokenToBytes } from './text/alphabet.js'
 import { PADDING } from './text/utf8.js'
 
@@ -371,6 +371,3 @@ export function toTokenizerJson(parts: TokenizerParts): JsonObject {
     },
   }
 }
-
-/** The pattern that trained tokenizers use. */
-export const DEFAULT_PATTERN = CL100K_PATTERN

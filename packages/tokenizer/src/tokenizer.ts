@@ -44,6 +44,11 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean
 }
 
+/** What makes the same tokenizer again on another thread; can be posted there. */
+export type TokenizerRecipe =
+  | { readonly json: unknown; readonly config: unknown }
+  | { readonly ranks: Ranks; readonly options: TiktokenOptions }
+
 /** Names for the errors of `fromJSON`, and what else there is beside the two files. */
 export interface TokenizerFileNames {
   readonly tokenizer?: string
@@ -203,6 +208,24 @@ export class Tokenizer {
   /** What tokenizer.json holds. */
   toJSON(): Record<string, unknown> {
     return toTokenizerJson(this.parts)
+  }
+
+  /** @internal */
+  recipe(): TokenizerRecipe {
+    const { model, pattern } = this.parts
+    if (model.merges !== null) return { json: this.toJSON(), config: this.configJSON() }
+    const { vocab } = model
+    const ranks = Array.from({ length: vocab.size }, (_, rank) =>
+      vocab.has(rank) ? Array.from(vocab.of(rank)) : undefined,
+    )
+    return { ranks, options: { pattern, specialTokens: Object.fromEntries(this.special) } }
+  }
+
+  /** @internal */
+  static fromRecipe(recipe: TokenizerRecipe): Tokenizer {
+    return 'json' in recipe
+      ? this.fromJSON(recipe.json, recipe.config)
+      : this.fromTiktoken(recipe.ranks, recipe.options)
   }
 
   /** What tokenizer_config.json holds. */

@@ -2,7 +2,7 @@
 
 import { workerData } from 'node:worker_threads'
 import { Tokenizer } from '../tokenizer.js'
-import type { EncodeOptions } from '../tokenizer.js'
+import type { EncodeOptions, TokenizerRecipe } from '../tokenizer.js'
 import { serve } from './pool.js'
 
 export interface EncodeTask {
@@ -16,8 +16,7 @@ export interface EncodeResult {
   readonly ends: Int32Array
 }
 
-const { json, config } = workerData as { readonly json: unknown; readonly config: unknown }
-const tokenizer = Tokenizer.fromJSON(json, config)
+const tokenizer = Tokenizer.fromRecipe(workerData as TokenizerRecipe)
 
 serve(({ texts, options }: EncodeTask) => {
   const lists = texts.map((text) => tokenizer.encode(text, options))
