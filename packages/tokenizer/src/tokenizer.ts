@@ -43,6 +43,11 @@ export interface TiktokenOptions {
   readonly file?: string
 }
 
+/** What makes the same tokenizer again on another thread; can be posted there. */
+export type TokenizerRecipe =
+  | { readonly json: unknown; readonly config: unknown }
+  | { readonly ranks: Ranks; readonly options: TiktokenOptions }
+
 const encoder = new TextEncoder()
 
 /**
@@ -75,6 +80,8 @@ export class Tokenizer {
   protected constructor(
     private readonly pipeline: Pipeline,
     private readonly config: TokenizerConfig,
+    /** Where the tokenizer was made of ranks. */
+    private readonly tiktoken?: TiktokenOptions,
   ) {
     const added = [...pipeline.file.added].sort((a, b) => a.id - b.id)
     const special = added.filter((token) => token.special)
@@ -199,12 +206,33 @@ export class Tokenizer {
     const vocab = parseRanks(ranks, file)
     const parts = { pattern, specialTokens: tiktokenSpecials(specialTokens, vocab) }
     const model = { vocab, merges: null, ignoreMerges: true }
-    return new this(new Pipeline(byteLevelFile(model, parts, file)), NO_CONFIG)
+    return new this(new Pipeline(byteLevelFile(model, parts, file)), NO_CONFIG, options)
   }
 
   /** What tokenizer.json holds: deep-equal to what was read. */
   toJSON(): Record<string, unknown> {
     return toTokenizerJson(this.pipeline.file)
+  }
+
+  /** @internal */
+  recipe(): TokenizerRecipe {
+    const { tiktoken } = this
+    const { model } = this.pipeline.file
+    if (tiktoken === undefined || !(model instanceof ByteLevelBpe)) {
+      return { json: this.toJSON(), config: this.configJSON() }
+    }
+    const { vocab } = model.core
+    const ranks = Array.from({ length: vocab.size }, (_, rank) =>
+      vocab.has(rank) ? Array.from(vocab.of(rank)) : undefined,
+    )
+    return { ranks, options: tiktoken }
+  }
+
+  /** @internal */
+  static fromRecipe(recipe: TokenizerRecipe): Tokenizer {
+    return 'json' in recipe
+      ? this.fromJSON(recipe.json, recipe.config)
+      : this.fromTiktoken(recipe.ranks, recipe.options)
   }
 
   /** What tokenizer_config.json holds. */

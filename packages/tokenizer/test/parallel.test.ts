@@ -1,12 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { TokenizerError } from '../src/index.js'
+import { Tokenizer, TokenizerError } from '../src/index.js'
+import { patternRegex } from '../src/train/patterns.js'
 import { corpus, trained } from './samples.js'
 
 const tokenizer = trained()
 // More than 4 million UTF-16 units in texts of very different lengths, some empty: enough for several tasks.
 const lines = corpus(300, 3)
-const texts = Array.from({ length: 1600 }, (_, i) => lines.slice(0, (i * 7) % 83).join(' '))
+const texts = Array.from({ length: 2000 }, (_, i) => lines.slice(0, (i * 7) % 83).join(' '))
 assert.ok(texts.join('').length > 2 ** 22)
 
 /** The same lists; comparing them id by id takes uvu seconds. */
@@ -30,6 +31,23 @@ test('options go along', async () => {
       tokenizer.encodeBatch(marked, { allowSpecial }),
     )
   }
+})
+
+test('tokenizers of tiktoken’s ranks can be taken to workers too', async () => {
+  const bytes = Array.from({ length: 256 }, (_, byte) => [byte])
+  const the = [
+    [116, 104],
+    [116, 104, 101],
+  ]
+  const pattern = patternRegex('gpt2')
+  const ranked = Tokenizer.fromTiktoken([...bytes, ...the], {
+    pattern,
+    specialTokens: { '<|x|>': 300 },
+  })
+  const options = { allowSpecial: 'all', workers: 2 } as const
+  const list = texts.map((text) => `${text}<|x|>`)
+  same(await ranked.encodeBatchParallel(list, options), ranked.encodeBatch(list, options))
+  await ranked.close()
 })
 
 test('wrong texts and options are refused as by encode, also in batches that are not worth workers', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -22,6 +22,7 @@ test.before(async (context) => {
   await writeFile(join(context.dir, 'texts', 'big.txt'), some.repeat(times))
   await writeFile(join(context.dir, 'texts', 'more', 'a.txt'), corpus(50).join('\n'))
   await writeFile(join(context.dir, 'texts', 'empty.txt'), '')
+  await symlink('..', join(context.dir, 'texts', 'more', 'back'))
   await writeFile(join(context.dir, 'texts', '.hidden'), 'x'.repeat(999))
 })
 test.after(({ dir }) => rm(dir, { recursive: true }))
@@ -88,15 +89,18 @@ test('a training that was stopped goes on to the same result, wherever it was', 
   )
   assert.equal([...phases], ['merge'])
 
-  await assert_rejects(
+  await rejects(
     Tokenizer.trainFromFiles(paths, { ...options, vocabSize: 901, checkpoint }),
     /counts\.bin.*fingerprint/,
   )
-  await writeFile(join(checkpoint, 'counts.bin'), 'nothing')
-  await assert_rejects(Tokenizer.trainFromFiles(paths, { ...options, checkpoint }), /no checkpoint/)
+  const counts = join(checkpoint, 'counts.bin')
+  await writeFile(counts, (await readFile(counts)).subarray(0, 5000))
+  await rejects(Tokenizer.trainFromFiles(paths, { ...options, checkpoint }), /cut off/)
+  await writeFile(counts, 'nothing')
+  await rejects(Tokenizer.trainFromFiles(paths, { ...options, checkpoint }), /no checkpoint/)
 })
 
-async function assert_rejects(promise: Promise<unknown>, wanted: RegExp): Promise<void> {
+async function rejects(promise: Promise<unknown>, wanted: RegExp): Promise<void> {
   const error = await promise.then(
     () => undefined,
     (e: unknown) => e,
@@ -120,7 +124,7 @@ test('progress goes up to the whole, with a rate', async ({ dir }) => {
 })
 
 test('what is not there is named', async ({ dir }) => {
-  await assert_rejects(Tokenizer.trainFromFiles(join(dir, 'no'), { vocabSize: 400 }), /no.*exist/)
+  await rejects(Tokenizer.trainFromFiles(join(dir, 'no'), { vocabSize: 400 }), /no.*exist/)
 })
 
 test.run()

@@ -141,7 +141,8 @@ test('a regular expression of one’s own cuts texts of training and of encoding
   const tokenizer = Tokenizer.train(['abc 1234x é–é'.repeat(20)], {
     ...{ vocabSize: 300, specialTokens: [], pattern: { regex } },
   })
-  const parts = (text: string): string[] => tokenizer.encode(text).map((id) => tokenizer.decode([id]))
+  const parts = (text: string): string[] =>
+    tokenizer.encode(text).map((id) => tokenizer.decode([id]))
   assert.equal(parts('abc 123x é–é'), ['abc', ' ', '12', '3', 'x', ' ', 'é', '–', 'é'])
   // Bytes that are no UTF-8 are cut too, and come back.
   const bytes = Uint8Array.of(0xff, 0x61, 0x62, 0x63, 0xe2, 0x80, 0xef, 0xbf, 0xbd, 0x31, 0xc3)

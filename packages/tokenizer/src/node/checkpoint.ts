@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileFormatError } from '../errors.js'
-import { writeAtomic } from '../files.js'
+import { parseJson, writeAtomic } from '../files.js'
 import type { MergeState } from '../train/merge-loop.js'
 import { WordCounts } from '../train/word-counts.js'
 import type { Pruned } from '../train/word-counts.js'
@@ -88,7 +88,7 @@ export class Checkpoint {
       throw new FileFormatError(path, 'file', 'is no checkpoint of a training.')
     }
     const end = file.indexOf(0x0a, MAGIC.length) + 1
-    const header = JSON.parse(file.toString('utf8', MAGIC.length, end)) as Header & {
+    const header = parseJson(file.toString('utf8', MAGIC.length, end), path) as Header & {
       fingerprint: string
       fields: [number, number][]
     }

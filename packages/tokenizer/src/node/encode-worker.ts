@@ -3,6 +3,7 @@
 import { workerData } from 'node:worker_threads'
 import { Tokenizer } from '../tokenizer.js'
 import type { EncodeOptions } from '../options.js'
+import type { TokenizerRecipe } from '../tokenizer.js'
 import { serve } from './pool.js'
 
 export interface EncodeTask {
@@ -16,8 +17,7 @@ export interface EncodeResult {
   readonly ends: Int32Array
 }
 
-const { json, config } = workerData as { readonly json: unknown; readonly config: unknown }
-const tokenizer = Tokenizer.fromJSON(json, config)
+const tokenizer = Tokenizer.fromRecipe(workerData as TokenizerRecipe)
 
 serve(({ texts, options }: EncodeTask) => {
   const lists = texts.map((text) => tokenizer.encode(text, options))

@@ -1,14 +1,14 @@
 // Batches over worker threads.
 
 import type { EncodeOptions } from '../options.js'
-import type { Tokenizer } from '../tokenizer.js'
+import type { Tokenizer, TokenizerRecipe } from '../tokenizer.js'
 import type { EncodeResult, EncodeTask } from './encode-worker.js'
 import { WorkerPool } from './pool.js'
 
 export type EncodePool = WorkerPool<EncodeTask, EncodeResult>
 
-export function encodePool(json: unknown, config: unknown, workers: number): EncodePool {
-  return new WorkerPool('encode-worker', { json, config }, workers)
+export function encodePool(recipe: TokenizerRecipe, workers: number): EncodePool {
+  return new WorkerPool('encode-worker', recipe, workers)
 }
 
 /**

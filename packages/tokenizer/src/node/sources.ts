@@ -1,6 +1,6 @@
 // What files and folders hold, in an order that depends on their names alone.
 
-import { open, readdir, stat } from 'node:fs/promises'
+import { lstat, open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileFormatError, TokenizerError, brief } from '../errors.js'
 import { Chunker } from '../train/chunks.js'
@@ -13,21 +13,25 @@ export interface TextFile {
   readonly modified: number
 }
 
-/** The files among `paths` and, sorted by name, those in the folders among them; names that begin with a dot are left out. */
+/**
+ * The files among `paths` and, sorted by name, those in the folders among them. Names that begin with a dot and links to
+ * folders, which may lead back, are left out.
+ */
 export async function listFiles(paths: readonly string[]): Promise<TextFile[]> {
   const files: TextFile[] = []
-  const visit = async (path: string): Promise<void> => {
+  const visit = async (path: string, named: boolean): Promise<void> => {
     const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'ENOENT' ? new FileFormatError(path, 'file', 'does not exist.') : error
     })
     if (found.isDirectory()) {
+      if (!named && (await lstat(path)).isSymbolicLink()) return
       const names = (await readdir(path)).filter((name) => !name.startsWith('.'))
-      for (const name of names.sort()) await visit(join(path, name))
-    } else if (found.isFile() || paths.includes(path)) {
+      for (const name of names.sort()) await visit(join(path, name), false)
+    } else if (found.isFile() || named) {
       files.push({ path, size: found.size, modified: found.mtimeMs })
     }
   }
-  for (const path of paths) await visit(path)
+  for (const path of paths) await visit(path, true)
   return files
 }
 

@@ -139,7 +139,7 @@ export class Tokenizer extends CoreTokenizer {
     }
     if (this.pool !== undefined && this.pool.size !== workers && workers >= 2) await this.close()
     return encodeInParallel(this, texts, options, workers, () => {
-      return (this.pool ??= encodePool(this.toJSON(), this.configJSON(), workers))
+      return (this.pool ??= encodePool(this.recipe(), workers))
     })
   }
 
