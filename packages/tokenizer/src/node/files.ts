@@ -3,16 +3,10 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { FileFormatError } from './errors.js'
+import { FileFormatError } from '../errors.js'
 
 /** tokenizer.json of a 256,000-token vocabulary has 33 MB. */
 export const MAX_FILE_BYTES = 128 * 2 ** 20
-
-/** The file's text without a byte order mark, or undefined where there is none. */
-export async function readText(path: string, maxBytes: number): Promise<string | undefined> {
-  const bytes = await readBytes(path, maxBytes)
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
-}
 
 /** The file's bytes, or undefined where there is none. Its size is checked before it is read. */
 export async function readBytes(
