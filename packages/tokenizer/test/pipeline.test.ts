@@ -166,6 +166,16 @@ test('truncation and padding: sides, strategies, stride, multiples, batches', ()
   assert.equal(side.encoding('a', { padding: { length: 3 } }).tokens, ['<pad>', '<s>', 'a'])
 })
 
+test('tokens that begin with a byte order mark are tokens of their own', () => {
+  const tokenizer = Tokenizer.fromJSON({
+    model: { type: 'WordLevel', unk_token: '?', vocab: { '?': 0, '//': 1, '\ufeff//': 2 } },
+  })
+  assert.equal(
+    ['//', '\ufeff//', 'x'].map((text) => tokenizer.encode(text)),
+    [[1], [2], [0]],
+  )
+})
+
 test('dropped merges are the same for the same seed, and no text is lost', () => {
   const base = CASES.find((c) => c.name === 'BPE fuse_unk')!.json.model as object
   const tokenizer = load('BPE fuse_unk', { model: { ...base, dropout: 0.5 } })

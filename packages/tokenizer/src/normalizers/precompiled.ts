@@ -4,7 +4,7 @@ import type { Aligned } from '../text/aligned.js'
 import type { NormalizerKind } from './index.js'
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const MAX_BYTES = 2 ** 24
 
 export const precompiled: NormalizerKind = (read, part, path) => {

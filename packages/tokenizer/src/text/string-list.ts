@@ -2,7 +2,8 @@
 
 import { PADDING } from './utf8.js'
 
-const decoder = new TextDecoder()
+// A token may begin with U+FEFF.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const encoder = new TextEncoder()
 
 export class StringList {
