@@ -27,7 +27,7 @@ const mayReadEnv = [
   /^kernels\/(lib|scripts)\//,
   /(^|\/)cli(\/|\.ts$)/,
   /^(examples|bench)\//,
-  /\/(scripts|test)\//,
+  /\/(bench|scripts|test)\//,
 ]
 
 function* files(folder, pattern) {

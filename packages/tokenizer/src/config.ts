@@ -1,45 +1,63 @@
-// tokenizer_config.json: which special token is which, and the chat template. Fields that we do not use are kept.
+// tokenizer_config.json: which special token is which, and the chat templates. Fields that we do not use are kept.
 
-import { compileTemplate } from './chat.js'
-import { FileFormatError, TemplateError, brief } from './errors.js'
-import type { AddedToken } from './json.js'
-import type { ChatTemplate } from './template.js'
+import { addedToJson } from './added.js'
+import type { AddedToken } from './added.js'
+import { ChatTemplates } from './chat/templates.js'
+import { FileFormatError, brief } from './errors.js'
 
 export interface TokenizerConfig {
   readonly bosToken: string | null
   readonly eosToken: string | null
   readonly padToken: string | null
-  readonly template: ChatTemplate | null
+  readonly templates: ChatTemplates
+  /** Sides that padding and truncation take where the caller does not say. */
+  readonly paddingSide: 'left' | 'right' | undefined
+  readonly truncationSide: 'left' | 'right' | undefined
   /** The other fields of the file, written back as they were. */
   readonly rest: Readonly<Record<string, unknown>>
+  /** special_tokens_map.json, which names tokens that the config does not. */
+  readonly specialTokensMap: Readonly<Record<string, unknown>>
+}
+
+/** A config that names nothing. */
+export const NO_CONFIG: TokenizerConfig = {
+  bosToken: null,
+  eosToken: null,
+  padToken: null,
+  templates: ChatTemplates.none(),
+  paddingSide: undefined,
+  truncationSide: undefined,
+  rest: {},
+  specialTokensMap: {},
 }
 
 /**
- * Reads a parsed tokenizer_config.json. `known` are all tokens; `templateFile` is the text of chat_template.jinja,
- * which goes before the template in the config, as in transformers.
+ * Reads a parsed tokenizer_config.json. `known` tells tokens from other texts; `templateFiles` are chat templates that
+ * have files of their own, by name; `specialTokensMap` is special_tokens_map.json, parsed.
  */
 export function parseConfig(
   json: unknown,
-  known: ReadonlySet<string>,
+  known: (token: string) => boolean,
   file: string,
-  templateFile: string | undefined,
+  templateFiles: Readonly<Record<string, string>> = {},
+  specialTokensMap: unknown = {},
 ): TokenizerConfig {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new FileFormatError(file, 'file', `is ${brief(json)}. An object is expected.`)
-  }
-  const root = json as Record<string, unknown>
-  for (const field of ['add_bos_token', 'add_eos_token', 'add_prefix_space']) {
-    if (root[field] === true)
-      throw new FileFormatError(file, field, 'is true, which is not supported.')
+  const root = objectOf(json, file)
+  const map = objectOf(specialTokensMap, 'special_tokens_map.json')
+  const side = (field: string): 'left' | 'right' | undefined => {
+    const value = root[field]
+    if (value === undefined || value === null) return undefined
+    if (value === 'left' || value === 'right') return value
+    throw new FileFormatError(file, field, `is ${brief(value)}. "left" or "right" is expected.`)
   }
   const token = (field: string): string | null => {
-    const value = root[field]
+    const value = root[field] === undefined ? map[field] : root[field]
     if (value === undefined || value === null) return null
     const content = typeof value === 'object' ? (value as Record<string, unknown>).content : value
     if (typeof content !== 'string') {
       throw new FileFormatError(file, field, `is ${brief(content)}. A token's text is expected.`)
     }
-    if (!known.has(content)) {
+    if (!known(content)) {
       throw new FileFormatError(
         file,
         field,
@@ -53,39 +71,19 @@ export function parseConfig(
     bosToken: token('bos_token'),
     eosToken: token('eos_token'),
     padToken: token('pad_token'),
-    template: readTemplate(chat_template, file, templateFile),
+    templates: ChatTemplates.parse(chat_template, file, templateFiles),
+    paddingSide: side('padding_side'),
+    truncationSide: side('truncation_side'),
     rest,
+    specialTokensMap: map,
   }
 }
 
-function readTemplate(
-  value: unknown,
-  file: string,
-  templateFile: string | undefined,
-): ChatTemplate | null {
-  const source = templateFile ?? templateSource(value, file)
-  if (source === null) return null
-  try {
-    return compileTemplate(source)
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error
-    throw new FileFormatError(file, 'chat_template', error.message, { cause: error })
+function objectOf(json: unknown, file: string): Record<string, unknown> {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new FileFormatError(file, 'file', `is ${brief(json)}. An object is expected.`)
   }
-}
-
-/** A template, or a list of named ones of which 'default' is taken. */
-function templateSource(value: unknown, file: string): string | null {
-  if (value === undefined || value === null) return null
-  if (typeof value === 'string') return value
-  if (Array.isArray(value)) {
-    const found = value.find(
-      (entry) => (entry as Record<string, unknown> | null)?.name === 'default',
-    )
-    const source = (found as Record<string, unknown> | undefined)?.template
-    if (typeof source === 'string') return source
-    throw new FileFormatError(file, 'chat_template', 'has no template named "default".')
-  }
-  throw new FileFormatError(file, 'chat_template', `is ${brief(value)}. A template is expected.`)
+  return json as Record<string, unknown>
 }
 
 /** The object that tokenizer_config.json holds. */
@@ -98,14 +96,29 @@ export function toConfigJson(
     clean_up_tokenization_spaces: false,
     ...config.rest,
     added_tokens_decoder: Object.fromEntries(
-      added.map(({ id, content, special }) => [
-        id,
-        { content, lstrip: false, normalized: false, rstrip: false, single_word: false, special },
-      ]),
+      added.map((token) => {
+        const { id, ...fields } = addedToJson(token)
+        return [id, fields]
+      }),
     ),
     bos_token: config.bosToken,
     eos_token: config.eosToken,
     pad_token: config.padToken,
-    chat_template: config.template?.source ?? null,
+    chat_template: config.templates.toJSON(),
   }
+}
+
+const NAMED = ['unk_token', 'sep_token', 'cls_token', 'mask_token', 'additional_special_tokens']
+
+/** The object that special_tokens_map.json holds: what was there, and what the config says. */
+export function toSpecialTokensMap(config: TokenizerConfig): Record<string, unknown> {
+  const { rest, bosToken, eosToken, padToken } = config
+  const named = {
+    ...Object.fromEntries(NAMED.map((field) => [field, rest[field]])),
+    bos_token: bosToken,
+    eos_token: eosToken,
+    pad_token: padToken,
+  }
+  const given = Object.entries(named).filter(([, value]) => value !== undefined && value !== null)
+  return { ...config.specialTokensMap, ...Object.fromEntries(given) }
 }

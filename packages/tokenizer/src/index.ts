@@ -1,16 +1,10 @@
-// Byte-level BPE: train, encode, decode, tokenizer.json and chat templates.
+// Tokenizers in Node: text to ids and back, training, files, chats.
 
-export { Tokenizer } from './tokenizer.js'
-export type {
-  ChatOptions,
-  DecodeOptions,
-  EncodedChat,
-  EncodeOptions,
-  TrainOptions,
-} from './tokenizer.js'
-export { DEFAULT_CHAT_TEMPLATE, DEFAULT_SPECIAL_TOKENS } from './chat.js'
-export type { ChatMessage, ContentPart } from './chat.js'
-export { DecodeStream } from './decode.js'
-export { FileFormatError, TemplateError, TokenizerError } from './errors.js'
-export { ChatTemplate } from './template.js'
-export type { TemplateLimits } from './template.js'
+import { installTimeLimit } from './node/time-limit.js'
+
+installTimeLimit()
+
+export { Tokenizer } from './node/tokenizer.js'
+export type { ParallelOptions } from './node/tokenizer.js'
+export type { TrainFilesOptions } from './node/train.js'
+export * from './exports.js'

@@ -1,77 +1,63 @@
 // The tokenizer itself: text and bytes to ids and back, special tokens, files and chats.
 
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { Bpe } from './bpe.js'
-import { tokenToBytes } from './bytes.js'
-import {
-  DEFAULT_CHAT_TEMPLATE,
-  DEFAULT_SPECIAL_TOKENS,
-  compileTemplate,
-  renderSegments,
-} from './chat.js'
-import type { ChatMessage } from './chat.js'
-import { parseConfig, toConfigJson } from './config.js'
+import type { AddedToken, AllowSpecial } from './added.js'
+import { encodeChat, renderChat } from './chat/apply.js'
+import type { ChatOptions, ChatTokenizer, EncodedChat } from './chat/apply.js'
+import type { ChatMessage } from './chat/messages.js'
+import { ChatTemplates } from './chat/templates.js'
+import { NO_CONFIG, parseConfig, toConfigJson, toSpecialTokensMap } from './config.js'
 import type { TokenizerConfig } from './config.js'
-import { DecodeStream } from './decode.js'
-import { FileFormatError, TokenizerError, brief } from './errors.js'
-import { parseJson, readText, writeAtomic } from './files.js'
-import { DEFAULT_PATTERN, LONE_SURROGATE, parseTokenizerJson, toTokenizerJson } from './json.js'
-import type { TokenizerParts } from './json.js'
-import { SPLIT_PATTERNS } from './pretokenize.js'
-import { countWords, trainBpe } from './train.js'
+import { DecodeStream, TokenJoiner } from './decode.js'
+import type { IdRun } from './decode.js'
+import type { Encoding } from './encoding.js'
+import { TokenizerError, brief } from './errors.js'
+import { furtherTokens, withEnds, withPrefixSpace } from './files/config-switches.js'
+import { readFolder } from './files/folder.js'
+import type { FurtherFiles, TokenizerFiles } from './files/folder.js'
+import type { JsonObject } from './files/reader.js'
+import { parseRanks, tiktokenSpecials } from './files/tiktoken.js'
+import type { Ranks } from './files/tiktoken.js'
+import { readTokenizerDocument } from './files/tokenizer-document.js'
+import type { TokenizerDocument } from './files/tokenizer-document.js'
+import { byteLevelFile, readTokenizerJson, toTokenizerJson } from './files/tokenizer-json.js'
+import { Bpe } from './models/bpe.js'
+import { tokenBytesOf } from './models/byte-bpe/token-bytes.js'
+import { ByteLevelBpe } from './models/byte-level-bpe.js'
+import { checkText, paddingOf, truncationOf } from './options.js'
+import type { DecodeOptions, EncodeOptions, EncodingOptions } from './options.js'
+import { Pipeline, padded } from './pipeline.js'
+import { PatternError } from './regex/syntax.js'
+import { splitterOf } from './split/words.js'
+import { IdBuffer } from './text/id-buffer.js'
+import { planTraining } from './train/options.js'
+import type { TrainOptions, TrainPlan } from './train/options.js'
+import { trainOnTexts } from './train/train.js'
+import type { TrainedBpe } from './train/train.js'
 
-export interface TrainOptions {
-  /** Ids in the end, bytes and special tokens among them. Fewer where the texts have no more pairs to merge. */
-  readonly vocabSize: number
-  /** A pair met less often than this is not merged; default 2. */
-  readonly minFrequency?: number
-  /** Default `DEFAULT_SPECIAL_TOKENS`; they get the last ids, in this order. */
-  readonly specialTokens?: readonly string[]
-  /** Default '<|begin_of_text|>', '<|end_of_text|>' and '<|pad|>' where they are among the special tokens. */
-  readonly bosToken?: string
-  readonly eosToken?: string
-  readonly padToken?: string
-  /** Jinja source; default `DEFAULT_CHAT_TEMPLATE` with the default special tokens, none with others. */
-  readonly chatTemplate?: string
+export interface TiktokenOptions {
+  /** The regular expression that cuts text into words, as tiktoken writes it (`pat_str`). */
+  readonly pattern: string
+  /** Special tokens and their ids. */
+  readonly specialTokens?: Readonly<Record<string, number>>
+  /** Named in the errors; default 'ranks'. */
+  readonly file?: string
 }
 
-export interface EncodeOptions {
-  /** Which special tokens the text may spell: none (default), all, or those listed. */
-  readonly allowSpecial?: 'none' | 'all' | readonly string[]
-}
+/** What makes the same tokenizer again on another thread; can be posted there. */
+export type TokenizerRecipe =
+  | { readonly json: unknown; readonly config: unknown }
+  | { readonly ranks: Ranks; readonly options: TiktokenOptions }
 
-export interface DecodeOptions {
-  /** Leave the special tokens out; default false. */
-  readonly skipSpecialTokens?: boolean
-}
-
-export interface ChatOptions {
-  /** End with what opens the assistant's turn; default false. */
-  readonly addGenerationPrompt?: boolean
-  /** Ids (default), or the prompt as text. */
-  readonly tokenize?: boolean
-  /** Placeholders each image takes, in order, e.g. its patches; default one `<|image|>` an image. */
-  readonly imageTokens?: readonly number[]
-  /** The placeholder that `imageTokens` repeats; default '<|image|>'. */
-  readonly imageToken?: string
-  /** Further variables of the template (tools, documents ...); JSON values. */
-  readonly variables?: Readonly<Record<string, unknown>>
-}
-
-export interface EncodedChat {
-  readonly ids: number[]
-  /** 1 where the assistant wrote the id, by the template's `{% generation %}`; null where the template has none. */
-  readonly assistantMask: Uint8Array | null
-}
+const encoder = new TextEncoder()
 
 /**
- * Byte-level BPE with special tokens and a chat template. It does not change after it was made.
+ * Any tokenizer of Hugging Face's tokenizer.json, tiktoken's ranks, or byte-level BPE trained here, with special tokens
+ * and chat templates. It does not change after it was made.
  *
  * ```ts
  * const tokenizer = Tokenizer.train(['low lower lowest'], { vocabSize: 300 })
  * tokenizer.decode(tokenizer.encode('lower')) // 'lower'
- * await tokenizer.save('runs/tokenizer')
+ * const files = tokenizer.toFiles() // { 'tokenizer.json': ... }
  * ```
  */
 export class Tokenizer {
@@ -83,42 +69,35 @@ export class Tokenizer {
   /** Texts of the special tokens in the order of their ids. */
   readonly specialTokens: readonly string[]
 
-  private readonly bpe: Bpe
-  private readonly idOf = new Map<string, number>()
-  private readonly tokenOf: (string | undefined)[]
-  private readonly bytesOf: (Buffer | undefined)[] = []
-  private readonly special = new Map<string, number>()
+  private readonly addedById: ReadonlyMap<number, AddedToken>
+  private readonly addedByContent: ReadonlyMap<string, AddedToken>
+  private readonly special: ReadonlyMap<string, AddedToken>
   private readonly specialIds: ReadonlySet<number>
-  private readonly plain: readonly string[]
-  private readonly finders = new Map<string, RegExp | undefined>()
+  private readonly out = new IdBuffer()
+  private madeJoiner: TokenJoiner | undefined
+  private chat: ChatTokenizer | undefined
 
-  private constructor(
-    private readonly parts: TokenizerParts,
+  protected constructor(
+    private readonly pipeline: Pipeline,
     private readonly config: TokenizerConfig,
+    /** Where the tokenizer was made of ranks. */
+    private readonly tiktoken?: TiktokenOptions,
   ) {
-    this.tokenOf = [...parts.model.tokens]
-    const added = [...parts.added].sort((a, b) => a.id - b.id)
-    for (const { id, content, special } of added) {
-      while (this.tokenOf.length <= id) this.tokenOf.push(undefined)
-      this.tokenOf[id] = content
-      this.bytesOf[id] = Buffer.from(content, 'utf8')
-      if (special) this.special.set(content, id)
-    }
-    this.tokenOf.forEach((token, id) => {
-      if (token !== undefined) this.idOf.set(token, id)
-    })
-    this.vocabSize = this.tokenOf.length
+    const added = [...pipeline.file.added].sort((a, b) => a.id - b.id)
+    const special = added.filter((token) => token.special)
+    this.addedById = new Map(added.map((token) => [token.id, token]))
+    this.addedByContent = new Map(added.map((token) => [token.content, token]))
+    this.special = new Map(special.map((token) => [token.content, token]))
+    this.specialIds = new Set(special.map((token) => token.id))
     this.specialTokens = [...this.special.keys()]
-    this.specialIds = new Set(this.special.values())
-    this.plain = added.filter((token) => !token.special).map((token) => token.content)
-    this.bpe = new Bpe(parts.model, SPLIT_PATTERNS.get(parts.pattern)!, this.specialIds)
+    this.vocabSize = Math.max(pipeline.file.model.vocab.size, (added.at(-1)?.id ?? -1) + 1)
     this.bosToken = config.bosToken
     this.eosToken = config.eosToken
     this.padToken = config.padToken
   }
 
   /**
-   * Trains byte-level BPE on texts (strings or UTF-8 bytes) with Llama 3's split pattern. Deterministic, and
+   * Trains byte-level BPE on texts (strings or UTF-8 bytes), by default with Llama 3's split pattern. Deterministic, and
    * independent of the texts' order. Ids 0 to 255 are the bytes. Special tokens in the texts count as plain text.
    */
   static train(texts: Iterable<string | Uint8Array>, options: TrainOptions): Tokenizer {
@@ -128,112 +107,161 @@ export class Tokenizer {
         'texts is one text. A list of texts is expected: [text].',
       )
     }
-    const { vocabSize, minFrequency = 2, specialTokens = DEFAULT_SPECIAL_TOKENS } = options
-    checkSpecialTokens(specialTokens)
-    const least = 256 + specialTokens.length
-    if (!Number.isInteger(vocabSize) || vocabSize < least || vocabSize > 2 ** 20) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `vocabSize is ${vocabSize}. An integer from ${least} (256 bytes and ${specialTokens.length} special tokens)` +
-          ` to ${2 ** 20} is expected.`,
-      )
-    }
-    if (!Number.isInteger(minFrequency) || minFrequency < 1) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `minFrequency is ${minFrequency}. At least 1 is expected.`,
-      )
-    }
-    const named = (given: string | undefined, usual: string, option: string): string | null => {
-      if (given === undefined) return specialTokens.includes(usual) ? usual : null
-      if (specialTokens.includes(given)) return given
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `${option} ${brief(given)} is not among specialTokens.`,
-      )
-    }
-    const source =
-      options.chatTemplate ??
-      (DEFAULT_SPECIAL_TOKENS.every((token) => specialTokens.includes(token))
-        ? DEFAULT_CHAT_TEMPLATE
-        : null)
-    const config: TokenizerConfig = {
-      bosToken: named(options.bosToken, '<|begin_of_text|>', 'bosToken'),
-      eosToken: named(options.eosToken, '<|end_of_text|>', 'eosToken'),
-      padToken: named(options.padToken, '<|pad|>', 'padToken'),
-      template: source === null ? null : compileTemplate(source),
-      rest: {},
-    }
-    const model = trainBpe(countWords(texts), {
-      tokens: vocabSize - specialTokens.length,
-      minFrequency,
-      forbidden: specialTokens,
+    const plan = planTraining(options)
+    return this.fromTraining(trainOnTexts(texts, plan, options), plan)
+  }
+
+  /** @internal */
+  protected static fromTraining(model: TrainedBpe, plan: TrainPlan): Tokenizer {
+    const { bosToken, eosToken, padToken, chatTemplate } = plan
+    const specialTokens = plan.specialTokens.map((content, i) => {
+      return { id: model.vocab.size + i, content }
     })
-    const first = model.tokens.length
-    const added = specialTokens.map((content, i) => ({ id: first + i, content, special: true }))
-    return new Tokenizer({ model, pattern: DEFAULT_PATTERN, added }, config)
+    const file = byteLevelFile(model, { pattern: plan.regex, specialTokens }, 'tokenizer.json')
+    const templates = chatTemplate === null ? ChatTemplates.none() : ChatTemplates.of(chatTemplate)
+    return new this(new Pipeline(file), { ...NO_CONFIG, bosToken, eosToken, padToken, templates })
   }
 
   /**
-   * From the parsed tokenizer.json and, where there is one, tokenizer_config.json. `files` are named in the errors.
-   * Throws FileFormatError for whatever the files hold that is wrong or not supported.
+   * From the parsed tokenizer.json and, where there is one, tokenizer_config.json; `files` are the others, and names for
+   * errors. Throws FileFormatError for whatever the files hold that is wrong or not supported.
    */
   static fromJSON(
     tokenizerJson: unknown,
     tokenizerConfig: unknown = {},
-    files: { tokenizer?: string; config?: string; chatTemplate?: string } = {},
+    files: FurtherFiles = {},
   ): Tokenizer {
-    const parts = parseTokenizerJson(tokenizerJson, files.tokenizer ?? 'tokenizer.json')
-    const specials = new Set(parts.added.map((token) => token.content))
-    parts.model.tokens.forEach((token) => token !== undefined && specials.add(token))
+    // Through its text, so that there is one way to read a file.
+    const bytes = encoder.encode(JSON.stringify(tokenizerJson) ?? '')
+    const document = readTokenizerDocument(bytes, files.tokenizer ?? 'tokenizer.json')
+    return this.fromDocument(document, tokenizerConfig, files)
+  }
+
+  /**
+   * From the files of a folder by their names, as they are on disk or as text: tokenizer.json, or vocab.json and
+   * merges.txt of a class that we know, and where they are there tokenizer_config.json, special_tokens_map.json,
+   * added_tokens.json, chat_template.jinja and additional_chat_templates/*.jinja. `pathOf` gives names for errors.
+   */
+  static fromFiles(
+    files: TokenizerFiles,
+    pathOf: (name: string) => string = (name) => name,
+  ): Tokenizer {
+    const { document, config, further } = readFolder(files, pathOf)
+    return this.fromDocument(document, config, further)
+  }
+
+  private static fromDocument(
+    document: TokenizerDocument,
+    tokenizerConfig: unknown,
+    files: FurtherFiles,
+  ): Tokenizer {
+    const configName = files.config ?? 'tokenizer_config.json'
+    const root = (isObject(tokenizerConfig) ? tokenizerConfig : {}) as JsonObject
+    const further = furtherTokens(document, root, configName, files.addedTokens)
+    const adjusted = withPrefixSpace(document, root, configName)
+    let file = readTokenizerJson(adjusted, files.tokenizer ?? 'tokenizer.json', further)
+    if (adjusted !== document) {
+      const pre_tokenizer = structuredClone(document.pre_tokenizer)
+      file = { ...file, shell: { ...file.shell, pre_tokenizer } }
+    }
+    const { vocab } = file.model
+    const added = new Map(file.added.map((token) => [token.content, token.id]))
+    const tokens = {
+      tokenOf: (id: number) => vocab.tokenOf(id),
+      idOf: (token: string) => added.get(token) ?? vocab.idOf(token),
+    }
     const config = parseConfig(
       tokenizerConfig,
-      specials,
-      files.config ?? 'tokenizer_config.json',
-      files.chatTemplate,
+      (token) => tokens.idOf(token) !== undefined,
+      configName,
+      files.chatTemplates,
+      files.specialTokensMap,
     )
-    return new Tokenizer(parts, config)
+    const ends = { bos: config.bosToken, eos: config.eosToken }
+    const processor = withEnds(file.postProcessor, root, configName, ends, tokens)
+    return new this(new Pipeline(file, processor), config)
   }
 
-  /** Reads tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja from a folder. */
-  static async fromPretrained(dir: string): Promise<Tokenizer> {
-    const tokenizer = join(dir, 'tokenizer.json')
-    const config = join(dir, 'tokenizer_config.json')
-    const text = await readText(tokenizer)
-    if (text === undefined) {
-      const found = await stat(dir).then(
-        (s) => (s.isDirectory() ? 'the folder has no such file' : 'its parent is no folder'),
-        () => 'the folder does not exist',
-      )
-      throw new FileFormatError(tokenizer, 'file', `is missing: ${found}.`)
+  /**
+   * From tiktoken's ranks: the text of a `.tiktoken` file, or what npm packages ship (`bpe_ranks` of js-tiktoken and
+   * tiktoken, the arrays of gpt-tokenizer).
+   *
+   * ```ts
+   * import cl100k from 'js-tiktoken/ranks/cl100k_base'
+   * const tokenizer = Tokenizer.fromTiktoken(cl100k.bpe_ranks, {
+   *   pattern: cl100k.pat_str,
+   *   specialTokens: cl100k.special_tokens,
+   * })
+   * ```
+   */
+  static fromTiktoken(ranks: Ranks, options: TiktokenOptions): Tokenizer {
+    const { pattern, specialTokens = {}, file = 'ranks' } = options
+    try {
+      splitterOf(pattern)
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error
+      const message = `pattern: ${error.message}.`
+      throw new TokenizerError('Tokenizer.fromTiktoken', message, { cause: error })
     }
-    const configText = await readText(config, 2 ** 24)
-    const chatTemplate = await readText(join(dir, 'chat_template.jinja'), 2 ** 20)
-    return Tokenizer.fromJSON(
-      parseJson(text, tokenizer),
-      configText === undefined ? {} : parseJson(configText, config),
-      { tokenizer, config, ...(chatTemplate === undefined ? {} : { chatTemplate }) },
-    )
+    const vocab = parseRanks(ranks, file)
+    const parts = { pattern, specialTokens: tiktokenSpecials(specialTokens, vocab) }
+    const model = { vocab, merges: null, ignoreMerges: true }
+    return new this(new Pipeline(byteLevelFile(model, parts, file)), NO_CONFIG, options)
   }
 
-  /** What tokenizer.json holds. */
+  /** What tokenizer.json holds: deep-equal to what was read. */
   toJSON(): Record<string, unknown> {
-    return toTokenizerJson(this.parts)
+    return toTokenizerJson(this.pipeline.file)
   }
 
-  /** Writes tokenizer.json and tokenizer_config.json into the folder, each atomically; makes the folder. */
-  async save(dir: string): Promise<void> {
-    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-    await writeAtomic(join(dir, 'tokenizer.json'), text(this.toJSON()))
-    await writeAtomic(
-      join(dir, 'tokenizer_config.json'),
-      text(toConfigJson(this.config, this.parts.added)),
+  /** @internal */
+  recipe(): TokenizerRecipe {
+    const { tiktoken } = this
+    const { model } = this.pipeline.file
+    if (tiktoken === undefined || !(model instanceof ByteLevelBpe)) {
+      return { json: this.toJSON(), config: this.configJSON() }
+    }
+    const { vocab } = model.core
+    const ranks = Array.from({ length: vocab.size }, (_, rank) =>
+      vocab.has(rank) ? Array.from(vocab.of(rank)) : undefined,
     )
+    return { ranks, options: tiktoken }
   }
 
-  /** Jinja source of the chat template, or null. */
+  /** @internal */
+  static fromRecipe(recipe: TokenizerRecipe): Tokenizer {
+    return 'json' in recipe
+      ? this.fromJSON(recipe.json, recipe.config)
+      : this.fromTiktoken(recipe.ranks, recipe.options)
+  }
+
+  /** What tokenizer_config.json holds. */
+  configJSON(): Record<string, unknown> {
+    return toConfigJson(this.config, this.pipeline.file.added)
+  }
+
+  /**
+   * The texts of the files that `fromFiles` and others' readers expect: tokenizer.json, tokenizer_config.json,
+   * special_tokens_map.json, and files of chat templates for those that came so.
+   */
+  toFiles(): Record<string, string> {
+    const text = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+    return {
+      'tokenizer.json': text(this.toJSON()),
+      'tokenizer_config.json': text(this.configJSON()),
+      'special_tokens_map.json': text(toSpecialTokensMap(this.config)),
+      ...this.config.templates.files(),
+    }
+  }
+
+  /** Jinja source of the default chat template, or null. */
   get chatTemplate(): string | null {
-    return this.config.template?.source ?? null
+    return this.config.templates.default?.source ?? null
+  }
+
+  /** Names of the chat templates. */
+  get chatTemplates(): readonly string[] {
+    return this.config.templates.names
   }
 
   get bosId(): number | null {
@@ -250,12 +278,12 @@ export class Tokenizer {
 
   /** The id of a token as tokenizer.json spells it ('Ġthe', '<|image|>'), or undefined. */
   tokenToId(token: string): number | undefined {
-    return this.idOf.get(token)
+    return this.addedByContent.get(token)?.id ?? this.pipeline.file.model.vocab.idOf(token)
   }
 
   /** The token as tokenizer.json spells it, or undefined. */
   idToToken(id: number): string | undefined {
-    return this.tokenOf[id]
+    return this.addedById.get(id)?.content ?? this.pipeline.file.model.vocab.tokenOf(id)
   }
 
   isSpecial(id: number): boolean {
@@ -263,31 +291,105 @@ export class Tokenizer {
   }
 
   /**
-   * Text to ids; no special token is added. A special token that the text spells stays plain text unless it is
-   * allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; all other text comes back from
-   * `decode` unchanged.
+   * Text to ids; no special token is added unless `addSpecialTokens` asks for it. A special token that the text spells
+   * stays plain text unless it is allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; with a
+   * byte-level tokenizer without a normalizer, all other text comes back from `decode` unchanged.
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== 'string') {
-      throw new TokenizerError('encode', `text is ${brief(text)}. A string is expected.`)
+    return this.take(this.encodeText(text, options).toArray())
+  }
+
+  /**
+   * As `encode`, into the caller's array from its beginning: no garbage in a loop over many texts. Returns how many
+   * ids the text has; where that is more than `target` is long, the first ones were written.
+   */
+  encodeInto(text: string, target: Int32Array, options: EncodeOptions = {}): number {
+    if (!(target instanceof Int32Array)) {
+      throw new TokenizerError('encodeInto', 'target is no Int32Array.')
     }
-    const out: number[] = []
-    const finder = this.finder(this.allowed(options.allowSpecial ?? 'none'))
-    let from = 0
-    for (const hit of finder === undefined ? [] : text.matchAll(finder)) {
-      this.bpe.encode(Buffer.from(text.slice(from, hit.index), 'utf8'), out)
-      out.push(this.idOf.get(hit[0])!)
-      from = hit.index + hit[0].length
+    const { ids, length } = this.encodeText(text, options)
+    const count = Math.min(length, target.length)
+    for (let i = 0; i < count; i++) target[i] = ids[i]!
+    return this.take(length)
+  }
+
+  /** How many ids `encode` would give. */
+  countTokens(text: string, options: EncodeOptions = {}): number {
+    return this.take(this.encodeText(text, options).length)
+  }
+
+  /** The ids in a buffer that the next call uses again. */
+  private encodeText(text: string, options: EncodeOptions): IdBuffer {
+    checkText('encode', 'text', text)
+    const { out } = this
+    out.length = 0
+    if (options.addSpecialTokens === true) {
+      const { ids } = this.encoding(text, { ...options, truncation: null, padding: null })
+      for (const id of ids) out.push(id)
+      return out
     }
-    this.bpe.encode(Buffer.from(from === 0 ? text : text.slice(from), 'utf8'), out)
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    this.seed(options)
+    this.pipeline.encode(text, allowed, out)
     return out
+  }
+
+  /** Passes a result through, and gives the memory of an uncommonly long text back. */
+  private take<T>(result: T): T {
+    this.out.trim()
+    return result
   }
 
   encodeBatch(texts: readonly string[], options: EncodeOptions = {}): number[][] {
     return texts.map((text) => this.encode(text, options))
   }
 
-  /** Any bytes to ids, valid UTF-8 or not; `decodeBytes` gives them back. Never a special token. */
+  /**
+   * A text, or a pair of texts, as a model takes it: ids with the file's special tokens around, and for each its place
+   * in the text, type, masks and word. Truncation and padding are the file's unless they are given.
+   *
+   * ```ts
+   * const { ids, offsets, tokens } = tokenizer.encoding('Hello world')
+   * tokenizer.encoding(question, { pair: answer, truncation: { maxLength: 512, strategy: 'only-second' } })
+   * ```
+   */
+  encoding(text: string, options: EncodingOptions = {}): Encoding {
+    const { pair } = options
+    return this.encodings([pair === undefined ? text : [text, pair]], options)[0]!
+  }
+
+  /** Many texts, or pairs of texts, padded to one length where padding is asked for. */
+  encodings(
+    texts: Iterable<string | readonly [text: string, pair: string]>,
+    options: Omit<EncodingOptions, 'pair'> = {},
+  ): Encoding[] {
+    const { addSpecialTokens = true } = options
+    const { file } = this.pipeline
+    const { truncationSide, paddingSide } = this.config
+    const allowed = this.allowed(options.allowSpecial ?? 'none')
+    const truncation = truncationOf(options.truncation, file.truncation, truncationSide)
+    const padding = paddingOf(options.padding, file.padding, paddingSide, this.padId)
+    this.seed(options)
+    const tokenOf = (id: number): string => this.idToToken(id) ?? ''
+    const encodings = Array.from(texts, (entry) => {
+      const sequences = (typeof entry === 'string' ? [entry] : entry).map((text, i) => {
+        checkText('encoding', i === 0 ? 'text' : 'pair', text)
+        return this.pipeline.sequence(text, allowed)
+      })
+      return this.pipeline.process(sequences, addSpecialTokens, truncation, tokenOf)
+    })
+    return padding === null ? encodings : padded(encodings, padding)
+  }
+
+  private seed({ seed }: EncodeOptions): void {
+    const { model } = this.pipeline.file
+    if (seed !== undefined && model instanceof Bpe) model.seed(seed)
+  }
+
+  /**
+   * Bytes to ids, never a special token. They need not be UTF-8 where the tokenizer is byte-level without a normalizer:
+   * `decodeBytes` gives them back.
+   */
   encodeBytes(bytes: Uint8Array): number[] {
     if (!(bytes instanceof Uint8Array)) {
       throw new TokenizerError(
@@ -295,33 +397,82 @@ export class Tokenizer {
         `bytes are ${brief(bytes)}. A Uint8Array is expected.`,
       )
     }
-    const out: number[] = []
-    this.bpe.encode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), out)
-    return out
+    this.out.length = 0
+    this.pipeline.encodeBytes(bytes, this.out)
+    return this.take(this.out.toArray())
   }
 
   /** Ids to text; bytes that are no UTF-8 become U+FFFD. Throws for an id that is not in the vocabulary. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    return this.join(ids, options).toString('utf8')
+    if (this.pipeline.file.decodesBytes) return this.joiner.text(ids, this.skipped(options))
+    let text = ''
+    const run = this.open(options, (part) => (text += part))
+    for (const id of ids) run.id(id)
+    run.end()
+    return text
   }
 
   decodeBatch(batch: Iterable<Iterable<number>>, options: DecodeOptions = {}): string[] {
     return Array.from(batch, (ids) => this.decode(ids, options))
   }
 
-  /** Ids to the bytes they stand for. */
+  /** Ids to the bytes they stand for; the UTF-8 of their text where the tokenizer is not byte-level. */
   decodeBytes(ids: Iterable<number>, options: DecodeOptions = {}): Uint8Array {
-    return new Uint8Array(this.join(ids, options))
+    if (this.pipeline.file.decodesBytes) return this.joiner.bytes(ids, this.skipped(options))
+    return encoder.encode(this.decode(ids, options))
   }
 
   /** Decodes ids one at a time, as they are generated; see DecodeStream. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
-    return new DecodeStream((id) => this.bytes(id, options))
+    return new DecodeStream((emit) => this.open(options, emit))
+  }
+
+  private open(options: DecodeOptions, emit: (text: string) => void): IdRun {
+    const skip = this.skipped(options)
+    if (this.pipeline.file.decodesBytes) {
+      const stream = new TextDecoder('utf-8', { ignoreBOM: true })
+      return {
+        id: (id) => emit(stream.decode(this.joiner.bytes([id], skip), { stream: true })),
+        end: () => emit(stream.decode()),
+      }
+    }
+    const run = this.pipeline.file.decoder(emit)
+    return {
+      id: (id) => {
+        const token = this.tokenFor(id)
+        if (skip?.has(id) !== true) run.token(token)
+      },
+      end: () => run.end(),
+    }
+  }
+
+  /** The bytes of tokens, where that is what they decode to. */
+  private get joiner(): TokenJoiner {
+    const { model, added } = this.pipeline.file
+    return (this.madeJoiner ??= new TokenJoiner(
+      model instanceof ByteLevelBpe ? model.core.vocab : tokenBytesOf(model.vocab),
+      added,
+    ))
+  }
+
+  private tokenFor(id: number): string {
+    const token = this.idToToken(id)
+    if (token === undefined) {
+      throw new TokenizerError(
+        'decode',
+        `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
+      )
+    }
+    return token
+  }
+
+  private skipped(options: DecodeOptions): ReadonlySet<number> | undefined {
+    return options.skipSpecialTokens === true ? this.specialIds : undefined
   }
 
   /**
-   * A conversation as the model reads it. What messages say is plain text: special tokens come from the template
-   * alone. Throws TemplateError for what the template refuses, TokenizerError where there is no template.
+   * A conversation as the model reads it. What messages, tools and documents say is plain text: special tokens come
+   * from the template alone. Throws TemplateError for what the template refuses, TokenizerError where there is none.
    */
   applyChatTemplate(
     messages: readonly ChatMessage[],
@@ -335,79 +486,27 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
   ): string | EncodedChat {
-    const { template } = this.config
-    if (template === null) {
-      throw new TokenizerError('applyChatTemplate', 'the tokenizer has no chat template.')
-    }
-    if (!Array.isArray(messages)) {
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `messages are ${brief(messages)}. A list of { role, content } is expected.`,
-      )
-    }
-    const segments = renderSegments(
-      template,
-      { ...options.variables, messages },
-      {
-        add_generation_prompt: options.addGenerationPrompt ?? false,
-        bos_token: this.bosToken ?? '',
-        eos_token: this.eosToken ?? '',
-        pad_token: this.padToken ?? '',
+    const chat = (this.chat ??= {
+      templates: this.config.templates,
+      bosToken: this.bosToken,
+      eosToken: this.eosToken,
+      padToken: this.padToken,
+      special: this.special,
+      find: finderOf(this.specialTokens),
+      encode: (text, first) => {
+        this.out.length = 0
+        this.pipeline.encode(text, 'none', this.out, first)
+        return this.take(this.out.toArray())
       },
-      this.specialTokens,
-      this.finder(this.specialTokens, true),
-    )
-    if (options.tokenize === false) return segments.map((segment) => segment.text).join('')
-    const repeats = this.imageRepeats(options)
-    const ids: number[] = []
-    const mask: number[] = []
-    for (const { text, special, assistant } of segments) {
-      if (special) {
-        const id = this.special.get(text)!
-        for (let count = repeats(text); count > 0; count--) ids.push(id)
-      } else {
-        for (const id of this.encode(text)) ids.push(id)
-      }
-      while (mask.length < ids.length) mask.push(assistant ? 1 : 0)
-    }
-    repeats(null)
-    return { ids, assistantMask: template.marksGeneration ? Uint8Array.from(mask) : null }
+    })
+    const rendered = renderChat(chat, messages, options)
+    if (options.tokenize !== false) return encodeChat(chat, rendered, options)
+    return rendered.segments.map((segment) => segment.text).join('')
   }
 
-  /** How often each special token is written; called with null at the end to check the number of images. */
-  private imageRepeats(options: ChatOptions): (token: string | null) => number {
-    const { imageTokens, imageToken = '<|image|>' } = options
-    if (imageTokens === undefined) return () => 1
-    if (!this.special.has(imageToken)) {
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `imageToken ${brief(imageToken)} is no special token.`,
-      )
-    }
-    for (const count of imageTokens) {
-      if (!Number.isInteger(count) || count < 1 || count > 2 ** 20) {
-        throw new TokenizerError(
-          'applyChatTemplate',
-          `imageTokens has ${count}. An integer from 1 to ${2 ** 20} is expected for each image.`,
-        )
-      }
-    }
-    let images = 0
-    return (token) => {
-      if (token !== null && token !== imageToken) return 1
-      if (token !== null) return imageTokens[images++] ?? 1
-      if (images === imageTokens.length) return 0
-      throw new TokenizerError(
-        'applyChatTemplate',
-        `the messages have ${images} images, imageTokens has ${imageTokens.length}. One count an image is expected.`,
-      )
-    }
-  }
-
-  private allowed(choice: 'none' | 'all' | readonly string[]): readonly string[] {
-    if (choice === 'none') return []
-    if (choice === 'all') return this.specialTokens
-    for (const token of Array.isArray(choice) ? choice : [choice]) {
+  private allowed(choice: AllowSpecial): AllowSpecial {
+    if (choice === 'none' || choice === 'all') return choice
+    for (const token of Array.isArray(choice) ? (choice as readonly unknown[]) : [choice]) {
       if (!this.special.has(token as string)) {
         throw new TokenizerError(
           'encode',
@@ -417,55 +516,16 @@ export class Tokenizer {
     }
     return choice
   }
-
-  /** Finds the longest of the special tokens given, and of the added plain ones unless `alone`. */
-  private finder(specials: readonly string[], alone = false): RegExp | undefined {
-    const tokens = alone ? specials : [...specials, ...this.plain]
-    if (tokens.length === 0) return undefined
-    const key = JSON.stringify(tokens)
-    let finder = this.finders.get(key)
-    if (finder === undefined) {
-      const sorted = [...tokens].sort((a, b) => b.length - a.length)
-      finder = new RegExp(
-        sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
-        'g',
-      )
-      if (this.finders.size >= 64) this.finders.clear()
-      this.finders.set(key, finder)
-    }
-    return finder
-  }
-
-  private bytes(id: number, options: DecodeOptions): Buffer {
-    const token = this.tokenOf[id]
-    if (token === undefined) {
-      throw new TokenizerError(
-        'decode',
-        `id ${brief(id)} is no token. Ids are integers from 0 to ${this.vocabSize - 1}.`,
-      )
-    }
-    if (options.skipSpecialTokens === true && this.specialIds.has(id)) return Buffer.alloc(0)
-    return (this.bytesOf[id] ??= tokenToBytes(token))
-  }
-
-  private join(ids: Iterable<number>, options: DecodeOptions): Buffer {
-    const parts: Buffer[] = []
-    for (const id of ids) parts.push(this.bytes(id, options))
-    return Buffer.concat(parts)
-  }
 }
 
-function checkSpecialTokens(tokens: readonly string[]): void {
-  const seen = new Set<string>()
-  for (const token of tokens) {
-    if (typeof token !== 'string' || token.length < 2 || LONE_SURROGATE.test(token)) {
-      throw new TokenizerError(
-        'Tokenizer.train',
-        `specialTokens has ${brief(token)}. A text of two characters or more is expected.`,
-      )
-    }
-    if (seen.has(token))
-      throw new TokenizerError('Tokenizer.train', `specialTokens has ${brief(token)} twice.`)
-    seen.add(token)
-  }
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Finds the longest of the special tokens, in what a chat template rendered. */
+function finderOf(tokens: readonly string[]): RegExp | undefined {
+  if (tokens.length === 0) return undefined
+  const sorted = [...tokens].sort((a, b) => b.length - a.length)
+  const escaped = sorted.map((t) => t.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
+  return new RegExp(escaped.join('|'), 'g')
 }

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tokenizer, TokenizerError, DEFAULT_SPECIAL_TOKENS } from '../src/index.js'
-import { incompleteTail } from '../src/bytes.js'
-import { LLAMA3_PATTERN, SPLIT_PATTERNS } from '../src/pretokenize.js'
+import { CL100K_PATTERN, KNOWN_PATTERNS } from '../src/split/patterns.js'
+import { incompleteTail } from '../src/text/utf8.js'
 import { HARD, corpus, random, randomText, sentence, trained } from './samples.js'
 
 const tokenizer = trained()
@@ -41,7 +41,7 @@ test('half a surrogate pair becomes U+FFFD and leaves its neighbours alone', () 
 
 test('the scanner cuts words where the regular expression does', () => {
   const pattern = new RegExp(
-    LLAMA3_PATTERN.replace(/\(\?i:(.*?)\)\|/, (_, alternatives: string) => {
+    CL100K_PATTERN.replace(/\(\?i:(.*?)\)\|/, (_, alternatives: string) => {
       const anyCase = alternatives.replace(/[a-z]/g, (c) =>
         c === 's' ? '[sSſ]' : `[${c}${c.toUpperCase()}]`,
       )
@@ -52,7 +52,7 @@ test('the scanner cuts words where the regular expression does', () => {
       .replaceAll('\\S', '\\P{White_Space}'),
     'gu',
   )
-  const nextWord = SPLIT_PATTERNS.get(LLAMA3_PATTERN)!
+  const split = KNOWN_PATTERNS.get(CL100K_PATTERN)!
   const next = random(4)
   const alphabet = [...' \n\r\t\u00a0\u2028aZé字ि१1²!.\'"ſstdmrevl😀\u0301\ufeff\u0085']
   const dense = (): string => {
@@ -66,7 +66,7 @@ test('the scanner cuts words where the regular expression does', () => {
     const bytes = Buffer.from(text)
     const words: string[] = []
     for (let start = 0; start < bytes.length;) {
-      const end = nextWord(bytes, start, bytes.length)
+      const end = split.next(bytes, start, bytes.length)
       words.push(bytes.toString('utf8', start, end))
       start = end
     }

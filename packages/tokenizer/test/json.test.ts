@@ -8,6 +8,7 @@ import { DEFAULT_CHAT_TEMPLATE, FileFormatError, Tokenizer } from '../src/index.
 import { HARD, corpus, random, randomText, sentence, trained } from './samples.js'
 
 const tokenizer = trained()
+const SAVED = ['special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json']
 const parsed = (value: unknown): Record<string, unknown> =>
   JSON.parse(JSON.stringify(value)) as Record<string, unknown>
 
@@ -57,7 +58,7 @@ test('save and fromPretrained keep ids, special tokens and the chat template', (
   inFolder(async (dir) => {
     const folder = join(dir, 'deep', 'er')
     await tokenizer.save(folder)
-    assert.equal((await readdir(folder)).sort(), ['tokenizer.json', 'tokenizer_config.json'])
+    assert.equal((await readdir(folder)).sort(), SAVED)
     const back = await Tokenizer.fromPretrained(folder)
     assert.is(JSON.stringify(back), JSON.stringify(tokenizer))
     assert.equal(
@@ -68,7 +69,7 @@ test('save and fromPretrained keep ids, special tokens and the chat template', (
     const messages = [{ role: 'user', content: 'hi' }]
     assert.equal(back.applyChatTemplate(messages), tokenizer.applyChatTemplate(messages))
     await back.save(folder)
-    assert.is((await readdir(folder)).length, 2)
+    assert.equal((await readdir(folder)).sort(), SAVED)
     assert.is(JSON.stringify(await Tokenizer.fromPretrained(folder)), JSON.stringify(tokenizer))
   }))
 
@@ -148,20 +149,35 @@ test('added tokens that are not special are found in any text, as Hugging Face d
 // Each row changes a good file and names the field that the error must name.
 type Change = (json: any, model: any) => void // eslint-disable-line @typescript-eslint/no-explicit-any
 const split = 'pre_tokenizer.pretokenizers[0]'
+const nested = (field: string, ...types: string[]): object => {
+  return { type: 'Sequence', [field]: types.map((type) => ({ type })) }
+}
+const template = (id: number): object => ({
+  type: 'TemplateProcessing',
+  single: [{ Sequence: { id: 'A', type_id: 0 } }],
+  pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+  special_tokens: { '<x>': { id: '<x>', ids: [id], tokens: ['<x>'] } },
+})
 const HOSTILE: readonly [string, Change][] = [
   ['version', (j) => (j.version = '2.0')],
   ['surprise', (j) => (j.surprise = 1)],
-  ['normalizer', (j) => (j.normalizer = { type: 'NFKC' })],
-  ['truncation', (j) => (j.truncation = { max_length: 5 })],
-  ['padding', (j) => (j.padding = {})],
+  ['normalizer', (j) => (j.normalizer = 'NFC')],
+  ['normalizer.type', (j) => (j.normalizer = { type: 'NFX' })],
+  ['normalizer.type', (j) => (j.normalizer = { type: '__proto__' })],
+  ['normalizer.left', (j) => (j.normalizer = { type: 'Strip', left: true })],
+  ['normalizer.normalizers[1].type', (j) => (j.normalizer = nested('normalizers', 'NFC', 'X'))],
+  ['truncation.max_length', (j) => (j.truncation = {})],
+  ['truncation.strategy', (j) => (j.truncation = { max_length: 5, strategy: 'Longest' })],
+  ['padding.strategy', (j) => (j.padding = { strategy: 'Longest' })],
   ['model', (j) => (j.model = [])],
   ['model', (j) => delete j.model],
-  ['model.type', (_, m) => (m.type = 'Unigram')],
+  ['model.type', (_, m) => (m.type = 'Bigram')],
+  ['model.dropout', (_, m) => (m.type = 'WordLevel')],
   ['model.type', (_, m) => delete m.type],
   ['model.unk_token', (_, m) => (m.unk_token = '<unk>')],
-  ['model.byte_fallback', (_, m) => (m.byte_fallback = true)],
-  ['model.dropout', (_, m) => (m.dropout = 0.1)],
-  ['model.end_of_word_suffix', (_, m) => (m.end_of_word_suffix = '</w>')],
+  ['model.byte_fallback', (_, m) => (m.byte_fallback = 1)],
+  ['model.dropout', (_, m) => (m.dropout = 1.5)],
+  ['model.end_of_word_suffix', (_, m) => (m.end_of_word_suffix = 7)],
   ['model.ignore_merges', (_, m) => (m.ignore_merges = 'yes')],
   ['model.constructor', (_, m) => (m.constructor = 1)],
   ['model.vocab', (_, m) => (m.vocab = null)],
@@ -205,31 +221,24 @@ const HOSTILE: readonly [string, Change][] = [
   ['added_tokens[0].content', (j) => (j.added_tokens[0].content = 'x\ud800')],
   ['added_tokens[0].content', (j) => (j.added_tokens[0].content = 'x'.repeat(70_000))],
   ['added_tokens[1].content', (j) => (j.added_tokens[1].content = '<|pad|>')],
-  ['added_tokens[0].lstrip', (j) => (j.added_tokens[0].lstrip = true)],
-  ['added_tokens[0].single_word', (j) => (j.added_tokens[0].single_word = true)],
+  ['added_tokens[0].lstrip', (j) => (j.added_tokens[0].lstrip = 'yes')],
+  ['added_tokens[0].strip', (j) => (j.added_tokens[0].strip = true)],
   ['added_tokens[0].special', (j) => (j.added_tokens[0].special = 1)],
-  ['pre_tokenizer', (j) => (j.pre_tokenizer = null)],
-  ['pre_tokenizer.type', (j) => (j.pre_tokenizer = { type: 'Metaspace' })],
-  ['pre_tokenizer.pretokenizers', (j) => (j.pre_tokenizer.pretokenizers = [])],
-  [`${split}.behavior`, (j) => (j.pre_tokenizer.pretokenizers[0].behavior = 'Removed')],
+  ['pre_tokenizer', (j) => (j.pre_tokenizer = [])],
+  ['pre_tokenizer.type', (j) => (j.pre_tokenizer = { type: 'Space' })],
+  ['pre_tokenizer.pretokenizers', (j) => delete j.pre_tokenizer.pretokenizers],
+  [`${split}.behavior`, (j) => (j.pre_tokenizer.pretokenizers[0].behavior = 'Kept')],
   [`${split}.behavior`, (j) => delete j.pre_tokenizer.pretokenizers[0].behavior],
-  [`${split}.invert`, (j) => (j.pre_tokenizer.pretokenizers[0].invert = true)],
+  [`${split}.invert`, (j) => (j.pre_tokenizer.pretokenizers[0].invert = 'no')],
   [
     `${split}.pattern.Regex`,
-    (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Regex: '(a+)+$' }),
+    (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Regex: '(a)\\1' }),
   ],
-  [`${split}.pattern.String`, (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { String: ' ' })],
-  [
-    'pre_tokenizer.pretokenizers[1].use_regex',
-    (j) => delete j.pre_tokenizer.pretokenizers[1].use_regex,
-  ],
-  [
-    'pre_tokenizer.pretokenizers[1].add_prefix_space',
-    (j) => (j.pre_tokenizer.pretokenizers[1].add_prefix_space = true),
-  ],
-  ['post_processor.type', (j) => (j.post_processor = { type: 'TemplateProcessing' })],
-  ['decoder', (j) => (j.decoder = null)],
-  ['decoder.type', (j) => (j.decoder = { type: 'WordPiece' })],
+  [`${split}.pattern.Glob`, (j) => (j.pre_tokenizer.pretokenizers[0].pattern = { Glob: ' ' })],
+  ['post_processor.special_tokens["<x>"].ids[0]', (j) => (j.post_processor = template(9999))],
+  ['post_processor.single', (j) => (j.post_processor = { ...template(1), single: [] })],
+  ['decoder.type', (j) => (j.decoder = { type: 'Word' })],
+  ['decoder.decoders[1].type', (j) => (j.decoder = nested('decoders', 'Fuse', 'X'))],
 ]
 
 test('hostile and unsupported tokenizer files are refused, naming file and field', () => {
@@ -295,20 +304,47 @@ test('broken and missing files on disk are refused, naming the path', () =>
     await writeFile(join(dir, 'tokenizer_config.json'), '{')
     await fails(/tokenizer_config\.json\] file: is not JSON/)
     await rm(join(dir, 'tokenizer_config.json'))
+    assert.is((await Tokenizer.fromPretrained(dir)).bosId, tokenizer.bosId)
+    await rm(join(dir, 'special_tokens_map.json'))
     assert.is((await Tokenizer.fromPretrained(dir)).bosId, null)
+  }))
+
+test('a folder of vocab.json and merges.txt is read as the class that its config names', () =>
+  inFolder(async (dir) => {
+    const { vocab, merges } = tokenizer.toJSON().model as { vocab: object; merges: string[] }
+    await writeFile(join(dir, 'vocab.json'), JSON.stringify({ ...vocab, '<|endoftext|>': 5000 }))
+    await writeFile(join(dir, 'merges.txt'), `#version: 0.2\n${merges.join('\n')}\n`)
+    const config = (fields: object): Promise<void> =>
+      writeFile(join(dir, 'tokenizer_config.json'), JSON.stringify(fields))
+    await config({ tokenizer_class: 'GPT2TokenizerFast', eos_token: '<|endoftext|>' })
+    const gpt2 = await Tokenizer.fromPretrained(dir)
+    const oracle = new Oracle(parsed(gpt2), {})
+    for (const text of corpus(40, 25)) {
+      const want = oracle.encode(text, { add_special_tokens: false }).ids
+      assert.equal(gpt2.encode(text), want, JSON.stringify(text))
+    }
+    assert.is(gpt2.eosId, 5000)
+    assert.not.equal(gpt2.encode('<|endoftext|>'), [5000])
+    await config({ tokenizer_class: 'Qwen2Tokenizer' })
+    assert.equal((await Tokenizer.fromPretrained(dir)).encoding('12').wordIds, [0, 1])
+    await config({ tokenizer_class: 'XLNetTokenizer' })
+    await Tokenizer.fromPretrained(dir).then(
+      () => assert.unreachable('an unknown class was accepted'),
+      (error: unknown) => assert.is((error as FileFormatError).field, 'tokenizer_class'),
+    )
   }))
 
 test('a failed save leaves the old file and nothing beside it', () =>
   inFolder(async (dir) => {
     await tokenizer.save(dir)
     const before = await readFile(join(dir, 'tokenizer.json'), 'utf8')
-    const { writeAtomic } = await import('../src/files.js')
+    const { writeAtomic } = await import('../src/node/files.js')
     await writeAtomic(join(dir, 'tokenizer.json'), 5 as unknown as string).then(
       () => assert.unreachable('a number was written'),
       () => undefined,
     )
     assert.is(await readFile(join(dir, 'tokenizer.json'), 'utf8'), before)
-    assert.equal((await readdir(dir)).sort(), ['tokenizer.json', 'tokenizer_config.json'])
+    assert.equal((await readdir(dir)).sort(), SAVED)
   }))
 
 test.run()

@@ -1,17 +1,9 @@
 // Fixed-seed text for the tests: many scripts, joiners, blanks of every kind, and a corpus to train on.
 
 import { Tokenizer } from '../src/index.js'
+import { random } from './random.js'
 
-/** mulberry32: uniform in [0, 1). */
-export function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
+export { random }
 
 const WORDS = [
   ...'the of a cat dog sits sat on mat red blue circle square above below is what colour how many are there'.split(

@@ -77,6 +77,56 @@ test('a template reaches no JavaScript object', () => {
   )
 })
 
+test('printed, a function is nothing and not its source', () => {
+  for (const source of [
+    '{{ range }}',
+    '{{ range ~ "" }}',
+    '{{ "" + raise_exception }}',
+    '{{ "x".upper }}',
+    '{{ "x".replace }}',
+    '{{ [range, namespace, strftime_now] | join }}',
+    '{% macro m() %}secret{% endmacro %}{{ m }}',
+    '{% set f = "x".split %}{{ f }}',
+    '{% for f in [range] %}{{ f }}{% endfor %}',
+  ]) {
+    assert.is(render(source), '', source)
+  }
+  for (const source of [
+    '{{ range | tojson }}',
+    '{{ {"f": range} }}',
+    '{{ [range] }}',
+    '{{ range | string }}',
+  ]) {
+    assert.throws(
+      () => render(source),
+      (e: unknown) => e instanceof TemplateError,
+    )
+  }
+})
+
+test('names of JavaScript’s own in dicts, namespaces and attributes are plain keys', () => {
+  const messages = [JSON.parse('{"role": "user", "__proto__": {"polluted": "yes"}}')]
+  for (const [source, want] of [
+    ['{{ {"__proto__": {"a": 1}} | tojson }}', '{"__proto__": {"a": 1}}'],
+    [
+      '{% set ns = namespace(__proto__=1, constructor=2) %}{{ ns.__proto__ }}{{ ns.constructor }}',
+      '12',
+    ],
+    [
+      '{% set ns = namespace() %}{% set ns.__proto__ = {"polluted": "yes"} %}{{ ns.polluted }}{{ {}.polluted }}',
+      '',
+    ],
+    ['{{ messages[0].polluted }}{{ messages[0]["__proto__"]["polluted"] }}', 'yes'],
+    ['{{ [{"a": 1}] | map(attribute="constructor") | first is defined }}', 'false'],
+    ['{{ [{"a": 1}] | selectattr("__proto__") | list | length }}', '0'],
+    ['{{ [3, 1] | sort | first }}{{ {"b": 1, "__proto__": 2} | items | length }}', '12'],
+  ] as const) {
+    assert.is(render(source, { messages }), want, source)
+  }
+  assert.is(({} as Record<string, unknown>).polluted, undefined)
+  assert.throws(() => render('{{ ("x"["replace"])("x", "y") }}'), /computed name/)
+})
+
 const BOMBS: readonly [string, string, RegExp][] = [
   [
     'nested loops',
@@ -126,6 +176,47 @@ const BOMBS: readonly [string, string, RegExp][] = [
     '{{ ("a" * 1)  }}{% set ns = namespace(s="aaaaaaaaaa") %}{% for i in range(9) %}{% set ns.s = ns.s.replace("a", ns.s) %}{% endfor %}',
     /./,
   ],
+  [
+    'replace of every character by megabytes',
+    '{% set ns = namespace(s="aaaa") %}{% for i in range(17) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s.replace("a", ns.s) | length }}',
+    /characters/,
+  ],
+  [
+    'the same as a filter',
+    '{% set ns = namespace(s="aaaa") %}{% for i in range(17) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s | replace("", ns.s) | length }}',
+    /characters/,
+  ],
+  [
+    'join by megabytes',
+    '{% set ns = namespace(s="aaaa") %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ range(90000) | join(ns.s) | length }}',
+    /characters/,
+  ],
+  [
+    'join by megabytes, by name',
+    '{% set ns = namespace(s="aaaa") %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ range(90000) | join(separator=ns.s) | length }}',
+    /characters/,
+  ],
+  [
+    'one long text many times in a list',
+    '{% set ns = namespace(s="aaaa", l=[]) %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{% for i in range(500) %}{% set ns.l = ns.l + [ns.s] %}{% endfor %}{{ ns.l | tojson | length }}',
+    /characters/,
+  ],
+  [
+    'macros that call each other',
+    '{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}',
+    /nested|stack|not a function/,
+  ],
+  [
+    'a macro handed to itself',
+    '{% macro f(g) %}{{ g(g) }}{{ g(g) }}{% endmacro %}{{ f(f) }}',
+    /nested|stack/,
+  ],
+  [
+    'a namespace that gathers its own copies',
+    '{% set ns = namespace(a={}) %}{% for i in range(60) %}{% set ns.a = {"x": ns.a, "y": [ns.a]} %}{% endfor %}{{ ns.a | string | length }}',
+    /nodes|levels|Cannot/,
+  ],
+  ['negative range', '{{ range(0, -1000000000, -1) | length }}', /range\(\) of 1000000000/],
   ['deep parentheses', `{{ ${'('.repeat(30_000)}1${')'.repeat(30_000)} }}`, /parse/],
   ['deep list', `{{ ${'['.repeat(600)}${']'.repeat(600)} }}`, /nested|levels/],
   ['deep blocks', '{% if true %}'.repeat(5000) + '{% endif %}'.repeat(5000), /nested|parse/],

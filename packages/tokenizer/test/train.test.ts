@@ -1,11 +1,30 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Tokenizer, TokenizerError } from '../src/index.js'
-import { latin1ToToken } from '../src/bytes.js'
-import { countWords, trainBpe } from '../src/train.js'
+import { Tokenizer, TokenizerError, compression } from '../src/index.js'
+import type { TrainOptions, TrainProgress } from '../src/index.js'
+import { byteToChar } from '../src/text/alphabet.js'
+import { countWords } from '../src/train/count.js'
+import { patternRegex, wordSplitter } from '../src/train/patterns.js'
+import { trainBpe } from '../src/train/train.js'
+import type { WordColumns } from '../src/train/word-counts.js'
 import { corpus, random } from './samples.js'
 
 const json = (tokenizer: Tokenizer): string => JSON.stringify(tokenizer)
+const BOUNDS = { maxTokenLength: Number.POSITIVE_INFINITY, forbidden: [] }
+const NO_BOUND = { cutsAtBlanks: true, positions: Number.POSITIVE_INFINITY }
+const counted = (texts: readonly string[]): WordColumns =>
+  countWords(texts, wordSplitter(patternRegex('llama3')), NO_BOUND).columns()
+
+/** The columns as a map from the words' bytes as Latin-1. */
+function asMap({ bytes, lengths, counts }: WordColumns): Map<string, number> {
+  let at = 0
+  return new Map(
+    Array.from(lengths, (length, i) => {
+      at += length
+      return [Buffer.from(bytes.subarray(at - length, at)).toString('latin1'), counts[i]!]
+    }),
+  )
+}
 
 test('training twice gives the same tokenizer, byte for byte', () => {
   const texts = corpus(300)
@@ -30,12 +49,12 @@ test('merges are those of the plain algorithm that counts everything anew each t
         () => letters[Math.floor(next() * letters.length)],
       )
     })
-    const counts = countWords(words.map((word) => word.join('')))
-    const model = trainBpe(counts, { tokens: 290, minFrequency: 2, forbidden: [] })
+    const counts = counted(words.map((word) => word.join('')))
+    const model = trainBpe(counts, { ...BOUNDS, tokens: 290, minFrequency: 2 })
     const got = Array.from({ length: model.merges.length / 3 }, (_, i) => [
       ...model.merges.slice(3 * i, 3 * i + 3),
     ])
-    assert.equal(got, plainMerges(counts, 290, 2))
+    assert.equal(got, plainMerges(asMap(counts), 290, 2))
   }
 })
 
@@ -80,9 +99,9 @@ function plainMerges(counts: ReadonlyMap<string, number>, size: number, least: n
 }
 
 test('overlapping pairs are counted as the plain algorithm counts them', () => {
-  const counts = countWords(['aaaa aaaaaaa aaa baaab'])
-  const model = trainBpe(counts, { tokens: 260, minFrequency: 1, forbidden: [] })
-  assert.equal([...model.merges], plainMerges(counts, 260, 1).flat())
+  const counts = counted(['aaaa aaaaaaa aaa baaab'])
+  const model = trainBpe(counts, { ...BOUNDS, tokens: 260, minFrequency: 1 })
+  assert.equal([...model.merges], plainMerges(asMap(counts), 260, 1).flat())
 })
 
 test('the vocabulary is bytes, merges, special tokens, and stops where no pair is frequent', () => {
@@ -92,7 +111,7 @@ test('the vocabulary is bytes, merges, special tokens, and stops where no pair i
     ['aa', '<|x|>'],
   )
   for (let byte = 0; byte < 256; byte++) {
-    assert.is(tokenizer.idToToken(byte), latin1ToToken(String.fromCharCode(byte)))
+    assert.is(tokenizer.idToToken(byte), byteToChar(byte))
   }
 })
 
@@ -111,6 +130,78 @@ test('no learnt token spells a special token', () => {
   assert.is(id, tokenizer.vocabSize - 2)
   assert.not.ok(tokenizer.encode('stop stop').includes(id))
   assert.equal(tokenizer.encode('stop', { allowSpecial: 'all' }), [id])
+  // Nor is one spelt so in the file: ' st' is 'Ġst' there, so that no file has a token of that text twice.
+  const spaced = Tokenizer.train(['a st st st'], { vocabSize: 400, specialTokens: ['Ġst'] })
+  assert.is(spaced.tokenToId('Ġst'), spaced.vocabSize - 1)
+  assert.is(Tokenizer.fromJSON(JSON.parse(json(spaced))).encode(' st').length, 2)
+})
+
+test('a regular expression of one’s own cuts texts of training and of encoding alike', () => {
+  const regex = '[a-z]+|\\d\\d?(?!x)|é'
+  const tokenizer = Tokenizer.train(['abc 1234x é–é'.repeat(20)], {
+    ...{ vocabSize: 300, specialTokens: [], pattern: { regex } },
+  })
+  const parts = (text: string): string[] =>
+    tokenizer.encode(text).map((id) => tokenizer.decode([id]))
+  assert.equal(parts('abc 123x é–é'), ['abc', ' ', '12', '3', 'x', ' ', 'é', '–', 'é'])
+  // Bytes that are no UTF-8 are cut too, and come back.
+  const bytes = Uint8Array.of(0xff, 0x61, 0x62, 0x63, 0xe2, 0x80, 0xef, 0xbf, 0xbd, 0x31, 0xc3)
+  assert.equal(tokenizer.decodeBytes(tokenizer.encodeBytes(bytes)), bytes)
+  assert.equal(tokenizer.encodeBytes(bytes).length, 9)
+})
+
+test('patterns cut where they say, and the tokenizer encodes with the pattern it was trained with', () => {
+  const texts = ["WE'LL मिलेंगे 123456 end\n\n".repeat(50)]
+  const tokens = (options: Partial<TrainOptions>): string[] => {
+    const tokenizer = Tokenizer.train(texts, { vocabSize: 400, specialTokens: [], ...options })
+    const again = Tokenizer.fromJSON(JSON.parse(json(tokenizer)))
+    const ids = again.encode(texts[0]!)
+    assert.equal(ids, tokenizer.encode(texts[0]!))
+    assert.is(again.decode(ids), texts[0])
+    return [...new Set(ids)].map((id) => again.decode([id]))
+  }
+  assert.equal(tokens({}), [
+    'WE',
+    "'LL",
+    ' म',
+    'िल',
+    'ें',
+    'ग',
+    'े',
+    ' ',
+    '123',
+    '456',
+    ' end',
+    '\n\n',
+  ])
+  assert.equal(tokens({ pattern: 'cl100k' }), tokens({ pattern: 'llama3' }))
+  assert.equal(tokens({ digits: 1 }).slice(8, 10), ['1', '2'])
+  // Vowel signs are marks: only o200k's pattern keeps a word of Devanagari whole.
+  assert.equal(tokens({ pattern: 'o200k' }).slice(0, 2), ["WE'LL", ' मिलेंगे'])
+  assert.ok(tokens({ pattern: 'gpt2' }).includes(' 123456'))
+  const short = Tokenizer.train(texts, { vocabSize: 400, specialTokens: [], maxTokenLength: 3 })
+  const lengths = short.encode(texts[0]!).map((id) => short.decodeBytes([id]).length)
+  assert.is(Math.max(...lengths), 3)
+})
+
+test('compression counts bytes and characters as UTF-8 has them', () => {
+  const tokenizer = Tokenizer.train(['x'], { vocabSize: 256, specialTokens: [] })
+  for (const text of ['', 'abc', 'é', 'नमस्ते', '👩‍🚀', 'a\ud800b', '\udc00\ud800']) {
+    const bytes = Buffer.byteLength(text)
+    const characters = [...text].length
+    const rate = (n: number): number => (bytes === 0 ? 0 : n / bytes)
+    assert.equal(compression(tokenizer, [text]), {
+      ...{ bytes, characters, tokens: bytes },
+      ...{ bytesPerToken: rate(bytes), charactersPerToken: rate(characters) },
+    })
+  }
+})
+
+test('progress of training in one go', () => {
+  const seen: TrainProgress[] = []
+  Tokenizer.train(corpus(200), { vocabSize: 500, onProgress: (state) => seen.push(state) })
+  assert.equal([...new Set(seen.map(({ phase }) => phase))], ['count', 'merge'])
+  assert.is(seen.at(-1)!.done, seen.at(-1)!.total)
 })
 
 test('empty and useless corpora give a tokenizer of bytes', () => {
@@ -137,6 +228,11 @@ test('wrong options are refused with what would be right', () => {
   fails({ vocabSize: 300, specialTokens: ['a'] }, /two characters/)
   fails({ vocabSize: 300, specialTokens: ['<\ud800>'] }, /specialTokens/)
   fails({ vocabSize: 300, bosToken: '<|no|>' }, /bosToken/)
+  fails({ vocabSize: 300, maxTokenLength: 0 }, /maxTokenLength is 0/)
+  fails({ vocabSize: 300, maxMemory: 5 }, /maxMemory is 5/)
+  fails({ vocabSize: 300, digits: 0 }, /digits is 0/)
+  fails({ vocabSize: 300, pattern: 'gpt9' as 'gpt2' }, /gpt2, cl100k, llama3, o200k/)
+  fails({ vocabSize: 300, pattern: { regex: 'x' }, digits: 2 }, /no alternative of numbers/)
   assert.throws(() => Tokenizer.train('abc', { vocabSize: 300 }), /\[text\]/)
   assert.throws(() => Tokenizer.train([5 as unknown as string], { vocabSize: 300 }), /a text is 5/)
 })

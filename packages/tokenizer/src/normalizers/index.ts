@@ -1,0 +1,57 @@
+// What a tokenizer.json does to a text before it cuts it, by the `type` of each part.
+
+import { kindOf } from '../files/reader.js'
+import type { JsonObject, Reader } from '../files/reader.js'
+import type { Aligned } from '../text/aligned.js'
+import { bert } from './bert.js'
+import { lowercase, nmt, prepend, replace, strip, stripAccents } from './characters.js'
+import { composition } from './composition.js'
+import { precompiled } from './precompiled.js'
+import { byteLevel } from './byte-level.js'
+
+export type Normalizer = (text: Aligned) => Aligned
+
+/** Reads one kind of part; `path` is its place in the file. */
+export type NormalizerKind = (read: Reader, part: JsonObject, path: string) => Normalizer
+
+const KINDS: Readonly<Record<string, NormalizerKind>> = {
+  BertNormalizer: bert,
+  ByteLevel: byteLevel,
+  Lowercase: lowercase,
+  NFC: composition('NFC'),
+  NFD: composition('NFD'),
+  NFKC: composition('NFKC'),
+  NFKD: composition('NFKD'),
+  Nmt: nmt,
+  Precompiled: precompiled,
+  Prepend: prepend,
+  Replace: replace,
+  Sequence: sequence,
+  Strip: strip,
+  StripAccents: stripAccents,
+}
+
+const MAX_PARTS = 64
+
+/** The file's normalizer, or null. */
+export function readNormalizer(
+  read: Reader,
+  value: unknown,
+  path: string,
+  depth = 0,
+): Normalizer | null {
+  if (value === undefined || value === null) return null
+  if (depth > 8) read.fail(path, 'is nested more than 8 deep.')
+  const part = read.object(value, path)
+  return kindOf(read, part, path, KINDS)(read, part, path)
+}
+
+function sequence(read: Reader, part: JsonObject, path: string): Normalizer {
+  read.only(part, path, ['type', 'normalizers'])
+  const depth = path.split('.normalizers[').length
+  const parts = read.array(part.normalizers, `${path}.normalizers`, MAX_PARTS).map((value, i) => {
+    const place = `${path}.normalizers[${i}]`
+    return readNormalizer(read, read.object(value, place), place, depth)!
+  })
+  return (text) => parts.reduce((t, normalizer) => normalizer(t), text)
+}
