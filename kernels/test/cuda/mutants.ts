@@ -345,11 +345,7 @@ export const mutants: readonly Mutant[] = [
     '(scale + 0x7fff + (scale >> 16 & 1)) >> 16',
     'scale >> 16',
   ),
-  quant(
-    'elements behind the row count',
-    'p.form, k, p.k, v)',
-    'p.form, k, p.depth, v)',
-  ),
+  quant('elements behind the row count', 'p.form, k, p.k, v)', 'p.form, k, p.depth, v)'),
   quant(
     'a shuffle that names lanes which do not take part',
     'if (lane % 8 < 4) bytes[layout.byte_of(r, k)] = static_cast<uint8_t>(value | other << 4);',
