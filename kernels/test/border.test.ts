@@ -206,7 +206,7 @@ test('an output may be the very view that an elementwise op reads, and no other 
   assert.is(refused(() => run('copy', [second], [first])).code, shape)
   const square = { handle: a, shape: [2, 2] }
   assert.is(
-    refused(() => run('matmul', [square, square, absent, absent, absent], [square], [0, 0, 0, 1]))
+    refused(() => run('matmul', [square, square, absent, absent, absent], [square], [0, 0, 0, 1, 0]))
       .code,
     shape,
   )
@@ -301,7 +301,7 @@ test('200,000 damaged records neither crash nor leak', () => {
   const good = [
     () => write('add', [m, m], [out(2, 3)], [0, 0]),
     () => write('mul', [m, absent], [m], [1.0, 0]),
-    () => write('matmul', [m, mt, absent, absent, absent], [out(2, 2)], [0, 0, 0, 1]),
+    () => write('matmul', [m, mt, absent, absent, absent], [out(2, 2)], [0, 0, 0, 1, 0]),
     () => write('sum', [m], [out(2, 1)]),
     () => write('copy', [mt], [out(3, 2)]),
     () => write('cat', [m, m], [out(4, 3)], [0]),

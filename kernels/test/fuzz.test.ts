@@ -277,7 +277,7 @@ const calls: Record<string, () => Call> = {
         maybe(s(shape, out)),
       ],
       out: [t(shape, out)],
-      attrs: [0, int(2), int(4), pick([1, 0.5])],
+      attrs: [0, int(2), int(4), pick([1, 0.5]), int(2)],
     }
   },
   copy: () => {

@@ -200,7 +200,7 @@ const workerCode = `
       return b[at]
     }
     const ones = make('fill', [], [1])
-    const y = make('matmul', [ones, ones, 0, 0, 0], [0, 0, 0, 1])
+    const y = make('matmul', [ones, ones, 0, 0, 0], [0, 0, 0, 1, 0])
     const first = new Float32Array(1)
     const release = () => { b.set([ones, y]); native.release(2) }
     return { y, first, release }
