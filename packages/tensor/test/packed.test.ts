@@ -7,7 +7,6 @@ import {
   DisposedError,
   DTypeError,
   manualSeed,
-  memory,
   noGrad,
   ones,
   packedLinear,
@@ -22,7 +21,7 @@ import {
   zeros,
   type LinearOptions,
 } from '@shakti/tensor'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 const native = createRequire(import.meta.url)('@shakti/kernels') as NativeModule
 const dtypes = ['f32', 'bf16'] as const
@@ -128,16 +127,16 @@ test('nothing in, nothing out: no rows, no columns, no depth', () => {
 
 test('a scope does not free a packed weight, memory() counts it, dispose gives it back', () => {
   const x = ones([1, 64])
-  const before = memory()
+  const before = counts()
   const weight = tidy(() => packWeight(ones([64, 64]).mul(2)))
-  assert.is(memory().tensors, before.tensors + 1)
+  assert.is(counts().tensors, before.tensors + 1)
   // Built with sanitizers, every block has a margin.
-  const held = memory().liveBytes - before.liveBytes
+  const held = counts().liveBytes - before.liveBytes
   assert.ok(held >= weight.bytes && held <= weight.bytes + 1024, `${held} bytes are held`)
   const y = tidy(() => packedLinear(x, weight).dataSync())
   assert.equal([...y], new Array(64).fill(128))
   weight.dispose()
-  assert.is(memory().liveBytes, before.liveBytes)
+  assert.is(counts().liveBytes, before.liveBytes)
   assertThrows(() => packedLinear(x, weight), DisposedError)
 })
 
