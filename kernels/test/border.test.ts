@@ -206,8 +206,9 @@ test('an output may be the very view that an elementwise op reads, and no other 
   assert.is(refused(() => run('copy', [second], [first])).code, shape)
   const square = { handle: a, shape: [2, 2] }
   assert.is(
-    refused(() => run('matmul', [square, square, absent, absent, absent], [square], [0, 0, 0, 1, 0]))
-      .code,
+    refused(() =>
+      run('matmul', [square, square, absent, absent, absent], [square], [0, 0, 0, 1, 0]),
+    ).code,
     shape,
   )
   assert.is(refused(() => run('copy', [square], [{ ...square, strides: [1, 2] }])).code, shape)
