@@ -128,7 +128,8 @@ void Stream::run() {
   std::deque<Command::Ptr> batch;
   while (!stopping_) {
     // Who was woken for work that drain() has taken meanwhile need not look for more.
-    for (int i = executing_ ? spin_turns() : 0; i > 0 && queued_.load(std::memory_order_acquire) == 0; --i) spin_pause();
+    for (int i = executing_ ? spin_turns() : 0; i > 0 && queued_.load(std::memory_order_acquire) == 0; --i)
+      spin_pause();
     {
       std::unique_lock<std::mutex> lock(mutex_);
       executing_ = false;
