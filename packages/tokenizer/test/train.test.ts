@@ -5,7 +5,8 @@ import type { TrainOptions, TrainProgress } from '../src/index.js'
 import { byteToChar } from '../src/text/alphabet.js'
 import { countWords } from '../src/train/count.js'
 import { patternRegex, wordSplitter } from '../src/train/patterns.js'
-import { trainBpe } from '../src/train/train.js'
+import { MergeLoop } from '../src/train/merge-loop.js'
+import type { MergeOptions } from '../src/train/merge-loop.js'
 import type { WordColumns } from '../src/train/word-counts.js'
 import { corpus, random } from './samples.js'
 
@@ -14,6 +15,13 @@ const BOUNDS = { maxTokenLength: Number.POSITIVE_INFINITY, forbidden: [] }
 const NO_BOUND = { cutsAtBlanks: true, positions: Number.POSITIVE_INFINITY }
 const counted = (texts: readonly string[]): WordColumns =>
   countWords(texts, wordSplitter(patternRegex('llama3')), NO_BOUND).columns()
+
+/** The merges of counted words: flat triples of ids. */
+function mergesOf(words: WordColumns, options: MergeOptions): readonly number[] {
+  const loop = new MergeLoop(words, options)
+  while (loop.step());
+  return loop.merges
+}
 
 /** The columns as a map from the words' bytes as Latin-1. */
 function asMap({ bytes, lengths, counts }: WordColumns): Map<string, number> {
@@ -50,10 +58,8 @@ test('merges are those of the plain algorithm that counts everything anew each t
       )
     })
     const counts = counted(words.map((word) => word.join('')))
-    const model = trainBpe(counts, { ...BOUNDS, tokens: 290, minFrequency: 2 })
-    const got = Array.from({ length: model.merges.length / 3 }, (_, i) => [
-      ...model.merges.slice(3 * i, 3 * i + 3),
-    ])
+    const merges = mergesOf(counts, { ...BOUNDS, tokens: 290, minFrequency: 2 })
+    const got = Array.from({ length: merges.length / 3 }, (_, i) => merges.slice(3 * i, 3 * i + 3))
     assert.equal(got, plainMerges(asMap(counts), 290, 2))
   }
 })
@@ -100,8 +106,8 @@ function plainMerges(counts: ReadonlyMap<string, number>, size: number, least: n
 
 test('overlapping pairs are counted as the plain algorithm counts them', () => {
   const counts = counted(['aaaa aaaaaaa aaa baaab'])
-  const model = trainBpe(counts, { ...BOUNDS, tokens: 260, minFrequency: 1 })
-  assert.equal([...model.merges], plainMerges(asMap(counts), 260, 1).flat())
+  const merges = mergesOf(counts, { ...BOUNDS, tokens: 260, minFrequency: 1 })
+  assert.equal(merges, plainMerges(asMap(counts), 260, 1).flat())
 })
 
 test('the vocabulary is bytes, merges, special tokens, and stops where no pair is frequent', () => {

@@ -1,7 +1,7 @@
 // How tokens become text again, by the `type` of each part of a tokenizer.json. Each part is a transducer: it takes
 // tokens one at a time and gives on what is certain, so that decoding all at once and decoding as ids come are one.
 
-import { kindOf } from '../files/reader.js'
+import { kindOf, partsOf } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import { byteFallback, byteLevel } from './bytes.js'
 import { bpeDecoder, ctc, fuse, metaspace, replace, strip, wordPiece } from './texts.js'
@@ -43,14 +43,12 @@ export function readDecoder(read: Reader, value: unknown, path: string): Decoder
 }
 
 function sequence(read: Reader, part: JsonObject, path: string): Decoder {
-  read.only(part, path, ['type', 'decoders'])
-  const values = read.array(part.decoders, `${path}.decoders`, 64)
-  const parts = values.map((value, i) => {
-    const place = `${path}.decoders[${i}]`
-    return readDecoder(read, read.object(value, place), place)
-  })
+  const parts = partsOf(read, part, path, 'decoders', 64, (one, place) =>
+    readDecoder(read, one, place),
+  )
+  const values = part.decoders as JsonObject[]
   // What is emitted is joined in the end: a Fuse with nothing after it changes nothing, and would hold all back.
-  const last = values[values.length - 1] as JsonObject | undefined
+  const last = values[values.length - 1]
   if (last?.type === 'Fuse') parts.pop()
   // Fuse and Strip at the beginning, as in Llama's files: the same without holding all back.
   const [before, strip] = values.slice(-2) as (JsonObject | undefined)[]

@@ -1,3 +1,4 @@
+import { readMetaspace } from '../files/metaspace.js'
 import { eachToken } from './index.js'
 import type { DecoderKind } from './index.js'
 
@@ -78,21 +79,7 @@ export const fuse: DecoderKind = (read, part, path) => {
 
 /** ▁ becomes a space; in the first token, where it was put before the text, nothing. */
 export const metaspace: DecoderKind = (read, part, path) => {
-  read.only(part, path, [
-    'type',
-    'replacement',
-    'prepend_scheme',
-    'split',
-    'add_prefix_space',
-    'str_rep',
-  ])
-  const replacement = read.character(part.replacement ?? '▁', `${path}.replacement`)
-  const old = read.boolean(part.add_prefix_space, `${path}.add_prefix_space`, true)
-  const scheme = read.choice(
-    part.prepend_scheme ?? (old ? 'always' : 'never'),
-    `${path}.prepend_scheme`,
-    ['always', 'never', 'first'],
-  )
+  const { replacement, scheme } = readMetaspace(read, part, path)
   return eachToken((token, index) =>
     token.replaceAll(replacement, index === 0 && scheme !== 'never' ? '' : ' '),
   )

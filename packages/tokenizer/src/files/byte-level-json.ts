@@ -1,31 +1,39 @@
-// The tokenizer.json of byte-level BPE that comes from no such file: one that was trained here, or tiktoken's ranks.
+// The tokenizer.json of byte-level BPE that comes from no such file: one that was trained here, tiktoken's ranks, or a
+// folder of vocab.json and merges.txt.
 
 import type { JsonObject } from './reader.js'
 
-export interface ByteLevelParts {
-  readonly pattern: string
-  readonly ignoreMerges: boolean
-  readonly specialTokens: readonly { readonly id: number; readonly content: string }[]
+export const byteLevel = (flags: JsonObject = {}): JsonObject => ({
+  type: 'ByteLevel',
+  add_prefix_space: false,
+  trim_offsets: true,
+  use_regex: true,
+  ...flags,
+})
+
+export const split = (regex: string, behavior: string, invert: boolean): JsonObject => ({
+  type: 'Split',
+  pattern: { Regex: regex },
+  behavior,
+  invert,
+})
+
+export const sequence = (...pretokenizers: JsonObject[]): JsonObject => ({
+  type: 'Sequence',
+  pretokenizers,
+})
+
+interface SpecialToken {
+  readonly id: number
+  readonly content: string
 }
 
-/** The object that the file holds, without its vocabulary and merges. */
-export function byteLevelJson({
-  pattern,
-  ignoreMerges,
-  specialTokens,
-}: ByteLevelParts): JsonObject {
-  const byteLevel = {
-    type: 'ByteLevel',
-    add_prefix_space: false,
-    trim_offsets: true,
-    use_regex: false,
-  }
-  const split = {
-    type: 'Split',
-    pattern: { Regex: pattern },
-    behavior: 'Isolated',
-    invert: false,
-  }
+/** The object that a file holds: `parts` and fields of the `model` take the place of the usual ones. */
+export function byteLevelDocument(
+  specialTokens: readonly SpecialToken[],
+  parts: JsonObject,
+  model?: JsonObject,
+): JsonObject {
   return {
     version: '1.0',
     truncation: null,
@@ -40,9 +48,10 @@ export function byteLevelJson({
       special: true,
     })),
     normalizer: null,
-    pre_tokenizer: { type: 'Sequence', pretokenizers: [split, byteLevel] },
+    pre_tokenizer: null,
     post_processor: null,
-    decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
+    ...parts,
+    decoder: byteLevel({ add_prefix_space: true }),
     model: {
       type: 'BPE',
       dropout: null,
@@ -51,7 +60,24 @@ export function byteLevelJson({
       end_of_word_suffix: null,
       fuse_unk: false,
       byte_fallback: false,
-      ignore_merges: ignoreMerges,
+      ignore_merges: false,
+      ...model,
     },
   }
+}
+
+export interface ByteLevelParts {
+  readonly pattern: string
+  readonly ignoreMerges: boolean
+  readonly specialTokens: readonly SpecialToken[]
+}
+
+/** That of a tokenizer made here, without its vocabulary and merges. */
+export function byteLevelJson({
+  pattern,
+  ignoreMerges,
+  specialTokens,
+}: ByteLevelParts): JsonObject {
+  const pre = sequence(split(pattern, 'Isolated', false), byteLevel({ use_regex: false }))
+  return byteLevelDocument(specialTokens, { pre_tokenizer: pre }, { ignore_merges: ignoreMerges })
 }

@@ -135,3 +135,19 @@ export function kindOf<T>(
   const type = read.choice(object.type, `${path}.type`, Object.keys(table))
   return table[type]!
 }
+
+/** The parts that a Sequence holds in `list`, read one by one. */
+export function partsOf<T>(
+  read: Reader,
+  sequence: JsonObject,
+  path: string,
+  list: string,
+  max: number,
+  one: (part: JsonObject, place: string) => T,
+): T[] {
+  read.only(sequence, path, ['type', list])
+  return read.array(sequence[list], `${path}.${list}`, max).map((value, i) => {
+    const place = `${path}.${list}[${i}]`
+    return one(read.object(value, place), place)
+  })
+}

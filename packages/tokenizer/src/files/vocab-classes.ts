@@ -2,34 +2,13 @@
 // tokenizer_config.json names, as transformers converts it.
 
 import { brief } from '../errors.js'
+import { QWEN2_PATTERN } from '../split/patterns.js'
+import { byteLevel, byteLevelDocument, sequence, split } from './byte-level-json.js'
 import { Reader } from './reader.js'
 import type { JsonObject } from './reader.js'
 import type { MergeList, TokenizerDocument, VocabList } from './tokenizer-document.js'
 
-const QWEN2_PATTERN =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" +
-  '|\\s+(?!\\S)|\\s+'
 const CLIP_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
-
-const byteLevel = (flags: JsonObject = {}): JsonObject => ({
-  type: 'ByteLevel',
-  add_prefix_space: false,
-  trim_offsets: true,
-  use_regex: true,
-  ...flags,
-})
-
-const split = (regex: string, behavior: string, invert: boolean): JsonObject => ({
-  type: 'Split',
-  pattern: { Regex: regex },
-  behavior,
-  invert,
-})
-
-const sequence = (...pretokenizers: JsonObject[]): JsonObject => ({
-  type: 'Sequence',
-  pretokenizers,
-})
 
 /** A token that the config names, with its id. */
 type Named = (field: string, usual: string) => [string, number]
@@ -122,35 +101,10 @@ export function documentOfClass(
   const { model, ...parts } = make(named)
   const specials = new Set(NAMED.map((field) => contentOf(config[field])))
   const added = [...specials].flatMap((content) => {
-    const id = content === undefined ? undefined : vocab.find(content)
-    return id === undefined ? [] : [{ id, content, special: true }]
+    if (content === undefined) return []
+    const id = vocab.find(content)
+    return id === undefined ? [] : [{ id, content }]
   })
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: added.map((token) => ({
-      ...token,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-    })),
-    normalizer: null,
-    ...parts,
-    decoder: byteLevel({ add_prefix_space: true }),
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      ...(model as JsonObject | undefined),
-      vocab,
-      merges,
-    },
-  }
+  const document = byteLevelDocument(added, parts, model as JsonObject | undefined)
+  return { ...document, model: { ...(document.model as JsonObject | undefined), vocab, merges } }
 }

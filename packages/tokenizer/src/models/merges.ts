@@ -1,7 +1,7 @@
 // The merges of BPE over a row of symbols. Short rows scan for the best pair; longer ones keep their pairs in a heap,
 // so that one word of a megabyte costs n log n and not n².
 
-import { MergeHeap } from './merge-heap.js'
+import { Heap } from '../text/heap.js'
 import { NO_RANK } from './pair-table.js'
 import type { PairTable } from './pair-table.js'
 
@@ -54,7 +54,8 @@ export class Merges {
     const id = Int32Array.from(ids)
     const next = new Int32Array(n)
     const prev = new Int32Array(n)
-    const heap = new MergeHeap(n)
+    // By rank, then leftmost.
+    const heap = new Heap(n)
     const offer = (i: number): void => {
       const rank = pairs.rank(id[i]!, id[next[i]!]!)
       if (rank !== NO_RANK) heap.push(rank, i)

@@ -1,6 +1,6 @@
 // What a tokenizer.json does to a text before it cuts it, by the `type` of each part.
 
-import { kindOf } from '../files/reader.js'
+import { kindOf, partsOf } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import type { Aligned } from '../text/aligned.js'
 import { bert } from './bert.js'
@@ -47,11 +47,9 @@ export function readNormalizer(
 }
 
 function sequence(read: Reader, part: JsonObject, path: string): Normalizer {
-  read.only(part, path, ['type', 'normalizers'])
   const depth = path.split('.normalizers[').length
-  const parts = read.array(part.normalizers, `${path}.normalizers`, MAX_PARTS).map((value, i) => {
-    const place = `${path}.normalizers[${i}]`
-    return readNormalizer(read, read.object(value, place), place, depth)!
-  })
+  const parts = partsOf(read, part, path, 'normalizers', MAX_PARTS, (one, place) =>
+    readNormalizer(read, one, place, depth)!,
+  )
   return (text) => parts.reduce((t, normalizer) => normalizer(t), text)
 }

@@ -1,7 +1,7 @@
 // What a tokenizer.json does to the ids of one or two texts: special tokens around them, offsets without blanks.
 
 import { brief } from '../errors.js'
-import { kindOf } from '../files/reader.js'
+import { kindOf, partsOf } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import { emptyColumns } from '../encoding.js'
 import type { Columns } from '../encoding.js'
@@ -50,11 +50,9 @@ export function readPostProcessor(
 }
 
 function sequence(read: Reader, part: JsonObject, path: string, tokens: Tokens): PostProcessor {
-  read.only(part, path, ['type', 'processors'])
-  const parts = read.array(part.processors, `${path}.processors`, 16).map((value, i) => {
-    const place = `${path}.processors[${i}]`
-    return readPostProcessor(read, read.object(value, place), place, tokens)!
-  })
+  const parts = partsOf(read, part, path, 'processors', 16, (one, place) =>
+    readPostProcessor(read, one, place, tokens)!,
+  )
   const adding = parts.filter((processor) => processor.added(1) > 0 || processor.added(2) > 0)
   if (adding.length > 1) {
     read.fail(`${path}.processors`, `has ${adding.length} parts that add tokens. One is supported.`)

@@ -1,6 +1,6 @@
 // How a tokenizer.json cuts a text into the pieces that its model sees, by the `type` of each part.
 
-import { kindOf } from '../files/reader.js'
+import { kindOf, partsOf } from '../files/reader.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import type { Aligned } from '../text/aligned.js'
 import { byteLevel } from './byte-level.js'
@@ -48,13 +48,9 @@ export function readPreTokenizer(read: Reader, value: unknown, path: string): Pr
 }
 
 function sequence(read: Reader, part: JsonObject, path: string): PreTokenizer {
-  read.only(part, path, ['type', 'pretokenizers'])
-  const parts = read
-    .array(part.pretokenizers, `${path}.pretokenizers`, MAX_PARTS)
-    .map((value, i) => {
-      const place = `${path}.pretokenizers[${i}]`
-      return readPreTokenizer(read, read.object(value, place), place)!
-    })
+  const parts = partsOf(read, part, path, 'pretokenizers', MAX_PARTS, (one, place) =>
+    readPreTokenizer(read, one, place)!,
+  )
   return (text) => {
     let pieces = [text]
     for (const preTokenizer of parts) pieces = pieces.flatMap(preTokenizer)

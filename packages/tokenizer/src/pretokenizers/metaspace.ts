@@ -1,29 +1,13 @@
+import { readMetaspace } from '../files/metaspace.js'
 import { prefixed } from '../normalizers/characters.js'
 import type { Aligned } from '../text/aligned.js'
 import { cut, matchesOf } from './split.js'
 import type { PreTokenizerKind } from './index.js'
 
-const SCHEMES = ['always', 'never', 'first'] as const
-
 /** sentencepiece's words: spaces become ▁, which begins a word. */
 export const metaspace: PreTokenizerKind = (read, part, path) => {
-  read.only(part, path, [
-    'type',
-    'replacement',
-    'prepend_scheme',
-    'split',
-    'add_prefix_space',
-    'str_rep',
-  ])
-  const replacement = read.character(part.replacement ?? '▁', `${path}.replacement`)
-  // Older files say add_prefix_space in the place of prepend_scheme.
-  const old = read.boolean(part.add_prefix_space, `${path}.add_prefix_space`, true)
-  const scheme = read.choice(
-    part.prepend_scheme ?? (old ? 'always' : 'never'),
-    `${path}.prepend_scheme`,
-    SCHEMES,
-  )
-  if (!old && scheme !== 'never') {
+  const { replacement, scheme, addPrefixSpace } = readMetaspace(read, part, path)
+  if (!addPrefixSpace && scheme !== 'never') {
     read.fail(`${path}.add_prefix_space`, `is false, but prepend_scheme is "${scheme}".`)
   }
   const splits = read.boolean(part.split, `${path}.split`, true)

@@ -1,15 +1,15 @@
-/** Merges that may be done, lowest rank first, then leftmost. */
-export class MergeHeap {
+/** A binary heap of pairs of numbers without an object a pair: the lowest `rank` first, of equal ones the lowest `at`. */
+export class Heap {
   /** What `pop` took. */
   rank = 0
   at = 0
-  private ranks: Int32Array
-  private places: Int32Array
+  private ranks: Float64Array
+  private places: Float64Array
   private size = 0
 
   constructor(capacity: number) {
-    this.ranks = new Int32Array(capacity)
-    this.places = new Int32Array(capacity)
+    this.ranks = new Float64Array(capacity)
+    this.places = new Float64Array(capacity)
   }
 
   push(rank: number, at: number): void {
@@ -30,7 +30,7 @@ export class MergeHeap {
     places[i] = at
   }
 
-  /** Takes the first merge into `rank` and `at`; false where none is left. */
+  /** Takes the first pair into `rank` and `at`; false where none is left. */
   pop(): boolean {
     if (this.size === 0) return false
     const { ranks, places } = this
@@ -62,8 +62,8 @@ function before(rank: number, at: number, otherRank: number, otherAt: number): b
   return rank < otherRank || (rank === otherRank && at < otherAt)
 }
 
-function grow(array: Int32Array): Int32Array {
-  const grown = new Int32Array(2 * array.length)
+function grow(array: Float64Array): Float64Array {
+  const grown = new Float64Array(2 * array.length)
   grown.set(array)
   return grown
 }

@@ -8,7 +8,7 @@
 // it first appears, and its count only falls.
 
 import { tokenToBytes } from '../text/alphabet.js'
-import { PairHeap } from './pair-heap.js'
+import { Heap } from '../text/heap.js'
 import { PairTable } from './pair-table.js'
 import type { WordColumns } from './word-counts.js'
 
@@ -33,6 +33,7 @@ export interface MergeState {
 
 const SEPARATOR = -1
 const INSIDE = -2 // neither the first nor the last byte of a token
+const RIGHT = 2 ** 21 // ids are below it: a pair is one number, by left and then by right
 
 export class MergeLoop {
   /** Bytes of each token as Latin-1. */
@@ -44,7 +45,8 @@ export class MergeLoop {
   private readonly ids: Int32Array
   private readonly wordOf: Int32Array
   private readonly pairs = new PairTable()
-  private readonly heap = new PairHeap()
+  /** Pairs by count, the largest first; of equal ones that with the smaller left and then the smaller right token. */
+  private readonly heap = new Heap(1 << 12)
   /** By pair, from its head on: how many places follow, the places upwards. */
   private places = new Int32Array(1 << 12)
   private placesUsed = 0
@@ -135,7 +137,7 @@ export class MergeLoop {
   private offer(pair: number): void {
     const count = this.pairs.count[pair]!
     if (count >= this.options.minFrequency) {
-      this.heap.push(count, this.pairs.left[pair]!, this.pairs.right[pair]!)
+      this.heap.push(-count, this.pairs.left[pair]! * RIGHT + this.pairs.right[pair]!)
     }
   }
 
@@ -166,9 +168,10 @@ export class MergeLoop {
   private best(): number {
     const { heap, pairs } = this
     while (heap.pop()) {
-      const pair = pairs.find(heap.left, heap.right)
+      const left = Math.floor(heap.at / RIGHT)
+      const pair = pairs.find(left, heap.at - left * RIGHT)
       if (pair < 0) continue
-      if (pairs.count[pair] === heap.count) return pair
+      if (pairs.count[pair] === -heap.rank) return pair
       this.offer(pair) // its count fell since it was put there
     }
     return -1

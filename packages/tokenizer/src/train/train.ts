@@ -8,7 +8,7 @@ import type { MergeOptions } from './merge-loop.js'
 import type { TrainOptions, TrainPlan } from './options.js'
 import { wordSplitter } from './patterns.js'
 import { ProgressMeter } from './progress.js'
-import type { WordColumns, WordCounts } from './word-counts.js'
+import type { WordCounts } from './word-counts.js'
 
 /** Ids 0 to 255 are the bytes, then one id a merge in the order they were made. */
 export interface TrainedBpe {
@@ -31,13 +31,6 @@ export function trainOnTexts(
   reportPruned(words, options)
   const loop = new MergeLoop(words.columns(), mergeOptions(plan))
   while (loop.step()) meter.update('merge', loop.tokens.length - 256, plan.tokens - 256)
-  return trained(loop)
-}
-
-/** Merges counted words. Ties go to the smaller pair of ids. */
-export function trainBpe(words: WordColumns, options: MergeOptions): TrainedBpe {
-  const loop = new MergeLoop(words, options)
-  while (loop.step());
   return trained(loop)
 }
 

@@ -6,7 +6,7 @@ import type { Splitter } from '../../split/splitter.js'
 import { byteToChar } from '../../text/alphabet.js'
 import type { IdBuffer } from '../../text/id-buffer.js'
 import { PADDING } from '../../text/utf8.js'
-import { MergeHeap } from '../merge-heap.js'
+import { Heap } from '../../text/heap.js'
 import { NO_RANK, PairTable } from '../pair-table.js'
 import type { TokenBytes } from './token-bytes.js'
 import { ABSENT, CACHED_LENGTH, MAX_ID, WordTable } from './word-table.js'
@@ -287,7 +287,8 @@ export class ByteBpe {
     const next = new Int32Array(n)
     const previous = new Int32Array(n)
     const ranks = new Int32Array(n)
-    const heap = new MergeHeap(n)
+    // By rank, then leftmost.
+    const heap = new Heap(n)
     for (let i = 0; i < n; i++) {
       ids[i] = this.idOfByte[bytes[start + i]!]!
       next[i] = i + 1
