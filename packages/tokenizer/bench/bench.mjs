@@ -1,7 +1,7 @@
 // Compares with the packages on npm: npm run bench -w @shakti/tokenizer -- [FILE...] [--json FILE] [--only WORD,...]
 // Every package runs on every text in a process of its own, one after the other, on one thread. Without files the
 // texts are English, code and Hindi that lie on the machine. --only keeps the encodings, packages and texts so named.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
@@ -23,14 +23,18 @@ const from = process.env.INIT_CWD ?? process.cwd()
 const one = fileURLToPath(new URL('one.mjs', import.meta.url))
 const flags = ['--expose-gc']
 
-function measure(encoding, name, file) {
-  const args = [...flags, one, encoding, name, ...(file === undefined ? [] : [file])]
-  return JSON.parse(
-    execFileSync(process.execPath, args, {
-      encoding: 'utf8',
-      env: { ...process.env, RAYON_NUM_THREADS: '1' },
-    }),
+/** A row; none, and a sentence, where the package fails on the text. */
+function measure(encoding, text, name, file) {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...flags, one, encoding, name, file],
+    { encoding: 'utf8', env: { ...process.env, RAYON_NUM_THREADS: '1' } },
   )
+  if (status === 0) return [{ encoding, text, name, ...JSON.parse(stdout) }]
+  const why = /^\w*Error.*/m.exec(stderr)?.[0] ?? 'the process ended without a word'
+  console.error(`${name} is left out of ${encoding}, ${text}: ${why}`)
+  if (name === OURS) process.exitCode = 1
+  return []
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'tokenizer-bench-'))
@@ -47,7 +51,7 @@ try {
   for (const encoding of kept(Object.keys(peers))) {
     const names = Object.keys(peers[encoding]).filter((name) => kept(allPeers).includes(name))
     for (const [text, file] of files) {
-      const rows = names.map((name) => ({ encoding, text, name, ...measure(encoding, name, file) }))
+      const rows = names.flatMap((name) => measure(encoding, text, name, file))
       results.push(...rows)
       print(`${encoding}, ${text}`, rows)
     }
@@ -108,7 +112,7 @@ function ratioOf(ours, others) {
     warm: most('warm'),
     decode: most('decode'),
     load: least('load'),
-    memory: least('live'),
+    memory: least('rss'), // `live` misses what native code and WebAssembly hold
   }
 }
 

@@ -26,7 +26,9 @@ export const peers = {
       }
     },
     async 'gpt-tokenizer'() {
-      return import('gpt-tokenizer/encoding/cl100k_base')
+      const { encode, decode } = await import('gpt-tokenizer/encoding/cl100k_base')
+      const plain = { disallowedSpecial: new Set() } // else it refuses texts that spell a special token
+      return { encode: (text) => encode(text, plain), decode }
     },
     async tiktoken() {
       const { Tiktoken } = await import('tiktoken/lite')
