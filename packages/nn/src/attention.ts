@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { initOnes, type Initializer } from './init.js'
+import { frugal } from './frugal.js'
 import type { KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
@@ -148,11 +149,13 @@ export class Attention extends Module {
     rotary: RotaryTable | undefined,
   ): Tensor {
     const [b, l] = x.shape as [number, number]
-    let y = projection.forward(x)
-    if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
-    y = y.reshape([b, l, n, this.headDim])
-    if (norm && this.config.qkNorm === 'head') return norm.forward(y, rotary)
-    return rotary ? rope(y, rotary.cos, rotary.sin) : y
+    return frugal(() => {
+      let y = projection.forward(x)
+      if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
+      y = y.reshape([b, l, n, this.headDim])
+      if (norm && this.config.qkNorm === 'head') return norm.forward(y, rotary)
+      return rotary ? rope(y, rotary.cos, rotary.sin) : y
+    })
   }
 
   /**

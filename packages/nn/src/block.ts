@@ -1,6 +1,7 @@
 // A Transformer block in the paper's two norm schemes, and a third for comparison (PAPER.md 6.1).
-import type { Tensor } from '@shakti/tensor'
+import { checkpoint, isGradEnabled, type Tensor } from '@shakti/tensor'
 import { Attention, type AttentionConfig, type AttentionInputs } from './attention.js'
+import { frugal } from './frugal.js'
 import { LayerNorm, RMSNorm, type MLP, type SwiGLU } from './layers.js'
 import { Module } from './module.js'
 
@@ -51,14 +52,44 @@ export class TransformerBlock extends Module {
     norm: LayerNorm | RMSNorm,
     f: (x: Tensor, residual?: Tensor) => Tensor,
   ): Tensor {
-    if (this.scheme === 'branch') return x.add(norm.forward(f(x)))
-    if (this.scheme === 'classic') return norm.forward(f(x, x))
-    return f(norm.forward(x), x)
+    const { scheme } = this
+    return frugal(() => {
+      if (scheme === 'branch') return x.add(norm.forward(f(x)))
+      if (scheme === 'classic') return norm.forward(f(x, x))
+      return f(norm.forward(x), x)
+    })
   }
 
   /** [batch, length, width] to the same. */
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const y = this.#residual(x, this.norm1, (t, r) => this.attn.forward(t, inputs, r))
-    return this.#residual(y, this.norm2, (t, r) => this.mlp.forward(t, r))
+    return frugal(() => {
+      const y = this.#residual(x, this.norm1, (t, r) => this.attn.forward(t, inputs, r))
+      return this.#residual(y, this.norm2, (t, r) => this.mlp.forward(t, r))
+    })
   }
+}
+
+/**
+ * x [batch, length, width] through blocks, one after the other. Under `noGrad` no more is held at once than one block makes.
+ * @param inputs of the block with this number
+ * @param activationCheckpointing with gradients: activations inside blocks are made again in backward (default false)
+ */
+export function throughBlocks(
+  x: Tensor,
+  blocks: Iterable<TransformerBlock>,
+  inputs: (layer: number) => AttentionInputs,
+  activationCheckpointing = false,
+): Tensor {
+  let y = x
+  let layer = 0
+  for (const block of blocks) {
+    const given = inputs(layer++)
+    const before = y
+    y =
+      activationCheckpointing && before.requiresGrad && isGradEnabled()
+        ? checkpoint((t) => block.forward(t!, given), before)
+        : block.forward(before, given)
+    if (before !== x && !isGradEnabled()) before.dispose()
+  }
+  return y
 }

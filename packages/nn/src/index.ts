@@ -35,7 +35,7 @@ export {
 export { interpolationMatrix, PositionBias2d } from './positionBias.js'
 export { KVCache } from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
-export { TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
+export { throughBlocks, TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
 export { addLora, LoRALinear } from './lora.js'
 export { pack_, PackedLinear, unpack_ } from './packed.js'
 export type { WhichLinears } from './replace.js'

@@ -40,6 +40,12 @@ export class StateDictError extends ShaktiError {
   }
 }
 
+const joined = (prefix: string, part: string): string =>
+  part === '' ? prefix : prefix ? `${prefix}.${part}` : part
+
+const stateName = (module: Module, key: string): string =>
+  (module.constructor as typeof Module).names[key] ?? snakeCase(key)
+
 export abstract class Module {
   /** State-dict names of fields whose English differs from Hugging Face's. */
   static names: Readonly<Record<string, string>> = {}
@@ -65,13 +71,19 @@ export abstract class Module {
       yield* child.namedModules(prefix ? `${prefix}.${key}` : key)
   }
 
+  /** The same by Hugging Face's names: the prefixes of what a state dict calls their parameters. */
+  *stateModules(prefix = ''): Generator<readonly [string, Module]> {
+    yield [prefix, this]
+    for (const [key, child] of this.children())
+      yield* child.stateModules(joined(prefix, stateName(this, key)))
+  }
+
   *#walk(
     prefix: string,
     name: (module: Module, key: string) => string,
   ): Generator<readonly [string, Parameter]> {
     for (const [key, value] of this.#fields()) {
-      const part = name(this, key)
-      const path = part === '' ? prefix : prefix ? `${prefix}.${part}` : part
+      const path = joined(prefix, name(this, key))
       if (value instanceof Parameter) yield [path, value]
       else yield* value.#walk(path, name)
     }
@@ -110,12 +122,7 @@ export abstract class Module {
   #stateEntries(name: string): (readonly [string, Parameter])[] {
     for (const [path, { noState, constructor: made }] of this.namedModules())
       if (noState !== undefined) throw new ShaktiError(name, `${path || made.name}: ${noState}`)
-    return [
-      ...this.#walk(
-        '',
-        (module, key) => (module.constructor as typeof Module).names[key] ?? snakeCase(key),
-      ),
-    ]
+    return [...this.#walk('', stateName)]
   }
 
   /**
@@ -136,10 +143,12 @@ export abstract class Module {
   /**
    * Copies values in, converting dtypes. Every name and shape is checked first: on any misfit nothing changes.
    * @param options.strict false lets names be missing or unexpected (default true)
+   * @param options.assign true puts the given tensors themselves in the place of the parameters, sharing memory, with their
+   * dtype and device (default false)
    * @throws StateDictError listing missing, unexpected and mis-shaped names
    */
-  loadStateDict(state: StateDict, options: { strict?: boolean } = {}): void {
-    const { strict = true } = options
+  loadStateDict(state: StateDict, options: { strict?: boolean; assign?: boolean } = {}): void {
+    const { strict = true, assign = false } = options
     for (const [name, value] of Object.entries(state ?? { state })) {
       if (!(value instanceof Tensor))
         throw new ShaktiError('loadStateDict', `${name} must be a tensor, got ${typeof value}.`)
@@ -156,14 +165,15 @@ export abstract class Module {
     if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0)) {
       throw new StateDictError(strict ? missing : [], strict ? unexpected : [], mismatched)
     }
+    const taken = (p: Parameter, value: Tensor): Tensor =>
+      assign ? value.detach() : value.dtype === p.dtype ? value.clone() : value.to(p.dtype)
     const fresh = new Map<Parameter, Parameter>()
     noGrad(() => {
       for (const [name, p] of own) {
         const value = state[name]
         if (!value) continue
-        if (p.device !== 'meta') p.copy_(value)
-        else if (!fresh.has(p))
-          fresh.set(p, p.with(value.dtype === p.dtype ? value.clone() : value.to(p.dtype)))
+        if (p.device !== 'meta' && !assign) p.copy_(value)
+        else if (!fresh.has(p)) fresh.set(p, p.with(taken(p, value)))
       }
     })
     this.#replace(fresh)

@@ -30,6 +30,8 @@ export class Parameter extends Tensor {
   readonly dims: readonly string[] | undefined
   /** Where it stands in the model; known for those built inside `meta()`. */
   path: string | undefined
+  /** What would have given it its values; known for those built inside `meta()`. */
+  init: Initializer | undefined
   #copy: Tensor | undefined
 
   /** @param data shared, not copied */
@@ -108,6 +110,9 @@ export function parameter(
     throw new ShapeError('parameter', `sizes are integers from 0, got [${shape.join(', ')}].`, [
       shape,
     ])
+  const device = creationDevice()
   // In a scope, so that the parameter alone holds its memory and gives it back when it is disposed.
-  return tidy(() => new Parameter(init(shape, creationDevice()), dims ? { dims } : {}))
+  const p = tidy(() => new Parameter(init(shape, device), dims ? { dims } : {}))
+  if (device === 'meta') p.init = init
+  return p
 }

@@ -1,6 +1,5 @@
 // The language decoder (PAPER.md 5 and 6.6): pre-norm RMSNorm, variable grouped-query attention, RoPE, SwiGLU, no biases.
 import {
-  checkpoint,
   crossEntropy,
   linearCrossEntropy,
   ShapeError,
@@ -15,8 +14,10 @@ import {
   RMSNorm,
   RotaryEmbedding,
   SwiGLU,
+  throughBlocks,
   TransformerBlock,
   type KVCache,
+  type Layer,
   type RopeScaling,
 } from '@shakti/nn'
 import { ropeScalingSchema, type DecoderConfig } from './config.js'
@@ -67,8 +68,11 @@ class DecoderModel extends Module {
 export class Decoder extends Module {
   static override names = { lmHead: 'lm_head' }
   readonly model: DecoderModel
-  /** Undefined when the embedding serves as the output matrix. */
-  readonly lmHead: Linear | undefined
+  /**
+   * Undefined when the embedding serves as the output matrix. In a tied model it may be a copy of the embedding for the
+   * product alone, in few bits or packed, beside which the embedding stays for the look-up.
+   */
+  lmHead: Layer | undefined
   rope: RotaryEmbedding
   activationCheckpointing = false
 
@@ -113,21 +117,18 @@ export class Decoder extends Module {
     const rotary = positions
       ? this.rope.gather(positions, this.config.context)
       : this.rope.range(past, length, x.device)
-    let y = x
-    let i = 0
-    for (const block of this.model.layers) {
-      const given = {
-        rotary,
-        layer: i++,
-        ...(mask ? { mask } : {}),
-        ...(cuSeqlens ? { cuSeqlens } : {}),
-        ...(cache ? { cache } : {}),
-      }
-      y =
-        this.activationCheckpointing && y.requiresGrad
-          ? checkpoint((t) => block.forward(t!, given), y)
-          : block.forward(y, given)
+    const given = {
+      rotary,
+      ...(mask ? { mask } : {}),
+      ...(cuSeqlens ? { cuSeqlens } : {}),
+      ...(cache ? { cache } : {}),
     }
+    const y = throughBlocks(
+      x,
+      this.model.layers,
+      (layer) => ({ ...given, layer }),
+      this.activationCheckpointing,
+    )
     cache?.advance(length)
     return this.model.norm.forward(y)
   }

@@ -58,13 +58,23 @@ export {
   type ImageSource,
   type ProcessorConfig,
 } from './processor/image.js'
+export { fromHfConfig, toHfConfig, type HfConfigOptions } from './hf/config.js'
+export { fromPretrained, type LoadPretrainedOptions } from './hf/loading.js'
+export { savePretrained, type SaveOptions } from './hf/saving.js'
+export { initPretrained, type InitPretrainedOptions } from './hf/init.js'
 export {
-  fromHfConfig,
-  fromPretrained,
-  savePretrained,
-  toHfConfig,
-  type SaveOptions,
-} from './hf/files.js'
+  quantizationIn,
+  quantizeModel_,
+  type QuantizationConfig,
+  type QuantizationOptions,
+} from './hf/quantization.js'
+export {
+  quantizePretrained,
+  type QuantizationReport,
+  type QuantizedLayer,
+  type QuantizePretrainedOptions,
+} from './hf/quantize.js'
+export type { Progress, WriteOptions } from './hf/folder.js'
 export {
   chunkLength,
   chunks,

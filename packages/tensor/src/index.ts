@@ -10,6 +10,7 @@ export * from './creation.js'
 export { manualSeed, getRngState, setRngState, type RngState } from './random.js'
 export { keep, tidy, tidyAsync } from './scope.js'
 export {
+  blockBytes,
   clearCache,
   memory,
   resetPeakMemoryStats,
@@ -59,6 +60,7 @@ export { packedLinear, PackedWeight, packWeight } from './ops/packed.js'
 export {
   quantizedLinear,
   QuantizedWeight,
+  quantLayoutVersion,
   quantizeWeight,
   type QuantBits,
   type QuantGroup,

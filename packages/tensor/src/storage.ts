@@ -122,6 +122,16 @@ export function storageFromFile(path: string, offset: number, bytes: number): St
   return new Storage(handle, bytes, 'cpu')
 }
 
+/**
+ * Bytes of the block that the CPU's allocator takes for a tensor of so many bytes: powers of two split in four, and
+ * multiples of 64 up to 256 (kernels/src/runtime/allocator.cc). For budgets.
+ */
+export function blockBytes(bytes: number): number {
+  if (bytes <= 256) return Math.max(64, Math.ceil(bytes / 64) * 64)
+  const step = 2 ** (Math.floor(Math.log2(bytes - 1)) - 2)
+  return Math.ceil(bytes / step) * step
+}
+
 export interface MemoryStats {
   /** Storages that hold memory. */
   tensors: number

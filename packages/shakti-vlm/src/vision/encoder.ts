@@ -1,6 +1,6 @@
 // The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
-import { cat, checkpoint, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
+import { cat, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 import {
   initFanIn,
   initZeros,
@@ -11,6 +11,7 @@ import {
   PositionBias2d,
   RMSNorm,
   rotaryTable2d,
+  throughBlocks,
   TransformerBlock,
   type AttentionInputs,
   type NormScheme,
@@ -34,7 +35,10 @@ export class PatchEmbed extends Module {
     this.bias = parameter([width], initZeros)
   }
 
-  /** Pixels [b, h, w, 3] with sides that are multiples of p: [b, h / p * w / p, width], row by row. */
+  /**
+   * Pixels [b, h, w, 3] with sides that are multiples of p: [b, h / p * w / p, width], row by row, in the weight's dtype.
+   * The kernel is resized in f32.
+   */
   forward(pixels: Tensor, p: number): Tensor {
     const [b, h, w, c] = pixels.shape as [number, number, number, number]
     if (pixels.ndim !== 4 || c !== 3 || h % p !== 0 || w % p !== 0) {
@@ -49,10 +53,13 @@ export class PatchEmbed extends Module {
       p === this.base
         ? weight.reshape([this.width, -1])
         : weight
+            .float()
             .reshape([this.width * 3, -1])
             .matmul(kernelResize(this.base, p, pixels.device))
             .reshape([this.width, 3 * p * p])
+            .to(weight.dtype)
     const patches = pixels
+      .to(weight.dtype)
       .reshape([b, h / p, p, w / p, p, 3])
       .permute([0, 1, 3, 5, 2, 4])
       .reshape([b, (h / p) * (w / p), 3 * p * p])
@@ -159,13 +166,8 @@ export class VisionEncoder extends Module {
   }
 
   #blocks(x: Tensor, inputs: AttentionInputs): Tensor {
-    for (const block of this.encoder.layers) {
-      x =
-        this.activationCheckpointing && x.requiresGrad
-          ? checkpoint((t) => block.forward(t!, inputs), x)
-          : block.forward(x, inputs)
-    }
-    return this.norm.forward(x)
+    const y = throughBlocks(x, this.encoder.layers, () => inputs, this.activationCheckpointing)
+    return this.norm.forward(y)
   }
 }
 

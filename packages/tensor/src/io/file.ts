@@ -152,7 +152,7 @@ async function syncFolder(path: string): Promise<void> {
  * Writes a file as a whole: into a temporary one beside it, synced, then renamed over `path`. A crash at any point
  * leaves the old file or the new one; a mapping of the old file stays valid.
  * @param op who writes, for the error
- * @throws ShaktiError naming the path, when it cannot be written
+ * @throws ShaktiError naming the path, when it cannot be written; what `content` throws
  */
 export async function writeAtomically(
   op: string,
@@ -174,7 +174,8 @@ export async function writeAtomically(
   } catch (error) {
     await file?.close().catch(() => undefined)
     await unlink(temporary).catch(() => undefined)
-    if (error instanceof ShaktiError) throw error
+    // What the content threw (an abort, a tensor changed meanwhile) is no failure to write.
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
     throw new ShaktiError(op, `cannot write ${path}: ${(error as Error).message}`, { cause: error })
   }
 }

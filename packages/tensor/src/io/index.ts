@@ -7,4 +7,5 @@ export {
   type LoadOptions,
   type SafetensorsEntry,
   type SafetensorsHeader,
+  type TensorSource,
 } from './safetensors.js'

@@ -1,9 +1,9 @@
 // safetensors (https://github.com/huggingface/safetensors, format description in its README): 8 bytes of header length,
 // a JSON header, then the elements. Reading maps the file; every claim of the header is checked before it is believed.
 import { dtypeSize, type DType } from '../dtype.js'
-import { FileFormatError } from '../errors.js'
+import { FileFormatError, ShapeError } from '../errors.js'
 import { getDefaultDevice, type DeviceName } from '../native/places.js'
-import { formatShape, maxDims } from '../shape.js'
+import { formatShape, maxDims, numel, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { InputFile, Snapshot, writeAtomically } from './file.js'
 import { JsonError, parseHeaderJson, type Json } from './header-json.js'
@@ -291,7 +291,7 @@ const loneSurrogate = /\p{Surrogate}/u
 
 function checkNames(
   path: string,
-  tensors: Readonly<Record<string, Tensor>>,
+  tensors: Readonly<Record<string, Savable>>,
   metadata: Readonly<Record<string, string>>,
 ): void {
   for (const name of [...Object.keys(tensors), ...Object.keys(metadata)]) {
@@ -316,8 +316,17 @@ function checkNames(
   }
 }
 
+/** A tensor that is made when its turn to be written comes, and disposed of when it is written. */
+export interface TensorSource {
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  make(): Tensor | Promise<Tensor>
+}
+
+type Savable = Tensor | TensorSource
+
 /** Order of the elements in the file: wide types first, so that all are aligned, then by name, as the reference writes. */
-function inFileOrder(tensors: Readonly<Record<string, Tensor>>): [string, Tensor][] {
+function inFileOrder(tensors: Readonly<Record<string, Savable>>): [string, Savable][] {
   return Object.entries(tensors).sort(
     ([nameA, a], [nameB, b]) => dtypeSize(b.dtype) - dtypeSize(a.dtype) || (nameA < nameB ? -1 : 1),
   )
@@ -325,20 +334,20 @@ function inFileOrder(tensors: Readonly<Record<string, Tensor>>): [string, Tensor
 
 function encodeHeader(
   path: string,
-  tensors: readonly [string, Tensor][],
+  tensors: readonly [string, Savable][],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const header: Record<string, unknown> = {}
   if (Object.keys(metadata).length > 0) put(header, '__metadata__', metadata)
   let at = 0
   for (const [name, t] of tensors) {
-    const end = at + t.numel * dtypeSize(t.dtype)
+    const end = at + numel(t.shape) * dtypeSize(t.dtype)
     put(header, name, { dtype: dtypeNames[t.dtype], shape: t.shape, data_offsets: [at, end] })
     at = end
   }
   const json = Buffer.from(JSON.stringify(header))
-  // Spaces up to a multiple of 8 keep the elements aligned in the file.
-  const padded = Math.ceil(json.length / 8) * 8
+  // Spaces up to a whole cache line keep the elements on cache lines where the file is mapped.
+  const padded = Math.ceil((8 + json.length) / 64) * 64 - 8
   if (padded > maxHeaderBytes) {
     throw new FileFormatError(
       path,
@@ -354,31 +363,57 @@ function encodeHeader(
 
 /**
  * Writes tensors as a safetensors file, whole or not at all: a crash leaves the old file or the new one. Views are
- * written as they are seen; bf16 and f16 stay what they are. Memory for one piece of one tensor is all it takes.
+ * written as they are seen; bf16 and f16 stay what they are. Memory for one piece of one tensor is all it takes, and where
+ * tensors are given as sources, for one of them.
  * @param metadata strings only
- * @throws ShaktiError when a tensor is changed before the promise is fulfilled
+ * @throws ShaktiError when a tensor is changed before the promise is fulfilled, or a source makes another than it said
  */
 export async function saveSafetensors(
   path: string,
-  tensors: Readonly<Record<string, Tensor>>,
+  tensors: Readonly<Record<string, Tensor | TensorSource>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   checkNames(path, tensors, metadata)
   const ordered = inFileOrder(tensors)
   const header = encodeHeader(path, ordered, metadata)
-  const snapshots: Snapshot[] = []
+  const parts: (Snapshot | [string, TensorSource])[] = []
   try {
-    for (const [name, t] of ordered) snapshots.push(new Snapshot('saveSafetensors', name, t))
-    await writeAtomically('saveSafetensors', path, pieces(header, snapshots))
+    for (const [name, t] of ordered)
+      parts.push(t instanceof Tensor ? new Snapshot('saveSafetensors', name, t) : [name, t])
+    await writeAtomically('saveSafetensors', path, pieces(header, parts))
   } finally {
-    for (const s of snapshots) s.dispose()
+    for (const p of parts) if (p instanceof Snapshot) p.dispose()
   }
 }
 
 async function* pieces(
   header: Uint8Array,
-  snapshots: readonly Snapshot[],
+  parts: readonly (Snapshot | [string, TensorSource])[],
 ): AsyncGenerator<Uint8Array> {
   yield header
-  for (const s of snapshots) yield* s.chunks('saveSafetensors')
+  for (const p of parts) {
+    if (p instanceof Snapshot) yield* p.chunks('saveSafetensors')
+    else yield* madeChunks(...p)
+  }
+}
+
+async function* madeChunks(name: string, source: TensorSource): AsyncGenerator<Uint8Array> {
+  const t = await source.make()
+  try {
+    if (t.dtype !== source.dtype || !sameShape(t.shape, source.shape)) {
+      throw new ShapeError(
+        'saveSafetensors',
+        `the source of ${name} said ${source.dtype}${formatShape(source.shape)} and made ${t.describe()}.`,
+        [t.shape, source.shape],
+      )
+    }
+    const snapshot = new Snapshot('saveSafetensors', name, t)
+    try {
+      yield* snapshot.chunks('saveSafetensors')
+    } finally {
+      snapshot.dispose()
+    }
+  } finally {
+    t.dispose()
+  }
 }

@@ -24,6 +24,9 @@ interface Format {
 
 const floats: readonly DType[] = ['f32', 'bf16', 'f16']
 
+/** Of the packed bytes, for files that hold them: alike on every machine, and counted up when they come to lie otherwise. */
+export const quantLayoutVersion = 1
+
 // As kernels/src/ops/quant/layout.h has it: panels of 32 rows, a bf16 scale a row and group, then the weights.
 const panelBytes = (k: number, { bits, group }: Format): number =>
   32 * Math.ceil(k / group) * (2 + (group * bits) / 8)

@@ -1,0 +1,182 @@
+// From a folder of whole weights to one of quantised ones, layer by layer: neither model is ever in memory.
+import { readdir, readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  dtypeSize,
+  loadSafetensors,
+  noGrad,
+  quantizeWeight,
+  QuantizedWeight,
+  ShaktiError,
+  tidy,
+  type QuantBits,
+  type QuantGroup,
+  type Tensor,
+  type TensorSource,
+} from '@shakti/tensor'
+import { QuantizedLinear } from '@shakti/nn'
+import { toHfConfig } from './config.js'
+import { writeFolder, type WriteOptions } from './folder.js'
+import {
+  emptyModel,
+  headName,
+  quantizationIn,
+  quantizationOf,
+  type QuantizationOptions,
+} from './quantization.js'
+import { readCheckpoint, type Checkpoint } from './weights.js'
+
+export interface QuantizePretrainedOptions extends QuantizationOptions, WriteOptions {}
+
+export interface QuantizedLayer {
+  /** In the state dict, without `.weight`. */
+  readonly name: string
+  /** [out, in] */
+  readonly shape: readonly [number, number]
+  /** Length of the difference between the weight and what its bytes stand for, over the length of the weight. */
+  readonly error: number
+  /** 0 for the head of a tied model, which is a copy. */
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+}
+
+export interface QuantizationReport {
+  readonly bits: QuantBits
+  readonly group: QuantGroup
+  /** In the order of the model. */
+  readonly layers: readonly QuantizedLayer[]
+  /** Of all layers together. */
+  readonly error: number
+  /** Of all weights, quantised or not. */
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+}
+
+// What else stands in a folder and belongs to the model; the model card is written anew.
+const companions =
+  /^(tokenizer.*|special_tokens_map|added_tokens|vocab|generation_config|preprocessor_config)\.json$|^(chat_template\.jinja|merges\.txt)$/
+
+/**
+ * Writes the model of a folder to another one with its matrices in 8 or 4 bits; embeddings, norms and biases become bf16, the
+ * files of the tokenizer are copied. Memory for one matrix is all it takes.
+ * @throws FileFormatError or StateDictError for a folder that does not fit; ShaktiError for options that do not, and for
+ * weights that are not finite. Nothing is left behind then.
+ */
+export async function quantizePretrained(
+  from: string,
+  to: string,
+  options: QuantizePretrainedOptions = {},
+): Promise<QuantizationReport> {
+  const op = 'quantizePretrained'
+  const wanted = quantizationOf(op, options)
+  if (resolve(from) === resolve(to))
+    throw new ShaktiError(op, `${from} would be overwritten while it is read. Name another folder.`)
+  const source = await readCheckpoint(from)
+  if (source.quantization) throw new ShaktiError(op, `${from} holds quantised weights already.`)
+  const model = emptyModel(source.config, wanted)
+  const layers = new Map<string, QuantizedLayer>()
+  let [squares, errors] = [0, 0]
+  const tensors: Record<string, TensorSource> = {}
+  const modules = new Map(model.stateModules())
+  for (const [name, { dtype, shape }] of Object.entries(model.stateDict())) {
+    const layer = modules.get(name.replace(/\.weight$/, ''))
+    if (!(layer instanceof QuantizedLinear)) {
+      const make = (): Tensor => noGrad(() => tidy(() => stored(source, name).to('bf16')))
+      tensors[name] = { dtype: 'bf16', shape, make }
+      continue
+    }
+    const { bits, group, outWidth, inWidth } = layer
+    const original = source.tensors.has(name) ? name : 'language_model.model.embed_tokens.weight'
+    const make = async (): Promise<Tensor> => {
+      const whole = stored(source, original)
+      try {
+        const weight = quantizeWeight(whole, { bits, group })
+        const { difference, length } = await compare(whole, weight)
+        ;[errors, squares] = [errors + difference, squares + length]
+        layers.set(name, {
+          name: name.slice(0, -'.weight'.length),
+          shape: [outWidth, inWidth],
+          error: relative(difference, length),
+          bytesBefore: original === name ? source.tensors.get(name)!.bytes : 0,
+          bytesAfter: weight.bytes,
+        })
+        return weight.packed
+      } finally {
+        whole.dispose()
+      }
+    }
+    tensors[name] = { dtype, shape, make }
+  }
+  await writeFolder(
+    op,
+    to,
+    {
+      config: source.config,
+      json: toHfConfig(source.config, { dtype: 'bf16', quantization: quantizationIn(model) }),
+      tensors,
+      copies: await companionsOf(from),
+      license: await licenseOf(from),
+    },
+    options,
+  )
+  const bytes = (list: Iterable<{ dtype: TensorSource['dtype']; shape: readonly number[] }>) =>
+    [...list].reduce((n, t) => n + t.shape.reduce((a, b) => a * b, dtypeSize(t.dtype)), 0)
+  return {
+    bits: wanted.bits,
+    group: wanted.group,
+    layers: Object.keys(tensors).flatMap((name) => layers.get(name) ?? []),
+    error: relative(errors, squares),
+    bytesBefore: bytes(source.tensors.values()),
+    bytesAfter: bytes(Object.values(tensors)),
+  }
+}
+
+const relative = (difference: number, length: number): number =>
+  length === 0 ? 0 : Math.sqrt(difference / length)
+
+async function companionsOf(folder: string): Promise<[string, string][]> {
+  const files = await readdir(folder, { withFileTypes: true })
+  return files
+    .filter((f) => f.isFile() && companions.test(f.name))
+    .map((f) => [join(folder, f.name), f.name])
+}
+
+/** As the model card of a folder states it: quantised weights are under the licence of those they come from. */
+async function licenseOf(folder: string): Promise<string | undefined> {
+  const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '')
+  return /^---\n(?:.*\n)*?license: *([\w.-]{1,64})\n(?:.*\n)*?---\n/.exec(
+    card.slice(0, 10_000),
+  )?.[1]
+}
+
+/** One tensor of a folder, mapped. */
+function stored({ folder, tensors }: Checkpoint, name: string): Tensor {
+  const path = join(folder, tensors.get(name)!.file)
+  return loadSafetensors(path, { names: [name], device: 'cpu' }).tensors[name]!
+}
+
+/** Squared lengths of a weight and of its difference to what its bytes stand for, a few rows at a time. */
+async function compare(
+  whole: Tensor,
+  { packed, shape: [rows, columns], bits, group }: QuantizedWeight,
+): Promise<{ difference: number; length: number }> {
+  // Panels of 32 rows; 16 MB of f32.
+  const panels = Math.max(1, Math.floor(131_072 / columns))
+  let [difference, length] = [0, 0]
+  for (let at = 0; at < packed.shape[0]!; at += panels) {
+    const some = Math.min(panels, packed.shape[0]! - at)
+    const first = at * 32
+    const n = Math.min(some * 32, rows - first)
+    const sums = tidy(() =>
+      noGrad(() => {
+        const part = new QuantizedWeight(packed.narrow(0, at, some), [n, columns], { bits, group })
+        const w = whole.narrow(0, first, n).float()
+        return [w.sub(part.dequantize()).square().sum(), w.square().sum()] as const
+      }),
+    )
+    difference += await sums[0].item()
+    length += await sums[1].item()
+    for (const t of sums) t.dispose()
+  }
+  return { difference, length }
+}

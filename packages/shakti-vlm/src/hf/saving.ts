@@ -1,0 +1,63 @@
+// A model in memory to a folder in Hugging Face's layout.
+import { isFloating, ShaktiError, type DType, type Tensor, type TensorSource } from '@shakti/tensor'
+import { Linear } from '@shakti/nn'
+import type { ShaktiVlm } from '../vlm.js'
+import { toHfConfig } from './config.js'
+import { writeFolder, type WriteOptions } from './folder.js'
+import { headName, quantizationIn } from './quantization.js'
+
+export interface SaveOptions extends WriteOptions {
+  /** Of the weights, as an SPDX identifier, for the model card; default: none is stated. */
+  license?: string
+}
+
+/**
+ * Writes a model to a folder, sharded above `shardBytes` (default 5 GB), in the dtypes it has, quantised layers as they are. Save
+ * the tokenizer to the same folder with its own `save`. When it fails, the folder is as it was.
+ * @throws ShaktiError when it cannot be written, or for a model whose weights are packed
+ */
+export async function savePretrained(
+  model: ShaktiVlm,
+  folder: string,
+  options: SaveOptions = {},
+): Promise<void> {
+  const state = model.stateDict()
+  // The embedding again, as `unpack_` leaves it in a tied model.
+  if (model.config.decoder.tied && model.decoder.lmHead instanceof Linear)
+    delete state[`${headName}.weight`]
+  const quantization = quantizationIn(model)
+  const json = toHfConfig(model.config, { dtype: mostlyIn(state), quantization })
+  const tensors = Object.fromEntries(
+    Object.entries(state).map(([name, t]) => [name, asItIs(name, t)]),
+  )
+  const { license } = options
+  await writeFolder(
+    'savePretrained',
+    folder,
+    { config: model.config, json, tensors, license },
+    options,
+  )
+}
+
+/** The floating dtype that most numbers have. */
+function mostlyIn(tensors: Readonly<Record<string, Tensor>>): DType {
+  const counts = new Map<DType, number>()
+  for (const { dtype, numel } of Object.values(tensors))
+    if (isFloating(dtype)) counts.set(dtype, (counts.get(dtype) ?? 0) + numel)
+  return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0]
+}
+
+/** A tensor as it is now: a change before it is written is an error, not a mixed folder. */
+function asItIs(name: string, t: Tensor): TensorSource {
+  const { storage, dtype, shape } = t
+  const { version } = storage
+  const make = (): Tensor => {
+    if (storage.version !== version)
+      throw new ShaktiError(
+        'savePretrained',
+        `${name} was changed while the model was being saved. Await the save first.`,
+      )
+    return t.detach()
+  }
+  return { dtype, shape, make }
+}
