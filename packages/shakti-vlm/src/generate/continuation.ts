@@ -2,7 +2,7 @@
 import { ShaktiError } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import { Candidates, type Scores, type TokenLogProb } from './candidates.js'
-import { inMask, type TokenConstraint } from './constraint.js'
+import { inMask, type TokenConstraint } from './constraint/constraint.js'
 import { checkCount } from './prompt.js'
 import { samplersOf, seededRandom, type Sampler, type SamplingOptions } from './samplers.js'
 import { StopFilter } from './stopText.js'
@@ -199,37 +199,32 @@ export class Continuation {
 
   /** Whether a text that ends with a token just tried cannot go on. */
   endsWith(id: number): boolean {
-    const { stopTokens = [], constraint } = this.#options
-    return (
-      stopTokens.includes(id) ||
-      this.ids.length >= this.limit ||
-      (constraint !== undefined && constraint.allowed(this.#states.at(-1), Infinity).mustEnd)
-    )
+    const { stopTokens = [] } = this.#options
+    return stopTokens.includes(id) || this.ids.length >= this.limit || this.#complete()
   }
 
   /** Writes a token. */
   push(chosen: Chosen): Written {
-    const { stopTokens = [], constraint } = this.#options
+    const { stopTokens = [] } = this.#options
     const { id } = chosen
     this.try(id)
     const stopped = stopTokens.includes(id)
-    const complete =
-      stopped ||
-      (constraint !== undefined && constraint.allowed(this.#states.at(-1), Infinity).mustEnd)
+    const complete = stopped || this.#complete()
     const last = complete || this.ids.length >= this.limit
     let text = stopped ? '' : (this.#stream?.step(id) ?? '')
     if (last) text += this.#stream?.flush() ?? ''
     const out = this.#filter.push(text, last)
     if (out.stopped || last) {
-      this.finish = out.stopped || complete || this.#fits() ? 'stop' : 'length'
+      this.finish = out.stopped || complete ? 'stop' : 'length'
       return { ...chosen, text: out.text, finish: this.finish }
     }
     return { ...chosen, text: out.text }
   }
 
-  /** Whether what is written at the limit is whole in the sense of a constraint. */
-  #fits(): boolean {
+  /** Whether a constraint lets nothing follow. */
+  #complete(): boolean {
     const { constraint } = this.#options
-    return constraint !== undefined && constraint.allowed(this.#states.at(-1), Infinity).mayEnd
+    const room = this.limit - this.ids.length
+    return constraint !== undefined && constraint.allowed(this.#states.at(-1), room).mustEnd
   }
 }

@@ -2,7 +2,11 @@
 export { beamSearch, type Beam, type BeamSearchOptions } from './beam.js'
 export { generateBatch, streamBatch, type BatchOptions, type BatchToken } from './batch.js'
 export { Candidates, type Scores, type TokenLogProb } from './candidates.js'
-export { type Allowed, type TokenConstraint, type TokenMask } from './constraint.js'
+export { ByteConstraint, type ByteState } from './constraint/automaton.js'
+export { type Allowed, type TokenConstraint, type TokenMask } from './constraint/constraint.js'
+export { jsonConstraint, type JsonSchema } from './constraint/jsonSchema.js'
+export { byteSet, Program, type ByteSet, type Routine } from './constraint/program.js'
+export { Vocabulary, type TokenBytes } from './constraint/vocabulary.js'
 export { type Finish, type TextDecoder, type Written, type WritingOptions } from './continuation.js'
 export {
   generate,
