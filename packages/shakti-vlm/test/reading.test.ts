@@ -3,7 +3,17 @@ import { manualSeed, memory, noGrad, tidy } from '@shakti/tensor'
 import { addLora, pack_, quantize_ } from '@shakti/nn'
 import { generate, generateText, PrefixCache, type Prompt } from '../src/index.js'
 import { assert, assertClose, test } from './assert.js'
-import { ids, image, logSoftmax, plainLogits, slow, text, tokens, withImage, writer } from './writer.js'
+import {
+  ids,
+  image,
+  logSoftmax,
+  plainLogits,
+  slow,
+  text,
+  tokens,
+  withImage,
+  writer,
+} from './writer.js'
 
 const model = writer()
 /** Two images amid text: 4 + 4 visual tokens. */
@@ -25,8 +35,16 @@ const finite = (row: readonly number[]): number[] => row.filter((v) => v > -Infi
 test('a prompt read in chunks of any size gives the logits of reading it at once, images cut in two or not', async () => {
   const want = finite(logSoftmax(plainLogits(model, dialogue).at(-1)!))
   for (const prefillChunk of [1, 3, 8, 9, 28, 29, 500])
-    assertClose(finite(await first(dialogue, { prefillChunk })), want, 1e-4, `chunk ${prefillChunk}`)
-  assert.equal(await ids(model, dialogue, { maxTokens: 10, prefillChunk: 5 }), slow(model, dialogue, 10))
+    assertClose(
+      finite(await first(dialogue, { prefillChunk })),
+      want,
+      1e-4,
+      `chunk ${prefillChunk}`,
+    )
+  assert.equal(
+    await ids(model, dialogue, { maxTokens: 10, prefillChunk: 5 }),
+    slow(model, dialogue, 10),
+  )
 })
 
 test('keys and values in bf16 or 8 bits give nearly the same', async () => {
@@ -45,12 +63,21 @@ test('keys and values in bf16 or 8 bits give nearly the same', async () => {
 
 for (const globalEvery of [null, 2])
   test(`layers with a window${globalEvery ? ' between global ones' : ''} over a rolling cache give what reading at once gives`, async () => {
-    const sliding = writer(3, { layers: 4, kvHeads: [3, 1, 3, 1], slidingWindow: 5, globalEvery, context: 1024 })
+    const sliding = writer(3, {
+      layers: 4,
+      kvHeads: [3, 1, 3, 1],
+      slidingWindow: 5,
+      globalEvery,
+      context: 1024,
+    })
     const long: Prompt = { ids: text(200) }
     const want = finite(logSoftmax(plainLogits(sliding, long).at(-1)!))
     for (const prefillChunk of [7, 64, 200])
       assertClose(finite(await first(long, { prefillChunk }, sliding)), want, 1e-4)
-    assert.equal(await ids(sliding, { ids: text(40) }, { maxTokens: 90 }), slow(sliding, { ids: text(40) }, 90))
+    assert.equal(
+      await ids(sliding, { ids: text(40) }, { maxTokens: 90 }),
+      slow(sliding, { ids: text(40) }, 90),
+    )
   })
 
 /** How many times the encoder runs during `fn`. */
@@ -151,12 +178,14 @@ test('a prefix cache keeps to its budgets: what was used longest ago goes first'
   assert.equal(one.stats, { kvBytes: 0, imageBytes: 0, positions: 0, images: 0 })
   const small = new PrefixCache(model, { kvBytes: Math.floor(2.5 * perPrompt), imageBytes: 2000 })
   const cached = async (k: number): Promise<number> =>
-    (await generateText(model, { ids: text(20, k) }, { maxTokens: 1, prefixCache: small })).usage.cached
+    (await generateText(model, { ids: text(20, k) }, { maxTokens: 1, prefixCache: small })).usage
+      .cached
   assert.equal([await cached(1), await cached(2), await cached(1), await cached(3)], [0, 0, 19, 0])
   assert.ok(small.stats.kvBytes <= small.kvBudget)
   assert.equal([await cached(1), await cached(2)], [19, 0])
   // An image's 4 tokens of 48 f32 numbers take 768 bytes.
-  for (const k of [1, 2, 3]) await generateText(model, withImage(k), { maxTokens: 1, prefixCache: small })
+  for (const k of [1, 2, 3])
+    await generateText(model, withImage(k), { maxTokens: 1, prefixCache: small })
   assert.is(small.stats.images, 2)
   assert.is(small.stats.imageBytes, 1536)
   small.dispose()
@@ -199,7 +228,14 @@ test('impossible prompts are refused before any work', async () => {
       [{ ids: [1, 320] }, {}, 'id 320 at position 1'],
       [{ ids: [5, 5, 5, 5], images: [{ ...image(), patch: 5 }] }, {}, 'patch size 5'],
       [{ ids: [5, 5, 5, 5], images: [{ ...image(), height: 20 }] }, {}, '20 x 16'],
-      [{ ids: [5], images: [{ ...image(), height: 12, width: 12, pixels: new Float32Array(432) }] }, {}, 'multiples of 8'],
+      [
+        {
+          ids: [5],
+          images: [{ ...image(), height: 12, width: 12, pixels: new Float32Array(432) }],
+        },
+        {},
+        'multiples of 8',
+      ],
       [withImage(), { prefillChunk: 0 }, 'prefillChunk'],
       [withImage(), { kvDtype: 'f64' }, 'kvDtype'],
       [withImage(), { prefixCache: new PrefixCache(writer(9)) }, 'another model'],

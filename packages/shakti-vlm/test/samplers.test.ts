@@ -8,7 +8,10 @@ import { assert, assertClose, assertThrows, test } from './assert.js'
 const random = seededRandom(5)
 /** Logits as a model has them: a few high, many low. */
 const logits = (n: number, wide = 3): Float64Array =>
-  Float64Array.from({ length: n }, () => wide * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(6.3 * random()))
+  Float64Array.from(
+    { length: n },
+    () => wide * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(6.3 * random()),
+  )
 
 const nothing = { written: new Map<number, number>(), prompt: new Set<number>() }
 /** Probability of every token after a sampler; 0 for those that are out. */
@@ -65,23 +68,44 @@ test('top-k, top-p, min-p and typical keep what their definitions keep', () => {
   ] as const) {
     const l = logits(n, wide)
     const p = softmax(l)
-    for (const k of [1, 3, 77]) assertClose(after(l, samplers.topK(k)), only(p, new Set(order(p).slice(0, k))), 1e-9)
+    for (const k of [1, 3, 77])
+      assertClose(after(l, samplers.topK(k)), only(p, new Set(order(p).slice(0, k))), 1e-9)
     for (const mass of [0.05, 0.5, 0.9, 0.999]) {
-      assertClose(after(l, samplers.topP(mass)), only(p, reaching(p, order(p), mass)), 1e-9, `top-p ${mass} of ${n}`)
+      assertClose(
+        after(l, samplers.topP(mass)),
+        only(p, reaching(p, order(p), mass)),
+        1e-9,
+        `top-p ${mass} of ${n}`,
+      )
       const entropy = -p.reduce((h, v) => h + v * Math.log(v), 0)
       const typical = order(p.map((v) => -Math.abs(-Math.log(v) - entropy)))
-      assertClose(after(l, samplers.typicalP(mass)), only(p, reaching(p, typical, mass)), 1e-9, `typical ${mass}`)
+      assertClose(
+        after(l, samplers.typicalP(mass)),
+        only(p, reaching(p, typical, mass)),
+        1e-9,
+        `typical ${mass}`,
+      )
     }
     for (const m of [0.01, 0.2, 0.9]) {
       const top = Math.max(...p)
-      assertClose(after(l, samplers.minP(m)), only(p, new Set(order(p).filter((i) => p[i]! >= m * top))), 1e-9)
+      assertClose(
+        after(l, samplers.minP(m)),
+        only(p, new Set(order(p).filter((i) => p[i]! >= m * top))),
+        1e-9,
+      )
     }
     assertClose(after(l, samplers.temperature(0.7)), softmax(l.map((v) => v / 0.7)), 1e-9)
   }
 })
 
 test('penalties and bias change the scores as documented', () => {
-  const history = { written: new Map([[0, 3], [2, 1]]), prompt: new Set([2, 3]) }
+  const history = {
+    written: new Map([
+      [0, 3],
+      [2, 1],
+    ]),
+    prompt: new Set([2, 3]),
+  }
   const of = (s: Sampler): number[] => {
     const c = new Candidates(Float64Array.of(2, 1, -1, 4, -0.5))
     s(c, history)
@@ -96,7 +120,11 @@ test('penalties and bias change the scores as documented', () => {
   assert.is(c.likeliest(), 0)
   assert.is(c.count, 2)
   assertThrows(
-    () => samplers.logitBias({ 0: -Infinity, 1: -Infinity, 2: -Infinity })(new Candidates(Float64Array.of(2, 1, 3)), nothing),
+    () =>
+      samplers.logitBias({ 0: -Infinity, 1: -Infinity, 2: -Infinity })(
+        new Candidates(Float64Array.of(2, 1, 3)),
+        nothing,
+      ),
     ShaktiError,
     'every token',
   )
@@ -112,7 +140,10 @@ test('samplers come in the documented order, the own ones before the temperature
   assert.equal([...drawn].sort(), [2, 3])
   const names = (o: object): number => samplersOf(o).length
   assert.is(names({ temperature: 0, topK: 3, topP: 0.5 }), 0)
-  assert.is(names({ temperature: 1, topK: 3, topP: 0.5, minP: 0.1, typicalP: 0.5, presencePenalty: 1 }), 5)
+  assert.is(
+    names({ temperature: 1, topK: 3, topP: 0.5, minP: 0.1, typicalP: 0.5, presencePenalty: 1 }),
+    5,
+  )
 })
 
 test('draws follow the probabilities', () => {

@@ -15,7 +15,10 @@ import { fill } from './assert.js'
 export const imageToken = 5
 
 /** Larger weights than the initial ones, so that the likeliest token changes from place to place. */
-export function writer(seed = 11, decoder: Partial<ShaktiVlmConfigInput['decoder']> = {}): ShaktiVlm {
+export function writer(
+  seed = 11,
+  decoder: Partial<ShaktiVlmConfigInput['decoder']> = {},
+): ShaktiVlm {
   manualSeed(seed)
   const config = { ...nano, decoder: { ...nano.decoder, tied: false, ...decoder }, imageToken }
   const model = new ShaktiVlm(config)

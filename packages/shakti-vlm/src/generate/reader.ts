@@ -176,6 +176,20 @@ export class Reader {
    * @returns logits [rows * n, vocab] of each; the caller disposes them
    */
   step(ids: Tensor | Int32Array, rows = 1, positions?: Int32Array): Tensor {
+    return this.#step(ids, rows, positions, false)
+  }
+
+  /** As `step`, but the logits [1, vocab] of the last token alone. */
+  stepToLast(ids: Tensor | Int32Array): Tensor {
+    return this.#step(ids, 1, undefined, true)
+  }
+
+  #step(
+    ids: Tensor | Int32Array,
+    rows: number,
+    positions: Int32Array | undefined,
+    last: boolean,
+  ): Tensor {
     const { device, decoder } = this.model
     return tidy(() =>
       noGrad(() => {
@@ -183,7 +197,8 @@ export class Reader {
         const shape = [rows, given.numel / rows]
         const x = decoder.embed(given.reshape(shape))
         const at = positions && tensor(positions, { shape: [rows, 1], device })
-        return this.#logits(this.#forward(x, at))
+        const hidden = this.#forward(x, at)
+        return this.#logits(last ? hidden.narrow(1, shape[1]! - 1, 1) : hidden)
       }),
     )
   }

@@ -97,7 +97,7 @@ async function greedyRound(
 ): Promise<Round> {
   const found: Likeliest[] = []
   for (let i = 0; i < n; i++)
-    found.push(small.likeliest(small.step(i === 0 ? unread : found[i - 1]!.ids)))
+    found.push(small.likeliest(small.stepToLast(i === 0 ? unread : found[i - 1]!.ids)))
   const all = tidy(() =>
     cat(
       [tensor(Int32Array.of(pending), { device: large.model.device }), ...found.map((f) => f.ids)],
@@ -123,7 +123,7 @@ async function sampledRound(
   const ids: number[] = []
   const beliefs: Distribution[] = []
   for (let next = unread; ids.length < n; next = Int32Array.of(ids.at(-1)!)) {
-    const logits = (await rowsOf(small.step(next))).at(-1)!
+    const logits = (await rowsOf(small.stepToLast(next)))[0]!
     const candidates = text.candidates(logits)
     const belief = distribution(candidates)
     const id = text.drawn ? draw(belief, text.random()) : candidates.likeliest()

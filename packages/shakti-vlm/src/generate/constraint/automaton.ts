@@ -82,12 +82,10 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
   }
 
   next(state: ByteState, id: number): ByteState {
-    let now: ByteState | null = state
-    for (const b of this.#vocabulary.bytesOf(id) ?? []) {
-      now = this.#step(now, b)
-      if (!now) break
-    }
-    if (!now || now === state)
+    const bytes = this.#vocabulary.bytesOf(id)
+    let now: ByteState | null = bytes?.length ? state : null
+    for (const b of bytes ?? []) now &&= this.#step(now, b)
+    if (!now)
       throw new ShaktiError('constraint', `token ${id} is not allowed where it was written.`)
     return now
   }
