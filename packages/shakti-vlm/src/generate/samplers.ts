@@ -1,7 +1,7 @@
 // What may change the choice of the next token. A sampler changes scores or lets tokens go; generation applies a list of
 // them, one after the other, to one array of scores.
 import { ShaktiError } from '@shakti/tensor'
-import { best, Candidates } from './candidates.js'
+import { Candidates } from './candidates.js'
 
 /** What was there before the token that is chosen. */
 export interface History {
@@ -83,28 +83,55 @@ export const topK =
     if (k < candidates.count) candidates.keep(candidates.best(k))
   }
 
-/** Of tokens in the order of `key`, as few as together reach probability p. A few are looked at first, then more. */
+/**
+ * Of tokens in the order of their keys, the highest first, as few as together reach probability p. They are not sorted: their mass is counted in
+ * strips of equal keys, and only the strip in which p is reached is put in order.
+ * @param log of the sum of all their exp(score)
+ */
 function nucleus(
   candidates: Candidates,
   p: number,
-  key: (id: number) => number,
+  key: (score: number) => number,
   log: number,
 ): void {
   const { scores, ids, count } = candidates
-  for (let n = 64; ; n *= 16) {
-    const order = best(ids, count, n, key)
-    let mass = 0
-    let kept = 0
-    while (kept < order.length && mass < p) mass += Math.exp(scores[order[kept++]!]! - log)
-    if (mass < p && order.length < count) continue
-    return candidates.keep(order.subarray(0, Math.max(kept, 1)))
+  const strips = 1024
+  const keys = new Float64Array(count)
+  let [top, least] = [-Infinity, Infinity]
+  for (let i = 0; i < count; i++) {
+    const k = (keys[i] = key(scores[ids[i]!]!))
+    if (k > top) top = k
+    if (k < least) least = k
   }
+  // Keys are logarithms of probability, or distances of such: what lies 40 below the top has no mass to speak of.
+  const perKey = (strips - 1) / Math.max(Math.min(top - least, 40), 1e-9)
+  const stripOf = (i: number): number => Math.min((top - keys[i]!) * perKey, strips - 1) | 0
+  const masses = new Float64Array(strips)
+  for (let i = 0; i < count; i++) masses[stripOf(i)]! += Math.exp(scores[ids[i]!]! - log)
+  let mass = 0
+  let border = 0
+  while (border < strips - 1 && mass + masses[border]! < p) mass += masses[border++]!
+  const kept: number[] = []
+  const strip: number[] = []
+  for (let i = 0; i < count; i++) {
+    const s = stripOf(i)
+    if (s < border) kept.push(ids[i]!)
+    else if (s === border) strip.push(i)
+  }
+  strip.sort((a, b) => keys[b]! - keys[a]! || a - b)
+  for (const i of strip) {
+    if (mass >= p && kept.length > 0) break
+    kept.push(ids[i]!)
+    mass += Math.exp(scores[ids[i]!]! - log)
+  }
+  candidates.keep(Int32Array.from(kept))
 }
 
 export const topP =
   (p: number): Sampler =>
   (candidates) => {
-    nucleus(candidates, p, (id) => candidates.scores[id]!, candidates.logSumExp())
+    const log = candidates.logSumExp()
+    nucleus(candidates, p, (score) => score, log)
   }
 
 export const minP =
@@ -125,7 +152,7 @@ export const typicalP =
       const q = Math.exp(l)
       if (q > 0) entropy -= q * l
     }
-    nucleus(candidates, p, (id) => -Math.abs(log - scores[id]! - entropy), log)
+    nucleus(candidates, p, (score) => -Math.abs(log - score - entropy), log)
   }
 
 function refuse(field: string, value: unknown, range: string): never {
