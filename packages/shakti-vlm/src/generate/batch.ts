@@ -4,7 +4,8 @@ import type { ShaktiVlm } from '../vlm.js'
 import { checkWriting, Continuation, type WritingOptions } from './continuation.js'
 import { checkReading, type GeneratedToken, type ReadingOptions } from './generate.js'
 import { checkPrompt, type Prompt } from './prompt.js'
-import { encodeEach, readLikeliest, Reader, together, type Sequences } from './reader.js'
+import { timingOf, visualCount } from './result.js'
+import { encodeEach, readLikeliest, Reader, readRows, together, type Sequences } from './reader.js'
 
 export interface BatchOptions extends WritingOptions, ReadingOptions {
   /** Default 32. The longest prompt and these must fit into the context. */
@@ -118,59 +119,39 @@ export async function* streamBatch(
     const encoded = performance.now()
     logits = await reader.prefill(padded, visual, { chunk: prefillChunk, signal })
     await synchronize(device)
-    const read = performance.now()
-    const first = new Map<number, number>()
+    const spent = {
+      encode: images.length > 0 ? encoded - start : 0,
+      prefill: performance.now() - encoded,
+    }
+    const first = performance.now()
     const greedy = texts.every((t) => t.greedy)
     for (;;) {
-      let next: ArrayLike<number>
-      const [rows, vocab] = logits.shape as [number, number]
-      let scores: Float32Array | undefined
-      if (greedy) {
-        const found = reader.likeliest(logits)
-        logits = undefined
-        next = await readLikeliest(found)
-      } else {
-        scores = (await logits.data()) as Float32Array
-        logits.dispose()
-        logits = undefined
-        next = []
-      }
-      const now = performance.now()
+      const rows: number = logits.shape[0]!
+      const said: Tensor = logits
+      logits = undefined
+      const choices = greedy
+        ? Array.from(await readLikeliest(reader.likeliest(said)), (id) => () => ({ id }))
+        : (await readRows(said)).map((row) => (text: Continuation) => text.choose(row))
       const ids = new Int32Array(rows)
       const staying: number[] = []
-      for (let i = 0; i < rows; i++) {
-        const row = active[i]!
+      for (const [i, row] of active.entries()) {
         const text = texts[row]!
         if (text.done) continue
-        const chosen = scores
-          ? text.choose(scores.subarray(i * vocab, (i + 1) * vocab))
-          : { id: next[i]! }
-        const written = text.push(chosen)
+        const written = text.push(choices[i]!(text))
         ids[i] = written.id
-        if (!first.has(row)) first.set(row, now)
         if (!written.finish) {
           staying.push(i)
           yield { row, ...written }
           continue
         }
-        const n = text.ids.length
-        const decode = now - first.get(row)!
+        const generated = text.ids.length
+        const prompt = prompts[row]!.ids.length
+        const at = { start, first, last: performance.now() }
         yield {
           row,
           ...written,
-          usage: {
-            prompt: prompts[row]!.ids.length,
-            cached: 0,
-            visual: sources[row]!.reduce((m, s) => m + (s < 0 ? 0 : 1), 0),
-            generated: n,
-          },
-          timing: {
-            encode: images.length > 0 ? encoded - start : 0,
-            prefill: read - encoded,
-            firstToken: first.get(row)! - start,
-            decode,
-            tokensPerSecond: n > 1 && decode > 0 ? ((n - 1) * 1000) / decode : 0,
-          },
+          usage: { prompt, cached: 0, visual: visualCount(sources[row]!), generated },
+          timing: timingOf(spent, at, generated),
         }
       }
       if (staying.length === 0) return

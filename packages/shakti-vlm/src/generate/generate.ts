@@ -12,7 +12,8 @@ import {
 } from './continuation.js'
 import { PrefixCache, prefixKeys } from './prefixCache.js'
 import { checkCount, checkPrompt, type Prompt } from './prompt.js'
-import { checkKvDtype, encodeEach, readLikeliest, Reader, together } from './reader.js'
+import { checkKvDtype, encodeEach, readLikeliest, readRows, Reader, together } from './reader.js'
+import { timingOf, visualCount, type Timing, type Usage } from './result.js'
 import { checkDraft, speculate, type DraftOptions } from './speculative.js'
 
 export interface ReadingOptions {
@@ -29,34 +30,6 @@ export interface GenerateOptions extends WritingOptions, ReadingOptions {
   prefixCache?: PrefixCache
   /** A smaller model that guesses several tokens, which this one then reads at once (speculative decoding). */
   draft?: DraftOptions
-}
-
-export interface Usage {
-  /** Tokens of the prompt, visual ones among them. */
-  readonly prompt: number
-  /** Of these, those that the prefix cache held. */
-  readonly cached: number
-  /** Of these, visual ones. */
-  readonly visual: number
-  /** Tokens written, a stop token among them. */
-  readonly generated: number
-  /** With a draft model: tokens that it guessed, and those of them that were right. */
-  readonly drafted?: number
-  readonly accepted?: number
-}
-
-/** In milliseconds. */
-export interface Timing {
-  /** Of the vision encoder; 0 when every image was known. */
-  readonly encode: number
-  /** Of reading the prompt. */
-  readonly prefill: number
-  /** From the call to the first token. */
-  readonly firstToken: number
-  /** From the first token to the last. */
-  readonly decode: number
-  /** Tokens after the first, by the seconds of `decode`; 0 when there is one alone. */
-  readonly tokensPerSecond: number
 }
 
 export interface GeneratedToken extends Written {
@@ -161,7 +134,7 @@ export async function open(
       logits,
       keys,
       cached,
-      visual: source.reduce((n, s) => n + (s < 0 ? 0 : 1), 0),
+      visual: visualCount(source),
       encode,
       prefill: performance.now() - read,
     }
@@ -213,22 +186,16 @@ export async function* generate(
         yield token
         continue
       }
-      const end = performance.now()
-      const n = text.ids.length
-      const usage = {
+      const generated = text.ids.length
+      const usage: Usage = {
         prompt: prompt.ids.length,
         cached,
         visual,
-        generated: n,
+        generated,
         ...(draft ? guesses : {}),
       }
-      const decode = end - first
-      const tokensPerSecond = n > 1 && decode > 0 ? ((n - 1) * 1000) / decode : 0
-      yield {
-        ...token,
-        usage,
-        timing: { encode, prefill, firstToken: first - start, decode, tokensPerSecond },
-      }
+      const at = { start, first, last: performance.now() }
+      yield { ...token, usage, timing: timingOf({ encode, prefill }, at, generated) }
     }
   } finally {
     if (opened) {
@@ -254,21 +221,13 @@ async function* write(
   try {
     while (logits) {
       let written: Written
-      if (text.greedy) {
-        const found = reader.likeliest(logits)
-        logits = undefined
-        // The next step is on its way before this token is known here: the device never waits for the host.
-        if (text.ids.length + 1 < text.limit) logits = reader.step(found.ids)
-        written = text.push({ id: (await readLikeliest(found))[0]! })
-      } else {
-        const scores = (await logits.data()) as Float32Array
-        logits.dispose()
-        logits = undefined
-        written = text.push(text.choose(scores))
-        if (!written.finish) logits = reader.step(Int32Array.of(written.id))
-      }
+      const now: Tensor = logits
+      logits = undefined
+      if (text.greedy) written = text.push({ id: (await readLikeliest(reader.likeliest(now)))[0]! })
+      else written = text.push(text.choose((await readRows(now))[0]!))
+      // The device works on the next token while this one is on its way to the reader.
+      if (!written.finish) logits = reader.step(Int32Array.of(written.id))
       yield written
-      if (written.finish) return
       signal?.throwIfAborted()
     }
   } finally {

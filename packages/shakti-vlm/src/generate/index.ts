@@ -15,11 +15,10 @@ export {
   type GeneratedToken,
   type GenerateOptions,
   type ReadingOptions,
-  type Timing,
-  type Usage,
 } from './generate.js'
 export { PrefixCache, type PrefixCacheOptions, type PrefixCacheStats } from './prefixCache.js'
 export { type Prompt } from './prompt.js'
+export { type Timing, type Usage } from './result.js'
 export * as samplers from './samplers.js'
 export {
   sample,

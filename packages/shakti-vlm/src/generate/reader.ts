@@ -237,12 +237,22 @@ export class Reader {
 
 /** Brings the likeliest tokens here and gives their memory back. @throws ShaktiError when a logit was not finite */
 export async function readLikeliest({ ids, values }: Likeliest): Promise<ArrayLike<number>> {
-  const [id, value] = await Promise.all([ids.data(), values.data()])
+  const reading = Promise.all([ids.data(), values.data()])
   ids.dispose()
   values.dispose()
+  const [id, value] = await reading
   for (let r = 0; r < id.length; r++)
     if (!Number.isFinite(value[r]!)) refuseLogit(id[r]!, value[r]!)
   return id
+}
+
+/** Rows of logits [n, vocab], read; gives their memory back. */
+export async function readRows(logits: Tensor): Promise<Float32Array[]> {
+  const [n, vocab] = logits.shape as [number, number]
+  const reading = logits.data()
+  logits.dispose()
+  const all = (await reading) as Float32Array
+  return Array.from({ length: n }, (_, i) => all.subarray(i * vocab, (i + 1) * vocab))
 }
 
 /** Visual tokens of several images as one tensor; undefined for none. Views of `parts` or a copy. */

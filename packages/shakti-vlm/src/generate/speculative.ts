@@ -2,11 +2,11 @@
 // keeps those that it would have written. Without temperature the text is that of the large model alone; with it, its distribution.
 import { cat, ShaktiError, tensor, tidy, type Tensor } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
-import type { Candidates, Scores } from './candidates.js'
+import type { Candidates } from './candidates.js'
 import type { Chosen, Continuation, Written } from './continuation.js'
 import { open, type GenerateOptions, type Opened } from './generate.js'
 import { checkCount, checkPrompt, type Prompt } from './prompt.js'
-import { readLikeliest, type Likeliest, type Reader } from './reader.js'
+import { readLikeliest, readRows, type Likeliest, type Reader } from './reader.js'
 
 export interface DraftOptions {
   /** Reads the same tokens and images as the large model: the same vocabulary, image token, patch sizes and merge. */
@@ -72,14 +72,6 @@ function draw(weights: Distribution, u: number): number {
   return last
 }
 
-/** Rows of [n, vocab], read and disposed. */
-async function rowsOf(logits: Tensor): Promise<Scores[]> {
-  const [n, vocab] = logits.shape as [number, number]
-  const all = (await logits.data()) as Float32Array
-  logits.dispose()
-  return Array.from({ length: n }, (_, i) => all.subarray(i * vocab, (i + 1) * vocab))
-}
-
 /** Guesses for the next tokens, and what the large model has in their places and behind the last. */
 interface Round {
   readonly ids: readonly number[]
@@ -123,7 +115,7 @@ async function sampledRound(
   const ids: number[] = []
   const beliefs: Distribution[] = []
   for (let next = unread; ids.length < n; next = Int32Array.of(ids.at(-1)!)) {
-    const logits = (await rowsOf(small.stepToLast(next)))[0]!
+    const logits = (await readRows(small.stepToLast(next)))[0]!
     const candidates = text.candidates(logits)
     const belief = distribution(candidates)
     const id = text.drawn ? draw(belief, text.random()) : candidates.likeliest()
@@ -133,7 +125,7 @@ async function sampledRound(
     if (text.endsWith(id)) break
   }
   for (const _ of ids) text.untry()
-  const rows = await rowsOf(large.step(Int32Array.of(pending, ...ids)))
+  const rows = await readRows(large.step(Int32Array.of(pending, ...ids)))
   const choose = (i: number): Chosen => {
     const row = rows[i]!
     const guess = ids[i]
@@ -169,7 +161,7 @@ export async function* speculate(
   model.eval()
   let assistant: Opened | undefined
   try {
-    let next = text.push(text.choose((await rowsOf(logits))[0]!))
+    let next = text.push(text.choose((await readRows(logits))[0]!))
     if (!next.finish) {
       const source = checkPrompt('generate', model, prompt)
       const reading = { ...options, prefixCache: undefined, limit: text.limit, rewind: most + 1 }
