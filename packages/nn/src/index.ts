@@ -33,7 +33,13 @@ export {
   type RotaryTable,
 } from './rope.js'
 export { interpolationMatrix, PositionBias2d } from './positionBias.js'
-export { KVCache } from './kvCache.js'
+export {
+  KVCache,
+  type KeysValues,
+  type KVCacheOptions,
+  type KVDType,
+  type KVSlice,
+} from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
 export { throughBlocks, TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
 export { addLora, LoRALinear } from './lora.js'

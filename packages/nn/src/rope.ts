@@ -45,23 +45,10 @@ function yarn(
   })
 }
 
-function table(
-  angles: Float64Array,
-  positions: number,
-  half: number,
-  gain: number,
-  device: DeviceName,
-): RotaryTable {
-  const shape = [1, positions, half]
-  const of = (f: (a: number) => number): Tensor => {
-    const t = tensor(
-      Float32Array.from(angles, (a) => gain * f(a)),
-      { shape, device },
-    )
-    t.kept = true
-    return t
-  }
-  return { cos: of(Math.cos), sin: of(Math.sin) }
+function kept(values: Float32Array, shape: readonly number[], device: DeviceName): Tensor {
+  const t = tensor(values, { shape, device })
+  t.kept = true
+  return t
 }
 
 /** Rotary embedding of text positions. Tables grow as longer sequences come. */
@@ -71,6 +58,8 @@ export class RotaryEmbedding {
   readonly scaling: RopeScaling | undefined
   #table: RotaryTable | undefined
   #length = 0
+  #cos = new Float32Array(0)
+  #sin = new Float32Array(0)
   #device: DeviceName | undefined
 
   constructor(headDim: number, theta: number, scaling?: RopeScaling) {
@@ -90,28 +79,44 @@ export class RotaryEmbedding {
 
   #upTo(length: number, device: DeviceName): RotaryTable {
     if (this.#table && this.#length >= length && this.#device === device) return this.#table
-    const n = Math.max(length, 2 * this.#length, 64)
+    const { headDim } = this
+    const half = headDim / 2
+    const from = this.#length
+    if (length > from) {
+      // As far as is asked for, in steps of about a millisecond: a text that is read chunk by chunk never waits for more.
+      const n = Math.ceil(length / 256) * 256
+      const { f, gain } = this.#waves()
+      const cos = new Float32Array(n * half)
+      const sin = new Float32Array(n * half)
+      cos.set(this.#cos)
+      sin.set(this.#sin)
+      for (let p = from, at = from * half; p < n; p++)
+        for (let i = 0; i < half; i++, at++) {
+          cos[at] = gain * Math.cos(p * f[i]!)
+          sin[at] = gain * Math.sin(p * f[i]!)
+        }
+      this.#cos = cos
+      this.#sin = sin
+      this.#length = n
+    }
+    this.#table?.cos.dispose()
+    this.#table?.sin.dispose()
+    const shape = [1, this.#length, half]
+    this.#table = { cos: kept(this.#cos, shape, device), sin: kept(this.#sin, shape, device) }
+    this.#device = device
+    return this.#table
+  }
+
+  /** Radians a position of each pair of numbers, and what cosines and sines are multiplied by. */
+  #waves(): { f: Float64Array; gain: number } {
     const { headDim, theta, scaling } = this
     const base =
       scaling?.type === 'ntk' ? theta * scaling.factor ** (headDim / (headDim - 2)) : theta
-    let f = frequencies(headDim, base)
-    let gain = 1
-    if (scaling?.type === 'linear') f = f.map((v) => v / scaling.factor)
-    if (scaling?.type === 'yarn') {
-      f = yarn(f, headDim, theta, scaling)
-      gain = 0.1 * Math.log(scaling.factor) + 1
-    }
-    const half = headDim / 2
-    const angles = Float64Array.from(
-      { length: n * half },
-      (_, i) => Math.floor(i / half) * f[i % half]!,
-    )
-    this.#table?.cos.dispose()
-    this.#table?.sin.dispose()
-    this.#table = table(angles, n, half, gain, device)
-    this.#length = n
-    this.#device = device
-    return this.#table
+    const f = frequencies(headDim, base)
+    if (scaling?.type === 'linear') return { f: f.map((v) => v / scaling.factor), gain: 1 }
+    if (scaling?.type === 'yarn')
+      return { f: yarn(f, headDim, theta, scaling), gain: 0.1 * Math.log(scaling.factor) + 1 }
+    return { f, gain: 1 }
   }
 
   /** Positions start .. start + length - 1, on the device of what they turn. */
@@ -153,7 +158,9 @@ export function rotaryTable2d(
   device: DeviceName = getDefaultDevice(),
 ): RotaryTable {
   const { angles, half } = angles2d(rows, columns, headDim, theta)
-  return table(angles, rows * columns, half, 1, device)
+  const shape = [1, rows * columns, half]
+  const of = (f: (a: number) => number): Tensor => kept(Float32Array.from(angles, f), shape, device)
+  return { cos: of(Math.cos), sin: of(Math.sin) }
 }
 
 /** The angles alone: [rows * columns][headDim / 2]. */

@@ -29,15 +29,7 @@ export { PatchEmbed, VisionEncoder } from './vision/encoder.js'
 export { kernelResize, pseudoInverse, resizeMatrix } from './vision/flexiPatch.js'
 export { Projector } from './projector.js'
 export { Decoder, type DecoderInputs } from './decoder.js'
-export {
-  generate,
-  generateBatch,
-  type BatchOptions,
-  type GeneratedToken,
-  type GenerateOptions,
-  type Prompt,
-  type TextDecoder,
-} from './generate.js'
+export * from './generate/index.js'
 export {
   imageUnderControl,
   scoreAnswers,
@@ -47,7 +39,6 @@ export {
   type Score,
   type ScoreOptions,
 } from './scoreAnswers.js'
-export { sample, seededRandom, type SamplingOptions } from './sampling.js'
 export {
   chooseSize,
   fittingPatchSizes,

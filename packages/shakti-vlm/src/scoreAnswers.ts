@@ -1,6 +1,7 @@
 // Questions about images, answered by generation and scored by exact match, beside two controls that tell what was seen
 // from what was guessed: the image blanked, and another question's image.
-import { generateBatch, type BatchOptions, type Prompt } from './generate.js'
+import { generateBatch, type BatchOptions } from './generate/batch.js'
+import type { Prompt } from './generate/prompt.js'
 import type { EncodedImage, ShaktiVlm } from './vlm.js'
 
 /** Something asked about an image; what else it carries comes back with the answer. */

@@ -1,0 +1,259 @@
+// Continuing one prompt, as a stream of tokens.
+import { ShaktiError, synchronize, type Tensor } from '@shakti/tensor'
+import type { KVDType } from '@shakti/nn'
+import type { ShaktiVlm } from '../vlm.js'
+import type { TokenLogProb } from './candidates.js'
+import {
+  checkWriting,
+  Continuation,
+  type Finish,
+  type WritingOptions,
+  type Written,
+} from './continuation.js'
+import { PrefixCache, prefixKeys } from './prefixCache.js'
+import { checkCount, checkPrompt, type Prompt } from './prompt.js'
+import { checkKvDtype, encodeEach, readLikeliest, readRows, Reader, together } from './reader.js'
+import { timingOf, visualCount, type Timing, type Usage } from './result.js'
+import { checkDraft, speculate, type DraftOptions } from './speculative.js'
+
+export interface ReadingOptions {
+  /** Positions read at once, which bounds the memory of activations. Default 512. */
+  prefillChunk?: number
+  /** How keys and values are held. Default: in the dtype of the activations. */
+  kvDtype?: 'f32' | 'bf16' | 'i8'
+  /** Ends generation between two chunks or tokens, with the signal's reason (an AbortError). */
+  signal?: AbortSignal
+}
+
+export interface GenerateOptions extends WritingOptions, ReadingOptions {
+  /** What was read before is not read again. Default: none. */
+  prefixCache?: PrefixCache
+  /** A smaller model that guesses several tokens, which this one then reads at once (speculative decoding). */
+  draft?: DraftOptions
+}
+
+export interface GeneratedToken extends Written {
+  /** Set on the last one. */
+  readonly usage?: Usage
+  /** Set on the last one. */
+  readonly timing?: Timing
+}
+
+export interface GeneratedText {
+  readonly text: string
+  /** The tokens written, without a stop token. */
+  readonly ids: readonly number[]
+  readonly finish: Finish
+  readonly usage: Usage
+  readonly timing: Timing
+  /** With `logprobs`: of each token of `ids`. */
+  readonly logprobs?: readonly { readonly logprob: number; readonly top: readonly TokenLogProb[] }[]
+}
+
+/** Checks reading options before any work. */
+export function checkReading(what: string, { prefillChunk = 512, kvDtype }: ReadingOptions): void {
+  checkCount(what, 'prefillChunk', prefillChunk)
+  checkKvDtype(what, kvDtype)
+}
+
+/** A prompt in a cache: its reader, and the logits of its last position. */
+export interface Opened {
+  readonly reader: Reader
+  readonly logits: Tensor
+  /** Of every position, for the prefix cache; empty without one. */
+  readonly keys: number[]
+  readonly cached: number
+  readonly visual: number
+  readonly encode: number
+  readonly prefill: number
+}
+
+export interface OpenOptions extends ReadingOptions {
+  readonly prefixCache?: PrefixCache | undefined
+  /** Tokens that will be written. */
+  readonly limit: number
+  /** Tokens that may be taken back. */
+  readonly rewind?: number
+}
+
+/** Reads one prompt, which was checked, with what is known of it. */
+export async function open(
+  model: ShaktiVlm,
+  prompt: Prompt,
+  source: Int32Array,
+  { prefixCache, limit, rewind = 0, prefillChunk = 512, kvDtype, signal }: OpenOptions,
+): Promise<Opened> {
+  const { ids, images = [] } = prompt
+  const start = performance.now()
+  prefixCache?.check(model)
+  const hashes = prefixCache ? await Promise.all(images.map((i) => prefixCache.hash(i))) : []
+  signal?.throwIfAborted()
+  const known = hashes.map((h) => prefixCache?.image(h))
+  const tokens: Tensor[] = []
+  let visual: Tensor | undefined
+  const reader = new Reader(model, {
+    capacity: ids.length + rewind + Math.min(limit, 256),
+    limit: ids.length + rewind + limit,
+    rewind,
+    ...(kvDtype ? { dtype: kvDtype } : {}),
+  })
+  try {
+    const missing = images.filter((_, i) => !known[i])
+    if (missing.length > 0) {
+      const fresh = encodeEach(model, missing)
+      images.forEach((_, i) => tokens.push(known[i]?.tokens ?? fresh.shift()!))
+      await synchronize(model.device)
+    } else tokens.push(...known.map((k) => k!.tokens))
+    const encode = missing.length > 0 ? performance.now() - start : 0
+    const read = performance.now()
+    const keys = prefixCache
+      ? prefixKeys(
+          ids,
+          source,
+          tokens.map((t, i) => ({
+            tokens: t,
+            number: known[i]?.number ?? prefixCache.addImage(hashes[i]!, t),
+          })),
+        )
+      : []
+    // The last position is always read: its logits are wanted.
+    const cached = prefixCache?.load(reader.cache, kvDtype, keys, ids.length - 1) ?? 0
+    visual = together(tokens)
+    const logits = await reader.prefill(
+      { rows: 1, length: ids.length, ids: Int32Array.from(ids), source },
+      visual,
+      {
+        chunk: prefillChunk,
+        signal,
+        onChunk: () => prefixCache?.add(reader.cache, kvDtype, keys.slice(0, reader.cache.length)),
+      },
+    )
+    await synchronize(model.device)
+    return {
+      reader,
+      logits,
+      keys,
+      cached,
+      visual: visualCount(source),
+      encode,
+      prefill: performance.now() - read,
+    }
+  } catch (error) {
+    reader.dispose()
+    throw error
+  } finally {
+    visual?.dispose()
+    for (const t of tokens.length > 0 ? tokens : known.map((k) => k?.tokens)) t?.dispose()
+  }
+}
+
+/**
+ * Continues a prompt, token by token. The last token comes with `finish`, `usage` and `timing`.
+ * @throws ShaktiError for what cannot be, before any work: options out of range, ids outside the vocabulary, placeholders and images
+ * that do not agree, a prompt as long as the context
+ * @example for await (const { text } of generate(model, { ids, images }, { tokenizer, stopTokens: [eot] })) process.stdout.write(text)
+ */
+export async function* generate(
+  model: ShaktiVlm,
+  prompt: Prompt,
+  options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken, void> {
+  const start = performance.now()
+  const { prefixCache, draft, signal, kvDtype } = options
+  checkWriting('generate', model, options)
+  checkReading('generate', options)
+  const source = checkPrompt('generate', model, prompt)
+  if (prefixCache !== undefined && !(prefixCache instanceof PrefixCache))
+    throw new ShaktiError('generate', 'prefixCache must be a PrefixCache.')
+  if (draft) checkDraft('generate', model, prompt, draft)
+  const text = new Continuation('generate', model, prompt.ids, options)
+  const wasTraining = model.training
+  model.eval()
+  let opened: Opened | undefined
+  try {
+    signal?.throwIfAborted()
+    const rewind = draft ? (draft.tokens ?? 4) + 1 : 0
+    opened = await open(model, prompt, source, { ...options, limit: text.limit, rewind })
+    const { cached, visual, encode, prefill } = opened
+    const guesses = { drafted: 0, accepted: 0 }
+    let first = 0
+    const tokens = draft
+      ? speculate(opened, text, prompt, draft, guesses, options)
+      : write(opened, text, signal)
+    for await (const token of tokens) {
+      first ||= performance.now()
+      if (!token.finish) {
+        yield token
+        continue
+      }
+      const generated = text.ids.length
+      const usage: Usage = {
+        prompt: prompt.ids.length,
+        cached,
+        visual,
+        generated,
+        ...(draft ? guesses : {}),
+      }
+      const at = { start, first, last: performance.now() }
+      yield { ...token, usage, timing: timingOf({ encode, prefill }, at, generated) }
+    }
+  } finally {
+    if (opened) {
+      const { reader, keys } = opened
+      if (prefixCache) {
+        // What was written is the beginning of the next question of a dialogue.
+        const read = [...keys, ...text.ids].slice(0, reader.cache.length)
+        if (read.length > keys.length) prefixCache.add(reader.cache, kvDtype, read)
+      }
+      reader.dispose()
+    }
+    model.train(wasTraining)
+  }
+}
+
+/** One token after the other. */
+async function* write(
+  { reader, logits: first }: Opened,
+  text: Continuation,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Written, void> {
+  let logits: Tensor | undefined = first
+  try {
+    while (logits) {
+      let written: Written
+      const now: Tensor = logits
+      logits = undefined
+      if (text.greedy) written = text.push({ id: (await readLikeliest(reader.likeliest(now)))[0]! })
+      else written = text.push(text.choose((await readRows(now))[0]!))
+      // The device works on the next token while this one is on its way to the reader.
+      if (!written.finish) logits = reader.step(Int32Array.of(written.id))
+      yield written
+      signal?.throwIfAborted()
+    }
+  } finally {
+    logits?.dispose()
+  }
+}
+
+/** The whole continuation at once; what `generate` yields, put together. */
+export async function generateText(
+  model: ShaktiVlm,
+  prompt: Prompt,
+  options: GenerateOptions = {},
+): Promise<GeneratedText> {
+  const { stopTokens = [] } = options
+  const tokens: GeneratedToken[] = []
+  for await (const token of generate(model, prompt, options)) tokens.push(token)
+  const { finish, usage, timing } = tokens.at(-1)!
+  const kept = tokens.filter((t, i) => i < tokens.length - 1 || !stopTokens.includes(t.id))
+  return {
+    text: tokens.map((t) => t.text).join(''),
+    ids: kept.map((t) => t.id),
+    finish: finish!,
+    usage: usage!,
+    timing: timing!,
+    ...(options.logprobs === undefined
+      ? {}
+      : { logprobs: kept.map((t) => ({ logprob: t.logprob!, top: t.top! })) }),
+  }
+}
