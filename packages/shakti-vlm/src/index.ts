@@ -1,15 +1,18 @@
 // @shakti/vlm: Shakti-VLM (arXiv 2502.17092), vision-language models of 1B and 4B parameters.
 export {
   configSchema,
+  countDecoder,
   countParameters,
   derive,
   nano,
   parseConfig,
+  parseDecoderConfig,
   shaktiVlm1B,
   shaktiVlm4B,
   tiny1B,
   tiny4B,
   type DecoderConfig,
+  type DecoderConfigInput,
   type Derived,
   type ParameterCount,
   type RopeScalingConfig,
