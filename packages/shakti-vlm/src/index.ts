@@ -80,3 +80,10 @@ export {
   type Spliced,
   type TextChunk,
 } from './processor/splice.js'
+export {
+  importDecoder,
+  type ImportDecoderOptions,
+  type ImportOptions,
+} from './hf/import/decoder.js'
+export type { ImportReport } from './hf/import/mapping.js'
+export * from './gguf/index.js'

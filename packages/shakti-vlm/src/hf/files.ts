@@ -35,7 +35,7 @@ function toHfScaling(s: RopeScalingConfig | null): Json | null {
   }
 }
 
-function fromHfScaling(json: unknown): unknown {
+export function fromHfScaling(json: unknown): unknown {
   if (json === null || json === undefined || typeof json !== 'object') return json ?? null
   const {
     rope_type,
@@ -176,7 +176,7 @@ export function fromHfConfig(json: unknown, file = 'config.json'): ShaktiVlmConf
 const writeJson = (path: string, value: unknown): Promise<void> =>
   writeAtomically('savePretrained', path, `${JSON.stringify(value, null, 2)}\n`)
 
-async function readJson(path: string): Promise<unknown> {
+export async function readJson(path: string): Promise<unknown> {
   const { size } = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new FileFormatError(path, 'file', `cannot be opened: ${error.code ?? error.message}`)
   })
@@ -244,7 +244,7 @@ export async function savePretrained(
   })
 }
 
-async function weightFiles(folder: string): Promise<string[]> {
+export async function weightFiles(folder: string): Promise<string[]> {
   const index = join(folder, 'model.safetensors.index.json')
   const exists = await stat(index).then(
     () => true,
