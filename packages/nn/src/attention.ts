@@ -30,8 +30,8 @@ export interface AttentionConfig {
   kvHeads?: number
   /** Default: width / heads. */
   headDim?: number
-  /** Of the q, k, v and output products. Default true. */
-  bias?: boolean
+  /** Of the q, k, v and output products; 'qkv': of the first three alone (Qwen 2). Default true. */
+  bias?: boolean | 'qkv'
   /** Default 'none'. */
   qkNorm?: QkNorm
   /** Default 1e-6. */
@@ -104,11 +104,12 @@ export class Attention extends Module {
     this.heads = heads
     this.kvHeads = kvHeads
     this.headDim = headDim
-    this.qProj = new Linear(width, heads * headDim, { bias })
-    this.kProj = new Linear(width, kvHeads * headDim, { bias })
-    this.vProj = new Linear(width, kvHeads * headDim, { bias })
+    const into = (n: number): Linear => new Linear(width, n * headDim, { bias: bias !== false })
+    this.qProj = into(heads)
+    this.kProj = into(kvHeads)
+    this.vProj = into(kvHeads)
     this.outProj = new Linear(heads * headDim, width, {
-      bias,
+      bias: bias === true,
       ...(outInit ? { init: outInit } : {}),
     })
     const norm = (n: number): HeadNorm | undefined =>

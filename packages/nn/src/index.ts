@@ -27,8 +27,10 @@ export {
 export {
   angles2d,
   frequencies,
+  ntkBase,
   RotaryEmbedding,
   rotaryTable2d,
+  scaledFrequencies,
   type RopeScaling,
   type RotaryTable,
 } from './rope.js'

@@ -20,6 +20,19 @@ export type RopeScaling =
       readonly betaFast?: number
       readonly betaSlow?: number
     }
+  /**
+   * Llama 3.1's: waves that turn at least `highFrequency` times over the original context are kept, those that turn at most
+   * `lowFrequency` times are stretched by `factor`, those between go over from one to the other.
+   */
+  | {
+      readonly type: 'llama3'
+      readonly factor: number
+      readonly original: number
+      /** Turns. Default 1. */
+      readonly lowFrequency?: number
+      /** Turns; more than `lowFrequency`. Default 4. */
+      readonly highFrequency?: number
+    }
 
 /** theta^(-2i / dim) for i = 0 .. dim / 2 - 1 (arXiv 2104.09864, equation 15). */
 export function frequencies(dim: number, theta: number): Float64Array {
@@ -43,6 +56,44 @@ function yarn(
     const ramp = Math.min(Math.max((i - low) / Math.max(high - low, 1e-3), 0), 1)
     return (v / factor) * ramp + v * (1 - ramp)
   })
+}
+
+function llama3(f: Float64Array, s: RopeScaling & { type: 'llama3' }): Float64Array {
+  const { factor, original, lowFrequency = 1, highFrequency = 4 } = s
+  return f.map((v) => {
+    const turns = (original * v) / (2 * Math.PI)
+    const kept = Math.min(Math.max((turns - lowFrequency) / (highFrequency - lowFrequency), 0), 1)
+    return (v / factor) * (1 - kept) + v * kept
+  })
+}
+
+/** What a scaling makes of the frequencies, and the factor by which YaRN lengthens queries and keys (1 in all others). */
+export function scaledFrequencies(
+  dim: number,
+  theta: number,
+  scaling?: RopeScaling,
+): { frequencies: Float64Array; gain: number } {
+  const plain = frequencies(dim, theta)
+  switch (scaling?.type) {
+    case undefined:
+      return { frequencies: plain, gain: 1 }
+    case 'linear':
+      return { frequencies: plain.map((v) => v / scaling.factor), gain: 1 }
+    case 'ntk':
+      return { frequencies: frequencies(dim, ntkBase(dim, theta, scaling.factor)), gain: 1 }
+    case 'yarn':
+      return {
+        frequencies: yarn(plain, dim, theta, scaling),
+        gain: 0.1 * Math.log(scaling.factor) + 1,
+      }
+    case 'llama3':
+      return { frequencies: llama3(plain, scaling), gain: 1 }
+  }
+}
+
+/** The base that 'ntk' puts in the place of `theta`. */
+export function ntkBase(dim: number, theta: number, factor: number): number {
+  return theta * factor ** (dim / (dim - 2))
 }
 
 function kept(values: Float32Array, shape: readonly number[], device: DeviceName): Tensor {
@@ -71,6 +122,14 @@ export class RotaryEmbedding {
       )
     if (headDim < 4 && scaling?.type === 'ntk')
       throw new ShaktiError('rope', `ntk scaling needs a head dim of at least 4, got ${headDim}.`)
+    if (scaling?.type === 'llama3') {
+      const { lowFrequency = 1, highFrequency = 4 } = scaling
+      if (!(lowFrequency < highFrequency))
+        throw new ShaktiError(
+          'rope',
+          `llama3 scaling needs lowFrequency below highFrequency, got ${lowFrequency} and ${highFrequency}.`,
+        )
+    }
     frequencies(headDim, theta)
     this.headDim = headDim
     this.theta = theta
@@ -85,7 +144,7 @@ export class RotaryEmbedding {
     if (length > from) {
       // As far as is asked for, in steps of about a millisecond: a text that is read chunk by chunk never waits for more.
       const n = Math.ceil(length / 256) * 256
-      const { f, gain } = this.#waves()
+      const { frequencies: f, gain } = scaledFrequencies(headDim, this.theta, this.scaling)
       const cos = new Float32Array(n * half)
       const sin = new Float32Array(n * half)
       cos.set(this.#cos)
@@ -105,18 +164,6 @@ export class RotaryEmbedding {
     this.#table = { cos: kept(this.#cos, shape, device), sin: kept(this.#sin, shape, device) }
     this.#device = device
     return this.#table
-  }
-
-  /** Radians a position of each pair of numbers, and what cosines and sines are multiplied by. */
-  #waves(): { f: Float64Array; gain: number } {
-    const { headDim, theta, scaling } = this
-    const base =
-      scaling?.type === 'ntk' ? theta * scaling.factor ** (headDim / (headDim - 2)) : theta
-    const f = frequencies(headDim, base)
-    if (scaling?.type === 'linear') return { f: f.map((v) => v / scaling.factor), gain: 1 }
-    if (scaling?.type === 'yarn')
-      return { f: yarn(f, headDim, theta, scaling), gain: 0.1 * Math.log(scaling.factor) + 1 }
-    return { f, gain: 1 }
   }
 
   /** Positions start .. start + length - 1, on the device of what they turn. */

@@ -204,4 +204,12 @@ test('keys started at the queries: a head of them looks for what resembles the p
   assertThrows(() => a.startKeysAtQueries(3), ShaktiError, 'there are 2 key/value heads')
 })
 
+test("bias 'qkv' leaves the output product without one", () => {
+  const a = new Attention({ width: 8, heads: 2, bias: 'qkv' })
+  assert.equal(
+    Object.keys(a.stateDict()).filter((name) => name.endsWith('bias')),
+    ['q_proj.bias', 'k_proj.bias', 'v_proj.bias'],
+  )
+})
+
 test.run()

@@ -6,6 +6,7 @@ import {
   PositionBias2d,
   RotaryEmbedding,
   rotaryTable2d,
+  scaledFrequencies,
 } from '../src/index.js'
 import { assert, assertClose, assertThrows, test } from './assert.js'
 
@@ -72,6 +73,24 @@ test('linear scaling stretches positions by the factor', () => {
     new RotaryEmbedding(8, 10_000, { type: 'linear', factor: 4 }).range(12, 1).cos.dataSync(),
     plain,
     1e-6,
+  )
+})
+
+test('llama3 scaling keeps waves that turn often over the original context and stretches those that hardly do', () => {
+  // theta 10^4, head dim 8: waves of 1, 0.1, 0.01, 0.001 radians a position, so 159, 15.9, 1.59 and 0.159 turns in 1,000.
+  const { frequencies: f, gain } = scaledFrequencies(8, 10_000, {
+    type: 'llama3',
+    factor: 8,
+    original: 1000,
+  })
+  const kept = (10 / (2 * Math.PI) - 1) / 3
+  assertClose(f, [1, 0.1, 0.01 * kept + (0.01 / 8) * (1 - kept), 0.001 / 8], 1e-12)
+  assert.is(gain, 1)
+  assertThrows(
+    () =>
+      new RotaryEmbedding(8, 1e4, { type: 'llama3', factor: 8, original: 1000, lowFrequency: 4 }),
+    Error,
+    'lowFrequency below highFrequency',
   )
 })
 

@@ -86,6 +86,15 @@ export const ropeScalingSchema = z.discriminatedUnion('type', [
       betaSlow: z.number().positive().default(1),
     })
     .strict(),
+  z
+    .object({
+      type: z.literal('llama3'),
+      factor: z.number().min(1),
+      original: count(16_777_216),
+      lowFrequency: z.number().positive().default(1),
+      highFrequency: z.number().positive().default(4),
+    })
+    .strict(),
 ])
 
 export const decoderSchema = z
@@ -95,6 +104,12 @@ export const decoderSchema = z
     heads: count(1024),
     /** Key/value heads: one number, or one for each layer (variable grouped-query attention). */
     kvHeads: z.union([count(1024), z.array(count(1024)).max(1024)]),
+    /** Width of a head; null: width / heads. */
+    headDim: count(4096).nullable().default(null),
+    /** 'head': RMSNorm of each head of the queries and keys, before the rotation (Qwen 3). */
+    qkNorm: z.enum(['none', 'head']).default('none'),
+    /** Biases of the query, key and value products (Qwen 2); the output product has none. */
+    attentionBias: z.boolean().default(false),
     /** Width of the SwiGLU's hidden layer. */
     ffn: count(262_144),
     vocab: count(4_194_304),
@@ -128,6 +143,7 @@ export const configSchema = z
 export type VisionConfig = z.output<typeof visionSchema>
 export type RopeScalingConfig = z.output<typeof ropeScalingSchema>
 export type DecoderConfig = z.output<typeof decoderSchema>
+export type DecoderConfigInput = z.input<typeof decoderSchema>
 export type ShaktiVlmConfig = z.output<typeof configSchema>
 export type ShaktiVlmConfigInput = z.input<typeof configSchema>
 
@@ -142,17 +158,52 @@ const knownFields: Readonly<Record<string, readonly string[]>> = {
   decoder: Object.keys(decoderSchema.shape),
 }
 
+function parse<S extends z.ZodType>(schema: S, input: unknown, whole: string): z.output<S> {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const first = parsed.error.issues[0]!
+  const field = first.path.join('.') || whole
+  if (first.code === 'unrecognized_keys')
+    refuse(field, `${unknownField(knownFields[field] ?? [], first.keys)}.`)
+  refuse(field, `${first.message}.`)
+}
+
+/** Combinations of a decoder that its schema cannot see. @param at where the config stands in what the user wrote */
+function checkDecoder(decoder: DecoderConfig, at = 'decoder.'): void {
+  const { width, heads, kvHeads } = decoder
+  const headDim = decoderHeadDim(decoder)
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
+    refuse(
+      `${at}${decoder.headDim === null ? 'heads' : 'headDim'}`,
+      decoder.headDim === null
+        ? `width ${width} over ${heads} heads gives a head dim of ${headDim}; it must be even.`
+        : `is ${headDim}; it must be even.`,
+    )
+  }
+  if (typeof kvHeads !== 'number' && kvHeads.length !== decoder.layers) {
+    refuse(`${at}kvHeads`, `lists ${kvHeads.length} numbers for ${decoder.layers} layers.`)
+  }
+  for (const n of decoderKvHeads(decoder)) {
+    if (heads % n !== 0) refuse(`${at}kvHeads`, `${n} does not divide the ${heads} heads.`)
+  }
+  const { ropeScaling: scaling } = decoder
+  if (scaling?.type === 'llama3' && scaling.lowFrequency >= scaling.highFrequency) {
+    refuse(
+      `${at}ropeScaling.lowFrequency`,
+      `is ${scaling.lowFrequency}; it must be below highFrequency, ${scaling.highFrequency}.`,
+    )
+  }
+  if (decoder.globalEvery !== null && decoder.slidingWindow === null) {
+    refuse(
+      `${at}globalEvery`,
+      `is ${decoder.globalEvery} without a slidingWindow: every layer sees all keys already.`,
+    )
+  }
+}
+
 /** Checks a config and fills in defaults. Unknown fields and impossible combinations are refused by name. */
 export function parseConfig(input: unknown): ShaktiVlmConfig {
-  const parsed = configSchema.safeParse(input)
-  if (!parsed.success) {
-    const first = parsed.error.issues[0]!
-    const field = first.path.join('.') || 'config'
-    if (first.code === 'unrecognized_keys')
-      refuse(field, `${unknownField(knownFields[field] ?? [], first.keys)}.`)
-    refuse(field, `${first.message}.`)
-  }
-  const config = parsed.data
+  const config = parse(configSchema, input, 'config')
   const { vision, decoder } = config
   const { preNormLayers, layers, width, heads, patchSizes } = vision
   if (preNormLayers > layers)
@@ -165,30 +216,28 @@ export function parseConfig(input: unknown): ShaktiVlmConfig {
   }
   if (patchSizes.some((p, i) => i > 0 && p <= patchSizes[i - 1]!))
     refuse('vision.patchSizes', `must ascend, got [${patchSizes.join(', ')}].`)
-  if (decoder.width % decoder.heads !== 0 || (decoder.width / decoder.heads) % 2 !== 0) {
-    refuse(
-      'decoder.heads',
-      `width ${decoder.width} over ${decoder.heads} heads gives a head dim of ${decoder.width / decoder.heads}; it must be even.`,
-    )
-  }
-  const { kvHeads } = decoder
-  if (typeof kvHeads !== 'number' && kvHeads.length !== decoder.layers) {
-    refuse('decoder.kvHeads', `lists ${kvHeads.length} numbers for ${decoder.layers} layers.`)
-  }
-  for (const n of typeof kvHeads === 'number' ? [kvHeads] : kvHeads) {
-    if (decoder.heads % n !== 0)
-      refuse('decoder.kvHeads', `${n} does not divide the ${decoder.heads} heads.`)
-  }
-  if (decoder.globalEvery !== null && decoder.slidingWindow === null) {
-    refuse(
-      'decoder.globalEvery',
-      `is ${decoder.globalEvery} without a slidingWindow: every layer sees all keys already.`,
-    )
-  }
+  checkDecoder(decoder)
   if (config.imageToken !== undefined && config.imageToken >= decoder.vocab) {
     refuse('imageToken', `${config.imageToken} lies outside the vocabulary of ${decoder.vocab}.`)
   }
   return config
+}
+
+/** As `parseConfig`, of a decoder that stands alone. */
+export function parseDecoderConfig(input: unknown): DecoderConfig {
+  const config = parse(decoderSchema, input, 'decoder')
+  checkDecoder(config, '')
+  return config
+}
+
+/** Width of a decoder's head. */
+export function decoderHeadDim({ headDim, width, heads }: DecoderConfig): number {
+  return headDim ?? width / heads
+}
+
+/** Key/value heads of each layer of a decoder. */
+export function decoderKvHeads({ kvHeads, layers }: DecoderConfig): readonly number[] {
+  return typeof kvHeads === 'number' ? new Array<number>(layers).fill(kvHeads) : kvHeads
 }
 
 /** What follows from a config. */
@@ -202,12 +251,10 @@ export interface Derived {
 }
 
 export function derive({ vision, projector, decoder }: ShaktiVlmConfig): Derived {
-  const { kvHeads } = decoder
   return {
     visionHeadDim: vision.width / vision.heads,
-    decoderHeadDim: decoder.width / decoder.heads,
-    kvHeads:
-      typeof kvHeads === 'number' ? new Array<number>(decoder.layers).fill(kvHeads) : kvHeads,
+    decoderHeadDim: decoderHeadDim(decoder),
+    kvHeads: decoderKvHeads(decoder),
     projectorIn: vision.width * projector.merge ** 2,
   }
 }
@@ -219,10 +266,24 @@ export interface ParameterCount {
   readonly total: number
 }
 
+/** Parameters of a decoder, in closed form. */
+export function countDecoder(d: DecoderConfig): number {
+  const headDim = decoderHeadDim(d)
+  const queries = d.heads * headDim
+  const layers = decoderKvHeads(d).reduce((n, kv) => {
+    const keys = kv * headDim
+    const products = 2 * d.width * (queries + keys) + 3 * d.width * d.ffn
+    const biases = d.attentionBias ? queries + 2 * keys : 0
+    const norms = 2 * d.width + (d.qkNorm === 'head' ? 2 * headDim : 0)
+    return n + products + biases + norms
+  }, 0)
+  return d.vocab * d.width * (d.tied ? 1 : 2) + layers + d.width
+}
+
 /** Exact numbers of parameters, in closed form (PAPER.md section 7); a model built on `meta` sums to the same. */
 export function countParameters(config: ShaktiVlmConfig): ParameterCount {
   const { vision: v, decoder: d } = config
-  const { visionHeadDim, decoderHeadDim, kvHeads, projectorIn } = derive(config)
+  const { visionHeadDim, projectorIn } = derive(config)
   const w = v.width
   const attention = 4 * (w * w + w)
   const mlp = 2 * w * v.mlp + v.mlp + w
@@ -237,16 +298,7 @@ export function countParameters(config: ShaktiVlmConfig): ParameterCount {
     late * 2 * w +
     w
   const projector = 2 * projectorIn + projectorIn * d.width + d.width + d.width * d.width + d.width
-  const layers = kvHeads.reduce(
-    (n, kv) =>
-      n +
-      2 * d.width * d.width +
-      2 * d.width * kv * decoderHeadDim +
-      3 * d.width * d.ffn +
-      2 * d.width,
-    0,
-  )
-  const decoder = d.vocab * d.width * (d.tied ? 1 : 2) + layers + d.width
+  const decoder = countDecoder(d)
   return { encoder, projector, decoder, total: encoder + projector + decoder }
 }
 

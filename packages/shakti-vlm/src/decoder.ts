@@ -1,4 +1,5 @@
 // The language decoder (PAPER.md 5 and 6.6): pre-norm RMSNorm, variable grouped-query attention, RoPE, SwiGLU, no biases.
+// As options the two things in which Qwen 2 and 3 differ from that: biases of q, k and v, and the norm of each head.
 import {
   crossEntropy,
   linearCrossEntropy,
@@ -20,7 +21,7 @@ import {
   type Layer,
   type RopeScaling,
 } from '@shakti/nn'
-import { ropeScalingSchema, type DecoderConfig } from './config.js'
+import { decoderHeadDim, decoderKvHeads, ropeScalingSchema, type DecoderConfig } from './config.js'
 
 export interface DecoderInputs {
   /** i32 [rows, length]; default: 0, 1, 2, ... behind what the cache holds. */
@@ -37,12 +38,12 @@ class DecoderModel extends Module {
   readonly layers: ModuleList<TransformerBlock>
   readonly norm: RMSNorm
 
-  constructor(config: DecoderConfig, kvHeads: readonly number[]) {
+  constructor(config: DecoderConfig) {
     super()
-    const { width, heads, ffn, normEps, slidingWindow, globalEvery } = config
+    const { width, heads, ffn, normEps, qkNorm, slidingWindow, globalEvery } = config
     this.embedTokens = new Embedding(config.vocab, width)
     this.layers = new ModuleList(
-      kvHeads.map(
+      decoderKvHeads(config).map(
         (kv, i) =>
           new TransformerBlock({
             norm: 'pre-rms',
@@ -51,7 +52,10 @@ class DecoderModel extends Module {
               width,
               heads,
               kvHeads: kv,
-              bias: false,
+              headDim: decoderHeadDim(config),
+              bias: config.attentionBias ? 'qkv' : false,
+              qkNorm,
+              eps: normEps,
               causal: true,
               ...(slidingWindow === null || (globalEvery !== null && (i + 1) % globalEvery === 0)
                 ? {}
@@ -76,15 +80,12 @@ export class Decoder extends Module {
   rope: RotaryEmbedding
   activationCheckpointing = false
 
-  constructor(
-    readonly config: DecoderConfig,
-    kvHeads: readonly number[],
-  ) {
+  constructor(readonly config: DecoderConfig) {
     super()
-    this.model = new DecoderModel(config, kvHeads)
+    this.model = new DecoderModel(config)
     this.lmHead = config.tied ? undefined : new Linear(config.width, config.vocab, { bias: false })
     this.rope = new RotaryEmbedding(
-      config.width / config.heads,
+      decoderHeadDim(config),
       config.ropeTheta,
       config.ropeScaling ?? undefined,
     )

@@ -1,15 +1,18 @@
 // @shakti/vlm: Shakti-VLM (arXiv 2502.17092), vision-language models of 1B and 4B parameters.
 export {
   configSchema,
+  countDecoder,
   countParameters,
   derive,
   nano,
   parseConfig,
+  parseDecoderConfig,
   shaktiVlm1B,
   shaktiVlm4B,
   tiny1B,
   tiny4B,
   type DecoderConfig,
+  type DecoderConfigInput,
   type Derived,
   type ParameterCount,
   type RopeScalingConfig,
@@ -78,3 +81,10 @@ export {
   type Spliced,
   type TextChunk,
 } from './processor/splice.js'
+export {
+  importDecoder,
+  type ImportDecoderOptions,
+  type ImportOptions,
+} from './hf/import/decoder.js'
+export type { ImportReport } from './hf/import/mapping.js'
+export * from './gguf/index.js'

@@ -8,7 +8,7 @@ import {
   type LinearCrossEntropyOptions,
 } from '@shakti/tensor'
 import { Module } from '@shakti/nn'
-import { derive, parseConfig, type ShaktiVlmConfig, type ShaktiVlmConfigInput } from './config.js'
+import { parseConfig, type ShaktiVlmConfig, type ShaktiVlmConfigInput } from './config.js'
 import { Decoder, type DecoderInputs } from './decoder.js'
 import { Projector } from './projector.js'
 import { VisionEncoder } from './vision/encoder.js'
@@ -84,7 +84,7 @@ export class ShaktiVlm extends Module {
     const { vision, projector, decoder } = this.config
     this.vision = new VisionEncoder(vision)
     this.projector = new Projector(vision.width, decoder.width, projector.merge)
-    this.decoder = new Decoder(decoder, derive(this.config).kvHeads)
+    this.decoder = new Decoder(decoder)
   }
 
   get activationCheckpointing(): boolean {

@@ -60,6 +60,13 @@ for (const [name, config] of [
   ['4B', shaktiVlm4B],
   ['tiny', tiny1B],
   ['nano', { ...nano, imageToken: 5 }],
+  [
+    "one with Qwen's biases and norms",
+    {
+      ...nano,
+      decoder: { ...nano.decoder, headDim: 32, qkNorm: 'head', attentionBias: true },
+    },
+  ],
   ['a windowed one', { ...nano, decoder: { ...nano.decoder, slidingWindow: 8, globalEvery: 2 } }],
 ] as const) {
   test(`the config of ${name} survives Hugging Face's form`, () => {
@@ -67,13 +74,17 @@ for (const [name, config] of [
   })
 }
 
-for (const type of ['linear', 'ntk', 'yarn'] as const) {
+for (const type of ['linear', 'ntk', 'yarn', 'llama3'] as const) {
   test(`an extended context (${type}) is saved with the model`, async () => {
     await inFolder(async (folder) => {
       const m = new ShaktiVlm(nano)
       m.decoder.setRope(
         1_000_000,
-        type === 'yarn' ? { type, factor: 4, original: 32, betaFast: 16 } : { type, factor: 4 },
+        type === 'yarn'
+          ? { type, factor: 4, original: 32, betaFast: 16 }
+          : type === 'llama3'
+            ? { type, factor: 8, original: 32, lowFrequency: 2 }
+            : { type, factor: 4 },
       )
       await savePretrained(m, folder)
       const back = await fromPretrained(folder)

@@ -7,6 +7,14 @@ type Json = Record<string, unknown>
 
 function toHfScaling(s: RopeScalingConfig | null): Json | null {
   if (s === null) return null
+  if (s.type === 'llama3')
+    return {
+      rope_type: 'llama3',
+      factor: s.factor,
+      original_max_position_embeddings: s.original,
+      low_freq_factor: s.lowFrequency,
+      high_freq_factor: s.highFrequency,
+    }
   if (s.type !== 'yarn') return { rope_type: s.type, factor: s.factor }
   return {
     rope_type: 'yarn',
@@ -17,7 +25,7 @@ function toHfScaling(s: RopeScalingConfig | null): Json | null {
   }
 }
 
-function fromHfScaling(json: unknown): unknown {
+export function fromHfScaling(json: unknown): unknown {
   if (json === null || json === undefined || typeof json !== 'object') return json ?? null
   const {
     rope_type,
@@ -25,7 +33,17 @@ function fromHfScaling(json: unknown): unknown {
     original_max_position_embeddings: original,
     beta_fast,
     beta_slow,
+    low_freq_factor,
+    high_freq_factor,
   } = json as Json
+  if (rope_type === 'llama3')
+    return {
+      type: 'llama3',
+      factor,
+      original,
+      ...(low_freq_factor === undefined ? {} : { lowFrequency: low_freq_factor }),
+      ...(high_freq_factor === undefined ? {} : { highFrequency: high_freq_factor }),
+    }
   if (rope_type !== 'yarn') return { type: rope_type, factor }
   return {
     type: 'yarn',
@@ -84,6 +102,9 @@ export function toHfConfig(
       hidden_size: d.width,
       num_attention_heads: d.heads,
       num_key_value_heads: d.kvHeads,
+      head_dim: d.headDim,
+      qk_norm: d.qkNorm,
+      attention_bias: d.attentionBias,
       intermediate_size: d.ffn,
       vocab_size: d.vocab,
       tie_word_embeddings: d.tied,
@@ -143,6 +164,9 @@ export function fromHfConfig(json: unknown, file = 'config.json'): ShaktiVlmConf
         width: t['hidden_size'],
         heads: t['num_attention_heads'],
         kvHeads: t['num_key_value_heads'],
+        headDim: t['head_dim'],
+        qkNorm: t['qk_norm'],
+        attentionBias: t['attention_bias'],
         ffn: t['intermediate_size'],
         vocab: t['vocab_size'],
         tied: t['tie_word_embeddings'],

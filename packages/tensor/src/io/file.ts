@@ -133,6 +133,20 @@ export class Snapshot {
   }
 }
 
+/**
+ * The elements of a tensor as they lie in a file: row-major, little-endian, in pieces of at most 8 MB. bf16 and f16 stay what
+ * they are, which `data()` cannot show.
+ * @throws AutogradError when the tensor is changed meanwhile; DeviceError when it is on meta
+ */
+export async function* tensorBytes(t: Tensor): AsyncGenerator<Uint8Array> {
+  const snapshot = new Snapshot('tensorBytes', 'the tensor', t)
+  try {
+    yield* snapshot.chunks('tensorBytes')
+  } finally {
+    snapshot.dispose()
+  }
+}
+
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done)).bytesWritten

@@ -1,4 +1,4 @@
-export { writeAtomically } from './file.js'
+export { tensorBytes, writeAtomically } from './file.js'
 export { loadNpy, saveNpy } from './npy.js'
 export {
   loadSafetensors,

@@ -1,0 +1,135 @@
+// Decoders from Hugging Face checkpoints.
+import { join } from 'node:path'
+import { FileFormatError, loadSafetensors, type DType, type Tensor } from '@shakti/tensor'
+import { meta } from '@shakti/nn'
+import { parseDecoderConfig, type DecoderConfig } from '../../config.js'
+import { Decoder } from '../../decoder.js'
+import { fromHfConfig } from '../config.js'
+import { readJson, readWeights } from '../weights.js'
+import { decoderFamilies, decoderRows } from './decoders.js'
+import { ConfigFields } from './fields.js'
+import { applyMapping, familyOf, type ImportReport } from './mapping.js'
+
+export interface ImportOptions {
+  /** Fields of config.json that are known to change nothing. */
+  ignoreFields?: readonly string[]
+}
+
+export interface ImportDecoderOptions extends ImportOptions {
+  /** Of all parameters. Default 'keep': that of the checkpoint's embedding; f16, for which there are no kernels, becomes f32. */
+  dtype?: 'keep' | DType
+}
+
+/** A checkpoint's decoder: its config and its weights by our names, which map the files. */
+export interface DecoderCheckpoint {
+  readonly config: DecoderConfig
+  readonly state: Readonly<Record<string, Tensor>>
+  readonly report: ImportReport
+  /** Gives the mappings back. */
+  readonly dispose: () => void
+}
+
+/** The tensors of a folder, large ones mapped. @param prefix only those below it, without it */
+export async function openWeights(folder: string, prefix = ''): Promise<Record<string, Tensor>> {
+  const tensors: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>
+  try {
+    const names = new Map<string, string[]>()
+    for (const [name, { file }] of await readWeights(folder))
+      if (name.startsWith(prefix)) names.set(file, [...(names.get(file) ?? []), name])
+    for (const [file, of] of names) {
+      const opened = loadSafetensors(join(folder, file), { names: of, device: 'cpu' }).tensors
+      for (const [name, t] of Object.entries(opened)) tensors[name.slice(prefix.length)] = t
+    }
+  } catch (error) {
+    for (const t of Object.values(tensors)) t.dispose()
+    throw error
+  }
+  return tensors
+}
+
+const shapesOf = (config: DecoderConfig): Map<string, readonly number[]> =>
+  new Map(
+    Object.entries(meta(() => new Decoder(config)).stateDict()).map(([name, p]) => [name, p.shape]),
+  )
+
+function readConfig(
+  json: Record<string, unknown>,
+  file: string,
+  options: ImportOptions,
+): DecoderConfig {
+  const family = familyOf(decoderFamilies, json['model_type'], file)
+  const fields = new ConfigFields(json, file)
+  const input = family.config(fields)
+  fields.finish(options.ignoreFields)
+  try {
+    return parseDecoderConfig(input)
+  } catch (error) {
+    throw new FileFormatError(file, 'config', (error as Error).message)
+  }
+}
+
+/**
+ * Opens the decoder of a folder: a checkpoint of a family in `decoderFamilies`, or a Shakti-VLM. No weight is read yet.
+ * @throws FileFormatError naming the field of config.json, or the tensors, that our decoder has no place for
+ */
+export async function openDecoder(
+  folder: string,
+  options: ImportOptions = {},
+): Promise<DecoderCheckpoint> {
+  const file = join(folder, 'config.json')
+  const json = await readJson(file)
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new FileFormatError(file, 'config', 'is not an object')
+  const fields = json as Record<string, unknown>
+  const own = fields['model_type'] === 'shakti_vlm'
+  if (own && fields['quantization_config'] !== undefined && fields['quantization_config'] !== null)
+    throw new FileFormatError(
+      file,
+      'quantization_config',
+      'is there: take the folder that the quantised one was made of',
+    )
+  const config = own ? fromHfConfig(json, file).decoder : readConfig(fields, file, options)
+  const tensors = await openWeights(folder, own ? 'language_model.' : '')
+  const dispose = (): void => {
+    for (const t of Object.values(tensors)) t.dispose()
+  }
+  try {
+    const modelType = fields['model_type'] as string
+    const family = own ? { attention: ownAttention(config) } : decoderFamilies[modelType]!
+    const prefix = tensors['embed_tokens.weight'] ? '' : 'model.'
+    const rows = decoderRows(family, prefix, config.tied)
+    return { config, dispose, ...applyMapping(modelType, folder, rows, tensors, shapesOf(config)) }
+  } catch (error) {
+    dispose()
+    throw error
+  }
+}
+
+const ownAttention = (config: DecoderConfig): string[] => [
+  ...['q_proj', 'k_proj', 'v_proj', 'o_proj'].map((name) => `${name}.weight`),
+  ...(config.attentionBias ? ['q_proj', 'k_proj', 'v_proj'].map((name) => `${name}.bias`) : []),
+  ...(config.qkNorm === 'head' ? ['q_norm.weight', 'k_norm.weight'] : []),
+]
+
+/**
+ * A decoder from a Hugging Face checkpoint (config.json and safetensors, in shards or not) of model_type llama, mistral, qwen2
+ * or qwen3, or the decoder of a Shakti-VLM.
+ * @throws FileFormatError naming the field of config.json, or the tensors, that our decoder has no place for
+ * @example const { decoder, report } = await importDecoder('Qwen3-0.6B')
+ */
+export async function importDecoder(
+  folder: string,
+  options: ImportDecoderOptions = {},
+): Promise<{ decoder: Decoder; report: ImportReport }> {
+  const { config, state, report, dispose } = await openDecoder(folder, options)
+  try {
+    const found = state['model.embed_tokens.weight']!.dtype
+    const { dtype = 'keep' } = options
+    const decoder = meta(() => new Decoder(config))
+    decoder.to({ dtype: dtype !== 'keep' ? dtype : found === 'f16' ? 'f32' : found })
+    decoder.loadStateDict({ ...state })
+    return { decoder, report }
+  } finally {
+    dispose()
+  }
+}

@@ -1,0 +1,72 @@
+// Reading a config.json of another model: each field is taken, must have the one value that our modules compute, or is known
+// to change nothing. A field of which none is said is refused, for it may stand for a computation that we do not have.
+import { FileFormatError } from '@shakti/tensor'
+
+/** Fields that say nothing about the values that a forward pass gives. */
+const harmless = new Set([
+  '_attn_implementation_autoset',
+  '_name_or_path',
+  'architectures',
+  'attention_dropout',
+  'auto_map',
+  'bos_token_id',
+  'dropout',
+  'drop_path_rate',
+  'dtype',
+  'eos_token_id',
+  'initializer_factor',
+  'initializer_range',
+  'model_type',
+  'output_attentions',
+  'output_hidden_states',
+  'pad_token_id',
+  'pretraining_tp',
+  'return_dict',
+  'torch_dtype',
+  'transformers_version',
+  'use_bfloat16',
+  'use_cache',
+  'use_flash_attn',
+])
+
+export class ConfigFields {
+  readonly #read = new Set<string>()
+
+  /** @param file for errors */
+  constructor(
+    readonly json: Readonly<Record<string, unknown>>,
+    readonly file: string,
+  ) {}
+
+  fail(field: string, message: string): never {
+    throw new FileFormatError(this.file, field, message)
+  }
+
+  /** A field's value; `fallback` where it is missing or null. */
+  take(field: string, fallback?: unknown): unknown {
+    this.#read.add(field)
+    return this.json[field] ?? fallback
+  }
+
+  /** @throws FileFormatError when the field is there with another value */
+  must(field: string, value: unknown, why: string): void {
+    const found = this.take(field, value)
+    if (found !== value)
+      this.fail(
+        field,
+        `is ${JSON.stringify(found)}; only ${JSON.stringify(value)} can be imported: ${why}`,
+      )
+  }
+
+  /** @throws FileFormatError naming a field that was not taken */
+  finish(ignore: readonly string[] = []): void {
+    for (const [field, value] of Object.entries(this.json)) {
+      if (this.#read.has(field) || harmless.has(field) || ignore.includes(field)) continue
+      if (value === null) continue
+      this.fail(
+        field,
+        `is not a field that the import knows. If it changes nothing, name it in { ignoreFields: ['${field}'] }`,
+      )
+    }
+  }
+}
