@@ -42,7 +42,7 @@ CudaDevice::CudaDevice(const Driver& driver, int ordinal, std::string modules)
       }()) {}
 
 CudaDevice::Pinned::~Pinned() {
-  driver.context_set(context);
+  driver.enter(context);
   for (auto& [size, blocks] : free)
     for (char* block : blocks) driver.host_free(block);
 }
@@ -67,9 +67,10 @@ bool CudaDevice::start(std::string* why) {
     return false;
   }
   CUresult r = driver_.context_retain(&context_, ordinal_);
-  if (r == kSuccess) r = driver_.context_set(context_);
+  if (r == kSuccess) enter();
   // Not the legacy stream: that one waits for every other stream of the process.
   if (r == kSuccess) r = driver_.stream_create(&cuda_stream_, kStreamNonBlocking);
+  if (r == kSuccess) r = driver_.event_create(&passed_, kEventDisableTiming);
   void* report = nullptr;
   if (r == kSuccess) r = driver_.host_allocate(&report, sizeof(Report), kHostMapped);
   if (r == kSuccess) {
@@ -106,6 +107,7 @@ CudaDevice::~CudaDevice() {
   for (const Arrival& a : arrivals_) driver_.event_destroy(a.event);
   for (CUevent e : events_) driver_.event_destroy(e);
   for (CUevent e : marks_) driver_.event_destroy(e);
+  if (passed_) driver_.event_destroy(passed_);
   for (auto& [name, module] : loaded_) driver_.module_unload(module);
   if (report_) driver_.host_free(report_);
   if (random_now_) driver_.free(reinterpret_cast<CUdeviceptr>(random_now_));
@@ -121,13 +123,7 @@ void CudaDevice::stop() {
   }
   changed_.notify_all();
   if (waiter_.joinable()) waiter_.join();
-}
-
-void CudaDevice::enter() const {
-  thread_local CUcontext current = nullptr;
-  if (current == context_) return;
-  driver_.context_set(context_);
-  current = context_;
+  for (Arrival& a : arrivals_) a.done = nullptr;  // whoever waits for one learns that it won't be called
 }
 
 // ---- Memory
@@ -250,6 +246,44 @@ void CudaDevice::read(char* to, const void* from, uint64_t bytes, Stream& stream
   arrive({nullptr, std::move(pinned), to, bytes, &stream, std::move(done)}, stream);
 }
 
+// The streams wait for each other on the GPUs, not here: the source's until the memory is free, the target's until it
+// is written. A wait is for what was recorded when it was queued, so one event a device does for all copies. Where the
+// two cannot reach each other's memory the driver goes through the host's by itself.
+void CudaDevice::copy_from(Device& other, Stream& source_stream, const void* from, void* to, uint64_t bytes,
+                           Stream& stream) {
+  auto& source = static_cast<CudaDevice&>(other);
+  if (source.refuse_if_lost("to", source_stream) || refuse_if_lost("to", stream)) return;
+  enter();
+  if (!succeeded(driver_.event_record(passed_, cuda_stream_), "to", stream)) return;
+  source.enter();
+  CUresult r = driver_.stream_wait_event(source.cuda_stream_, passed_, 0);
+  if (r == kSuccess)
+    r = driver_.copy_peer(reinterpret_cast<CUdeviceptr>(to), context_, reinterpret_cast<CUdeviceptr>(from),
+                          source.context_, bytes, source.cuda_stream_);
+  if (r == kSuccess) r = driver_.event_record(source.passed_, source.cuda_stream_);
+  enter();
+  if (r == kSuccess) r = driver_.stream_wait_event(cuda_stream_, source.passed_, 0);
+  if (r != kSuccess) {
+    // Either GPU may be at fault; this one lacks the bytes.
+    stream.fail("to",
+                ("the copy from cuda:" + std::to_string(source.ordinal_) + " failed: " + driver_.describe(r)).c_str());
+    return;
+  }
+  // What is wrong with the source is known once the copy has run: before anything that is read here afterwards.
+  arrive({nullptr, nullptr, nullptr, 0, &stream,
+          [&source, &source_stream, &stream] {
+            if (!source.sound(source_stream)) stream.fail("to", kSourceFailed);
+          }},
+         stream);
+}
+
+bool CudaDevice::sound(Stream& stream) {
+  enter();
+  const CUresult r = driver_.event_query(passed_);
+  if (r == kNotReady || succeeded(r, "synchronize", stream)) collect_reports(stream);
+  return !stream.failed();
+}
+
 void CudaDevice::arrive(Arrival arrival, Stream& stream) {
   CUevent event = nullptr;
   {
@@ -273,31 +307,39 @@ void CudaDevice::arrive(Arrival arrival, Stream& stream) {
 }
 
 void CudaDevice::wait_for_arrivals() {
-  enter();
   for (;;) {
-    Arrival a;
+    Arrival* next;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       changed_.wait(lock, [this] { return stopping_ || !arrivals_.empty(); });
       if (stopping_) return;
-      a = std::move(arrivals_.front());
-      arrivals_.pop_front();
+      next = &arrivals_.front();
     }
+    Arrival& a = *next;
+    enter();
     if (succeeded(driver_.event_wait(a.event), "read", *a.stream)) {
       collect_reports(*a.stream);
       if (a.to != nullptr && a.bytes > 0) std::memcpy(a.to, a.pinned.get(), a.bytes);
     }
     a.pinned = nullptr;
     if (a.done) a.done();
-    std::lock_guard<std::mutex> lock(mutex_);
-    events_.push_back(a.event);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      events_.push_back(a.event);
+      arrivals_.pop_front();
+    }
+    changed_.notify_all();
   }
 }
 
 void CudaDevice::finish(Stream& stream) {
   if (refuse_if_lost("synchronize", stream)) return;
   enter();
-  if (succeeded(driver_.stream_wait(cuda_stream_), "synchronize", stream)) collect_reports(stream);
+  if (!succeeded(driver_.stream_wait(cuda_stream_), "synchronize", stream)) return;
+  collect_reports(stream);
+  // All have arrived; what they say may not have been heard yet.
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return stopping_ || arrivals_.empty(); });
 }
 
 void CudaDevice::mark(Stream& stream) {
@@ -344,7 +386,7 @@ CUgraphExec CudaDevice::graph_of(Capture& capture, Stream& stream) {
   driver_.graph_destroy(graph);
   if (!succeeded(r, "replay", stream)) return nullptr;
   capture.made = std::shared_ptr<void>(made, [driver = &driver_, context = context_](void* p) {
-    driver->context_set(context);
+    driver->enter(context);
     driver->graph_exec_destroy(static_cast<CUgraphExec>(p));
   });
   return made;

@@ -39,6 +39,8 @@ class CudaDevice : public Device {
   void fill(void* to, int byte, uint64_t bytes, Stream& stream) override;
   void write(void* to, std::shared_ptr<char> from, uint64_t bytes, Stream& stream) override;
   void read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) override;
+  void copy_from(Device& source, Stream& source_stream, const void* from, void* to, uint64_t bytes,
+                 Stream& stream) override;
   void finish(Stream& stream) override;
   void mark(Stream& stream) override;
   std::vector<double> times(Stream& stream) override;
@@ -68,8 +70,7 @@ class CudaDevice : public Device {
 
   CudaDevice(const Driver& driver, int ordinal, std::string modules);
   bool start(std::string* why);
-  // The context is a property of each thread that calls the driver.
-  void enter() const;
+  void enter() const { driver_.enter(context_); }
   // False, once the driver reported that something failed: then the stream knows, and so does every later call.
   bool succeeded(CUresult result, const char* what, Stream& stream);
   bool refuse_if_lost(const char* op, Stream& stream);
@@ -80,6 +81,8 @@ class CudaDevice : public Device {
   void wait_for_arrivals();
   // The commands as a graph, made at the first replay; null: the stream knows why.
   CUgraphExec graph_of(Capture& capture, Stream& stream);
+  // Whether the GPU still works, and nothing that it has done so far was found wrong.
+  bool sound(Stream& stream);
   // Hands what kernels reported on to the stream. The GPU must have come past them.
   void collect_reports(Stream& stream);
 
@@ -90,6 +93,7 @@ class CudaDevice : public Device {
   DeviceProperties gpu_;
   CUcontext context_ = nullptr;
   CUstream cuda_stream_ = nullptr;
+  CUevent passed_ = nullptr;        // how far this stream was when another GPU's was to wait for it
   Report* report_ = nullptr;        // in pinned memory
   CUdeviceptr report_address_ = 0;  // the same, as kernels see it
   std::mutex report_mutex_;
@@ -106,8 +110,8 @@ class CudaDevice : public Device {
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
-  std::deque<Arrival> arrivals_;
-  std::vector<CUevent> events_;  // free ones
+  std::deque<Arrival> arrivals_;  // the first may be under way
+  std::vector<CUevent> events_;   // free ones
   bool stopping_ = false;
   std::string lost_;  // why the device takes no more work
   std::thread waiter_;

@@ -67,6 +67,13 @@ std::string Driver::describe(CUresult code) const {
   return all;
 }
 
+void Driver::enter(CUcontext context) const {
+  thread_local CUcontext current = nullptr;
+  if (current == context) return;
+  context_set(context);
+  current = context;
+}
+
 const Driver* driver(std::string* why) {
   const Loaded& l = load();
   if (l.why.empty()) return &l.api;

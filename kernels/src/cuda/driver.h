@@ -81,10 +81,13 @@ constexpr int kMapPromote256 = 3;
   F(host_address, "cuMemHostGetDevicePointer_v2", (CUdeviceptr*, void*, unsigned flags))                              \
   F(copy_in, "cuMemcpyHtoDAsync_v2", (CUdeviceptr to, const void* from, size_t bytes, CUstream))                      \
   F(copy_out, "cuMemcpyDtoHAsync_v2", (void* to, CUdeviceptr from, size_t bytes, CUstream))                           \
+  F(copy_peer, "cuMemcpyPeerAsync",                                                                                   \
+    (CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context, size_t bytes, CUstream))         \
   F(set_bytes, "cuMemsetD8Async", (CUdeviceptr, unsigned char value, size_t bytes, CUstream))                         \
   F(stream_create, "cuStreamCreate", (CUstream*, unsigned flags))                                                     \
   F(stream_destroy, "cuStreamDestroy_v2", (CUstream))                                                                 \
   F(stream_wait, "cuStreamSynchronize", (CUstream))                                                                   \
+  F(stream_wait_event, "cuStreamWaitEvent", (CUstream, CUevent, unsigned flags))                                      \
   F(stream_begin_capture, "cuStreamBeginCapture_v2", (CUstream, int mode))                                            \
   F(stream_end_capture, "cuStreamEndCapture", (CUstream, CUgraph*))                                                   \
   F(graph_instantiate, "cuGraphInstantiateWithFlags", (CUgraphExec*, CUgraph, unsigned long long flags))              \
@@ -94,6 +97,7 @@ constexpr int kMapPromote256 = 3;
   F(event_create, "cuEventCreate", (CUevent*, unsigned flags))                                                        \
   F(event_destroy, "cuEventDestroy_v2", (CUevent))                                                                    \
   F(event_record, "cuEventRecord", (CUevent, CUstream))                                                               \
+  F(event_query, "cuEventQuery", (CUevent))                                                                           \
   F(event_wait, "cuEventSynchronize", (CUevent))                                                                      \
   F(event_elapsed, "cuEventElapsedTime", (float* milliseconds, CUevent from, CUevent to))                             \
   F(encode_tiled, "cuTensorMapEncodeTiled",                                                                           \
@@ -109,6 +113,8 @@ struct Driver {
 
   // "CUDA_ERROR_OUT_OF_MEMORY (out of memory)"
   std::string describe(CUresult) const;
+  // Makes a context the calling thread's, which is what most calls are about.
+  void enter(CUcontext) const;
 };
 
 // The library SHAKTI_LIBCUDA, or libcuda.so.1, loaded and initialised once. Null, with a sentence for the user in *why,

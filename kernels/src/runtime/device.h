@@ -14,6 +14,9 @@ class Stream;
 struct Capture;
 struct RandomState;
 
+// What a stream says that was to get bytes of a device whose own stream knows more.
+constexpr const char* kSourceFailed = "the device that the tensor came from had failed: read from it to see why";
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -40,6 +43,11 @@ class Device {
   virtual void write(void* to, std::shared_ptr<char> from, uint64_t bytes, Stream& stream) = 0;
   // Calls `done` when the bytes have arrived, maybe later and from another thread.
   virtual void read(char* to, const void* from, uint64_t bytes, Stream& stream, std::function<void()> done) = 0;
+  // Copies what lies in another device's memory, of the same kind and no host's, behind all that either stream was
+  // given so far and before all that either is given from now on. On the thread that executes `stream`, or on that
+  // which executes `source_stream`, while the other waits.
+  virtual void copy_from(Device& /* source */, Stream& /* source_stream */, const void* /* from */, void* /* to */,
+                         uint64_t /* bytes */, Stream& /* stream */) {}
   // Returns when everything that was queued is done.
   virtual void finish(Stream& stream) = 0;
   // A point in the order of the work, where the device itself takes the time. One that takes none ignores it.

@@ -183,6 +183,8 @@ void Stream::stop() {
   }
   wake_.notify_all();
   executor_.join();
+  // Another stream may wait for what is dropped to say so.
+  queue_.clear();
 }
 
 void Stream::fail(const char* op, const char* message) {

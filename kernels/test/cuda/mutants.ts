@@ -18,6 +18,7 @@ const own = (family: string): ReturnType<typeof inFile> => inFile(family, `ops/$
 
 const attention = own('attention')
 const attentionTensor = inFile('attention', 'ops/attention/tensor_core.cuh')
+const splitKeys = inFile('attention', 'ops/attention/split_keys.cuh')
 const visible = inFile('attention', 'ops/attention/visible.cuh')
 const conv = own('conv')
 const copy = own('copy')
@@ -27,11 +28,13 @@ const interpolate = own('interpolate')
 const loss = own('loss')
 const matmul = own('matmul')
 const tensorProduct = inFile('matmul', 'ops/matmul/tensor_product.cuh')
+const warpgroups = inFile('matmul', 'ops/matmul/warpgroup_product.cuh')
 const mlp = own('mlp')
 const norm = own('norm')
 const normRope = own('norm_rope')
 const optim = own('optim')
 const quant = own('quant')
+const integers = inFile('quant', 'ops/quant/integer_product.cuh')
 const random = own('random')
 const reduce = own('reduce')
 const rope = own('rope')
@@ -90,20 +93,57 @@ export const mutants: readonly Mutant[] = [
     'last < k1 ? last : k1}',
   ),
 
+  splitKeys(
+    'keys are overwritten before all warps have read them (few queries)',
+    '    __syncthreads();  // the keys have been read\n    if (j0 + kTile < place.end)',
+    '    if (j0 + kTile < place.end)',
+  ),
+  splitKeys(
+    'the values are not waited for (few queries)',
+    'wait_copies<1>();\n    __syncthreads();  // the values are there\n    multiply_weights',
+    'wait_copies<2>();\n    __syncthreads();  // the values are there\n    multiply_weights',
+  ),
+  splitKeys(
+    'sums of warps go where values are still read',
+    '  wait_copies<0>();\n  __syncthreads();\n  auto* sums',
+    '  wait_copies<0>();\n  auto* sums',
+  ),
+  splitKeys(
+    'values are used before all have come (f32)',
+    '    __syncthreads();  // the values are there\n    if (!place.has(warp * R)) continue;',
+    '    if (!place.has(warp * R)) continue;',
+  ),
+  splitKeys(
+    'a part takes the first key of the next',
+    'end = begin + each < to ? begin + each : to;',
+    'end = begin + each < to ? begin + each + 1 : to;',
+  ),
+  splitKeys(
+    'the sum of a part is not shrunk to the largest score of all',
+    'all.sum += parts[n].sum * by;',
+    'all.sum += parts[n].sum;',
+  ),
+
   conv(
     'a row below the picture',
-    'if (row < 0 || row >= p.h) continue;\n        for',
-    'if (row < 0 || row > p.h) continue;\n        for',
+    'return v >= 0 && *from < size &&',
+    'return v >= 0 && *from <= size &&',
   ),
   conv(
-    'a gradient right of the last',
-    'j / p.stride_w >= p.ow) continue;',
-    'j / p.stride_w > p.ow) continue;',
+    'patches are multiplied before all are there',
+    '    __syncthreads();  // the step is there\n',
+    '',
   ),
+  conv(
+    'patches are overwritten before all have been multiplied',
+    '    __syncthreads();  // the step has been read\n',
+    '',
+  ),
+  conv('a gradient between two strides', ' && (!Turned || v % stride == 0);', ';'),
   conv(
     'the channel of another group',
-    'load(at<T>(p.w, o, c % p.cg, ky, kx))',
-    'load(at<T>(p.w, o, c, ky, kx))',
+    'load(at<T>(read, image, group * channels + tap.channel, y, x))',
+    'load(at<T>(read, image, group * rows + tap.channel, y, x))',
   ),
   inFile('conv', 'cuda/device/reduce.cuh')(
     'sums of warps are read before they are written',
@@ -240,6 +280,32 @@ export const mutants: readonly Mutant[] = [
     'to[8 * pitch] = sums[i][j][2];',
     'to[7 * pitch] = sums[i][j][2];',
   ),
+  warpgroups(
+    'a stage is filled before it has been read',
+    '        wait(empty(stage), round ^ 1);\n',
+    '',
+  ),
+  warpgroups('a stage is multiplied before it has come', '      wait(full(stage), round);\n', ''),
+  warpgroups(
+    'a stage is given back while it is read',
+    'products_wait<1>();',
+    'products_wait<2>();',
+  ),
+  warpgroups(
+    'sums are written before the last products are done',
+    '    products_wait<0>();\n    pin(sums);\n',
+    '    pin(sums);\n',
+  ),
+  warpgroups(
+    'half of a tile is expected',
+    'arrive_expecting(full(stage), kStage);',
+    'arrive_expecting(full(stage), kStage / 2);',
+  ),
+  warpgroups(
+    'the tile of another group of tiles',
+    'const int rows = down - first < kGroup ? down - first : kGroup',
+    'const int rows = kGroup',
+  ),
   matmul(
     'a tile is multiplied before it is there',
     '    __syncthreads();\n#pragma unroll\n    for (int d = 0; d < BK; ++d) {',
@@ -350,6 +416,37 @@ export const mutants: readonly Mutant[] = [
     'a shuffle that names lanes which do not take part',
     'if (lane % 8 < 4) bytes[layout.byte_of(r, k)] = static_cast<uint8_t>(value | other << 4);',
     'if (lane % 8 < 4) bytes[layout.byte_of(r, k)] = static_cast<uint8_t>(value | __shfl_sync(kFullWarp, other, lane) << 4);',
+  ),
+  integers(
+    'terms are added up before all are there',
+    '    __syncthreads();\n    const int left',
+    '    const int left',
+  ),
+  integers(
+    'terms are overwritten before they are added up',
+    '    __syncthreads();\n  }\n#pragma unroll\n  for (int i = 0; i < kElements; ++i) {\n    const int e',
+    '  }\n#pragma unroll\n  for (int i = 0; i < kElements; ++i) {\n    const int e',
+  ),
+  integers('the first four for the second', '(half == 0 ? word : word >> 4)', '(word)'),
+  integers(
+    'a group goes on with the sums of the one before',
+    'if (s * kDepth % group == 0) clear(dots);',
+    'if (s == 0) clear(dots);',
+  ),
+  integers(
+    'a stage is read before it has come',
+    'wait_copies<kByteStages - 2>();',
+    'wait_copies<kByteStages - 1>();',
+  ),
+  integers(
+    'a stage is overwritten before all warps have read it',
+    '    __syncthreads();  // the stage is there for all, and the one that `fetch` overwrites has been read by all\n',
+    '',
+  ),
+  integers(
+    'a panel behind the last',
+    'const bool there = panel < panels && at < p.panel_bytes;',
+    'const bool there = at < p.panel_bytes;',
   ),
 
   inFile('random', 'cuda/device/philox.cuh')(

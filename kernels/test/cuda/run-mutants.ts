@@ -1,8 +1,9 @@
 // npm run mutants -w @shakti/kernels [-- part of a family's name or of a fault's text ...] [--jobs n] [--write]
 // Plants each fault of mutants.ts and says what sees it. First everything runs without a fault: nothing may be seen then.
-// With --write the table goes into MUTANTS.md. Ends with 1 when one is not seen.
+// With --write the table goes into MUTANTS.md; of faults that were not planted this time it keeps what stands there. Ends with 1 when one
+// is not seen.
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { mutants, type Mutant } from './mutants.js'
@@ -49,12 +50,20 @@ const good = [...found.values()].filter((by) => by !== '' && !by.startsWith('ERR
 const closing = `${good} of ${wanted.length} faults seen, ${unprovoked ? `and without any: ${unprovoked}` : 'nothing seen without one'}`
 console.log(closing)
 if (values.write) {
-  const rows = wanted.map((m) => `| ${m.family} | ${m.what} | ${found.get(m) || '**not seen**'} |`)
+  const page = new URL('MUTANTS.md', import.meta.url)
+  const before = readFileSync(page, 'utf8').split('\n')
+  const rows = mutants.map((m) => {
+    const begin = `| ${m.family} | ${m.what} | `
+    if (found.has(m)) return `${begin}${found.get(m) || '**not seen**'} |`
+    return before.find((line) => line.startsWith(begin)) ?? `${begin}**not planted** |`
+  })
+  const seenOf = rows.filter((row) => !/\*\*|\| ERROR/.test(row)).length
   writeFileSync(
-    new URL('MUTANTS.md', import.meta.url),
+    page,
     `# Faults planted in our kernels, and what sees them
 
-Written by \`npm run mutants -w @shakti/kernels -- --write\`; the faults are in [mutants.ts](mutants.ts). ${closing}. A word such as
+Written by \`npm run mutants -w @shakti/kernels -- --write\`; the faults are in [mutants.ts](mutants.ts). ${seenOf} of ${rows.length} faults
+seen${unprovoked ? `, and without any: ${unprovoked}` : ', nothing seen without one'}. A word such as
 \`race\` is the simulator's check, which needs no right result to compare with; "wrong numbers" names the first case that differs
 from the CPU's result. What a fault is called here says what goes wrong.
 

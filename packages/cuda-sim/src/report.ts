@@ -58,6 +58,14 @@ export interface LaunchReport extends WithLines {
   /** Bytes of dynamic shared memory */
   shared: number
 }
+/** All copies of one kind, written at exit */
+export interface CopiesReport {
+  type: 'copies'
+  route:
+    'host to device' | 'device to host' | 'within a device' | 'between devices' | 'within the host'
+  count: number
+  bytes: number
+}
 /** What was left at exit */
 export interface LeakReport {
   type: 'leak'
@@ -65,7 +73,8 @@ export interface LeakReport {
   bytes?: number
   count?: number
 }
-export type ReportLine = FaultReport | ModuleReport | KernelReport | LaunchReport | LeakReport
+export type ReportLine =
+  FaultReport | ModuleReport | KernelReport | LaunchReport | CopiesReport | LeakReport
 
 type Raw = Record<string, unknown> & { counters?: Record<string, unknown> & { lines?: unknown } }
 

@@ -42,6 +42,25 @@ struct Tiles {
     for (int c = 0; c < D; ++c) sum += x[c] * y[c];
     return sum;
   }
+  // Rows of a tile times this row's weights for them are added to the thread's columns.
+  __device__ __forceinline__ void add_rows(C (&sums)[S::columns], const C* weights, const C* rows) const {
+    for (int r = 0; r < B; ++r) {
+      const C w = weights[row * (B + 1) + r];
+      const C* from = rows + r * S::line + part;
+#pragma unroll
+      for (int c = 0; c < S::columns; ++c) sums[c] += w * from[c * S::threads_of_row];
+    }
+  }
+  // The thread's columns, times `by`, to row i of a head.
+  template <class T>
+  __device__ __forceinline__ void put(const Rows4& to, int64_t b, int64_t h, int64_t i, int64_t d, const C (&sums)[S::columns], C by = 1) const {
+    T* at = static_cast<T*>(to.data) + b * to.batch + i * to.row + h * to.head;
+#pragma unroll
+    for (int c = 0; c < S::columns; ++c) {
+      const int column = c * S::threads_of_row + part;
+      if (column < d) at[column] = store<T>(sums[c] * by);
+    }
+  }
 };
 
 template <class F, int Threads, class C>
@@ -97,22 +116,10 @@ __device__ __forceinline__ void forward(const Attention& p) {
     __syncthreads();
 #pragma unroll
     for (int c = 0; c < S::columns; ++c) out[c] *= shrink;
-    for (int j = 0; j < B; ++j) {
-      const C w = weights[t.row * (B + 1) + j];
-      const C* v = kv + j * S::line + t.part;
-#pragma unroll
-      for (int c = 0; c < S::columns; ++c) out[c] += w * v[c * S::threads_of_row];
-    }
+    t.add_rows(out, weights, kv);
   }
   if (i >= p.lq) return;
-  // NaN scores give NaN.
-  const C scale = sum > 0 ? 1 / sum : sum == 0 ? C(0) : sum;
-  T* y = static_cast<T*>(p.y.data) + b * p.y.batch + i * p.y.row + h * p.y.head;
-#pragma unroll
-  for (int c = 0; c < S::columns; ++c) {
-    const int at = c * S::threads_of_row + t.part;
-    if (at < p.d) y[at] = store<T>(out[c] * scale);
-  }
+  t.template put<T>(p.y, b, h, i, p.d, out, inverse_of_weights(sum));
   if (t.part == 0) static_cast<C*>(p.lse)[(b * p.h + h) * p.lq + i] = sum == 0 ? never : top + natural_log(sum);
 }
 
@@ -172,20 +179,9 @@ __device__ __forceinline__ void backward_q(const Attention& p) {
       slopes[t.row * (B + 1) + j] = slope;
     }
     __syncthreads();
-    for (int j = 0; j < B; ++j) {
-      const C slope = slopes[t.row * (B + 1) + j];
-      const C* from = k + j * S::line + t.part;
-#pragma unroll
-      for (int c = 0; c < S::columns; ++c) dq[c] += slope * from[c * S::threads_of_row];
-    }
+    t.add_rows(dq, slopes, k);
   }
-  if (i >= p.lq) return;
-  T* to = static_cast<T*>(p.dq.data) + b * p.dq.batch + i * p.dq.row + h * p.dq.head;
-#pragma unroll
-  for (int c = 0; c < S::columns; ++c) {
-    const int column = c * S::threads_of_row + t.part;
-    if (column < p.d) to[column] = store<T>(dq[c]);
-  }
+  if (i < p.lq) t.template put<T>(p.dq, b, h, i, p.d, dq);
 }
 
 // A block for a tile of keys of a head of keys: dk and dv, over the queries of all heads that share it, in order.
@@ -224,27 +220,13 @@ __device__ __forceinline__ void backward_kv(const Attention& p) {
         slopes[t.row * (B + 1) + r] = slope;
       }
       __syncthreads();
-      for (int r = 0; r < B; ++r) {
-        const C w = weights[t.row * (B + 1) + r], slope = slopes[t.row * (B + 1) + r];
-        const C *of_q = q + r * S::line + t.part, *of_g = g + r * S::line + t.part;
-#pragma unroll
-        for (int c = 0; c < S::columns; ++c) {
-          dv[c] += w * of_g[c * S::threads_of_row];
-          dk[c] += slope * of_q[c * S::threads_of_row];
-        }
-      }
+      t.add_rows(dv, weights, g);
+      t.add_rows(dk, slopes, q);
     }
   }
   if (j >= p.lk) return;
-  T* to_k = static_cast<T*>(p.dk.data) + b * p.dk.batch + j * p.dk.row + hk * p.dk.head;
-  T* to_v = static_cast<T*>(p.dv.data) + b * p.dv.batch + j * p.dv.row + hk * p.dv.head;
-#pragma unroll
-  for (int c = 0; c < S::columns; ++c) {
-    const int column = c * S::threads_of_row + t.part;
-    if (column >= p.d) continue;
-    to_k[column] = store<T>(dk[c]);
-    to_v[column] = store<T>(dv[c]);
-  }
+  t.template put<T>(p.dk, b, hk, j, p.d, dk);
+  t.template put<T>(p.dv, b, hk, j, p.d, dv);
 }
 
 }  // namespace

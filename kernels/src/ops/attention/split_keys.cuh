@@ -62,9 +62,7 @@ __device__ __forceinline__ void put_four<float>(float* to, float4 v, float by) {
 // Four neighbours of a row that is whole.
 template <class T>
 __device__ __forceinline__ void finish_four(const Attention& p, int64_t b, int64_t h, int64_t i, int64_t column, float4 v, Part all) {
-  // NaN scores give NaN.
-  const float by = all.sum > 0 ? 1 / all.sum : all.sum == 0 ? 0.0f : all.sum;
-  put_four(static_cast<T*>(p.y.data) + b * p.y.batch + i * p.y.row + h * p.y.head + column, v, by);
+  put_four(static_cast<T*>(p.y.data) + b * p.y.batch + i * p.y.row + h * p.y.head + column, v, inverse_of_weights(all.sum));
   if (column == 0) static_cast<float*>(p.lse)[(b * p.h + h) * p.lq + i] = lse_of(all.top, all.sum);
 }
 

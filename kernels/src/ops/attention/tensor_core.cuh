@@ -210,10 +210,7 @@ __device__ __forceinline__ void tensor_forward(const Attention& p) {
     multiply_weights<T, D>(out, scores, values, 0, l);
   }
   wait_copies<0>();
-  // NaN scores give NaN.
-  float by[2];
-#pragma unroll
-  for (int half = 0; half < 2; ++half) by[half] = softmax[half].sum > 0 ? 1 / softmax[half].sum : softmax[half].sum == 0 ? 0.0f : softmax[half].sum;
+  const float by[2] = {inverse_of_weights(softmax[0].sum), inverse_of_weights(softmax[1].sum)};
   put_rows<T, D>(p.y, b, h, first + l.warp * 16, p.lq, p.d, out, by, reinterpret_cast<char*>(memory) + 2 * Tile::bytes, l);
   if (l.quad != 0) return;
 #pragma unroll

@@ -67,6 +67,12 @@ __device__ __forceinline__ C masked(const Attention& p, C score, const KeyRange&
   return score + (p.mask_kind == 2 ? load(static_cast<const T*>(p.mask)[at]) : static_cast<C>(static_cast<const float*>(p.mask)[at]));
 }
 
+// What a row's values, summed by their weights, are multiplied with. No weights give 0, NaN scores NaN.
+template <class C>
+__device__ __forceinline__ C inverse_of_weights(C sum) {
+  return sum > 0 ? 1 / sum : sum == 0 ? C(0) : sum;
+}
+
 template <class T>
 __device__ __forceinline__ const T* row_of(const Rows4& x, int64_t b, int64_t i, int64_t h) {
   return static_cast<const T*>(x.data) + b * x.batch + i * x.row + h * x.head;

@@ -17,6 +17,18 @@ Convolution geometry(const Args& a, const Operand& x, const Operand& w, const Op
           a.attr_int(5), a.attr_int(6)};
 }
 
+// Patches times weights; `written` is y, or x where it is the gradient.
+void run_product(const char* op, const Operand& written, int64_t channels, const Convolution& p, Launch& launch) {
+  const int64_t depth = std::max(p.o / p.groups, p.cg) * p.kh * p.kw;
+  if (std::max({depth, p.o, p.c, p.h + 2 * p.pad_h, p.width + 2 * p.pad_w}) > INT32_MAX / 2) {
+    launch.fail("channels, kernels and images of this size are too large for a GPU");
+    return;
+  }
+  const int64_t places = written.shape[0] * written.shape[2] * written.shape[3];
+  launch.kernel(kFamily, KernelName(op, written.dtype),
+                Dim(blocks_of(places, kConvColumns), p.groups * blocks_of(channels, kConvRows)), kConvThreads, p);
+}
+
 }  // namespace
 
 void run_conv2d(const Args& a, Launch& launch) {
@@ -24,13 +36,13 @@ void run_conv2d(const Args& a, Launch& launch) {
   Convolution p = geometry(a, a.in[0], a.in[1], y);
   p.bias = bias.data;
   p.bias_stride = bias.strides[0];
-  launch.kernel(kFamily, KernelName("conv2d", y.dtype), grid_for(launch, y.numel()), kThreads, p);
+  run_product("conv2d", y, p.o / p.groups, p, launch);
 }
 
 void run_conv2d_backward_input(const Args& a, Launch& launch) {
   const Operand& dx = a.out[0];
   const Convolution p = geometry(a, dx, a.in[1], a.in[0]);
-  launch.kernel(kFamily, KernelName("conv2d_backward_input", dx.dtype), grid_for(launch, dx.numel()), kThreads, p);
+  run_product("conv2d_backward_input", dx, p.cg, p, launch);
 }
 
 void run_conv2d_backward_weight(const Args& a, Launch& launch) {

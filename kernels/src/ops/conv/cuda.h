@@ -4,6 +4,9 @@
 
 namespace shakti::cuda {
 
+// A block's tile of what is written: channels and places. As launcher and kernel agree on.
+constexpr int kConvRows = 32, kConvColumns = 64, kConvThreads = 128;
+
 // Strides of a 4-D operand.
 struct Planes {
   void* data;

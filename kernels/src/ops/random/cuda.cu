@@ -117,24 +117,29 @@ __device__ __forceinline__ void dropout(const Dropout& p) {
   }
 }
 
+// Weight i of a row; *good becomes false where there can be none such.
+template <class T>
+__device__ __forceinline__ double weight_at(const Multinomial& p, int64_t row, int64_t i, bool* good) {
+  const double w = static_cast<double>(load(static_cast<const T*>(p.p)[row * p.classes + i]));
+  if (!(w >= 0) || isinf(w)) {
+    p.reporter.say(Wrong::weight, i, row, 0, 0, w);
+    *good = false;
+  }
+  return w;
+}
+
 // A block for a row: running sums of the weights in f64, then a search for each draw.
 template <class T>
 __device__ __forceinline__ bool running_sums(const Multinomial& p, double* total) {
   __shared__ double warps[32];
   const int64_t row = blockIdx.x;
-  const T* weights = static_cast<const T*>(p.p) + row * p.classes;
   double* value = p.value + row * p.classes;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   double before = 0;
   bool good = true;
   for (int64_t tile = 0; tile < p.classes; tile += blockDim.x) {
     const int64_t i = tile + threadIdx.x;
-    const double w = i < p.classes ? static_cast<double>(load(weights[i])) : 0;
-    if (!(w >= 0) || isinf(w)) {
-      p.reporter.say(Wrong::weight, i, row, 0, 0, w);
-      good = false;
-    }
-    double v = w;
+    double v = i < p.classes ? weight_at<T>(p, row, i, &good) : 0;
     for (int step = 1; step < 32; step *= 2) {
       const double left = __shfl_up_sync(kFullWarp, v, step);
       if (lane >= step) v += left;
@@ -179,20 +184,14 @@ __device__ __forceinline__ void with_replacement(const Multinomial& p) {
   }
 }
 
-// The exponential race: class i arrives at time -log(u) / weight; the first `count` win. Weightless ones come last.
+// The exponential race: class i arrives at time -log(u) / weight; the first `count` win. Weightless ones come last. The first winner is found
+// while the times are made; only where there are more to win are they kept.
 template <class T>
 __device__ __forceinline__ void without_replacement(const Multinomial& p) {
   __shared__ double times[32];
   __shared__ int64_t places[32];
-  double total;
-  if (!running_sums<T>(p, &total)) return;
   const int64_t row = blockIdx.x;
   double* value = p.value + row * p.classes;
-  for (int64_t i = threadIdx.x; i < p.classes; i += blockDim.x) {
-    const double w = static_cast<double>(load(static_cast<const T*>(p.p)[row * p.classes + i]));
-    value[i] = w > 0 ? -log(open_unit(word_of(p.start, row * p.classes + i))) / w : static_cast<double>(INFINITY);
-  }
-  __syncthreads();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   for (int64_t k = 0; k < p.count; ++k) {
     double best = 0;
@@ -209,7 +208,23 @@ __device__ __forceinline__ void without_replacement(const Multinomial& p) {
         take(v, i);
       }
     };
-    for (int64_t i = threadIdx.x; i < p.classes; i += blockDim.x) take(value[i], i);
+    if (k == 0) {
+      bool good = true, some = false;
+      for (int64_t i = threadIdx.x; i < p.classes; i += blockDim.x) {
+        const double w = weight_at<T>(p, row, i, &good);
+        const double v = w > 0 ? -log(open_unit(word_of(p.start, row * p.classes + i))) / w : static_cast<double>(INFINITY);
+        some = some || w > 0;
+        if (p.count > 1) value[i] = v;
+        take(v, i);
+      }
+      if (!__syncthreads_and(good)) return;
+      if (!__syncthreads_or(some)) {
+        if (threadIdx.x == 0) p.reporter.say(Wrong::weights, row);
+        return;
+      }
+    } else {
+      for (int64_t i = threadIdx.x; i < p.classes; i += blockDim.x) take(value[i], i);
+    }
     over_warp();
     if (lane == 0) {
       times[warp] = best;

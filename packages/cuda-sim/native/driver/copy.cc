@@ -271,6 +271,15 @@ CUDA_MEMSET_NODE_PARAMS describe(const FillWork& work) {
 }
 
 CUresult CopyWork::run(Context& context) const {
+  if (driver().counting) {
+    const char* route = !from.device               ? to.device ? "host to device" : "within the host"
+                        : !to.device               ? "device to host"
+                        : to.device == from.device ? "within a device"
+                                                   : "between devices";
+    Copies& copies = driver().copies[route];
+    ++copies.count;
+    copies.bytes += width * rows * slices;
+  }
   const char* source = staged ? staged->data() : nullptr;
   for (size_t z = 0; z < slices; ++z) {
     for (size_t y = 0; y < rows; ++y) {

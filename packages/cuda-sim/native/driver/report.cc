@@ -65,6 +65,10 @@ __attribute__((destructor)) void at_exit() {
       report_line("{\"type\":\"kernel\",\"name\":" + quoted(name) +
                   ",\"launches\":" + std::to_string(d.launches[name]) + ",\"counters\":" + json(counters) + "}");
     }
+    for (const auto& [route, copies] : d.copies) {
+      report_line("{\"type\":\"copies\",\"route\":" + quoted(route) + ",\"count\":" + std::to_string(copies.count) +
+                  ",\"bytes\":" + std::to_string(copies.bytes) + "}");
+    }
     if (d.leaks) report_leaks();
   }
   d.mutex.unlock();

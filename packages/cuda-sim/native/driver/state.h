@@ -194,6 +194,10 @@ using ContextPtr = std::shared_ptr<Context>;
 
 enum class Order { lazy, eager, random };
 
+struct Copies {
+  uint64_t count = 0, bytes = 0;
+};
+
 struct Driver {
   std::mutex mutex;
   std::condition_variable done;  // an operation that ran without the lock is through
@@ -234,6 +238,7 @@ struct Driver {
 
   std::map<std::string, Counters> counters;  // by kernel
   std::map<std::string, uint64_t> launches;
+  std::map<std::string, Copies> copies;  // by where from and where to
 
   uint64_t random(uint64_t below);  // below > 0
 };

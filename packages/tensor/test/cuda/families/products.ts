@@ -33,6 +33,9 @@ const attention: Heads[] = [
   { d: 128, l: 7, lk: 70, mask: 'bool' },
   { d: 128, l: 100, h: 2, hk: 1, options: { isCausal: true, layout: 'blhd' } },
   { d: 40, l: 65, dtype: 'f16', mask: 'f32' },
+  // Few queries, for which the keys are split.
+  { d: 96, l: 3, lk: 300, h: 4, hk: 1, options: { isCausal: true } },
+  { d: 64, l: 1, lk: 300, h: 4, hk: 2, dtype: 'f32' },
   // Those that tensor cores do not take: f32, f64, short and wide heads.
   { d: 80, l: 33, h: 2, hk: 1, dtype: 'f32', options: { isCausal: true } },
   { d: 64, l: 70, lk: 100, dtype: 'f32', mask: 'bool' },
@@ -177,6 +180,21 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
         }),
       4,
     ),
+    // As many as keep warpgroups busy: more tiles than multiprocessors, more steps than stages.
+    one(
+      'many tiles',
+      (d) => {
+        const [m, n, k] = [2168, 2040, 264]
+        return [
+          d.normal([m, k], 'bf16').matmul(d.normal([n, k], 'bf16').mT()),
+          d
+            .normal([k, m], 'bf16')
+            .mT()
+            .matmul(d.normal([k, n], 'bf16')),
+        ]
+      },
+      4,
+    ),
     one(
       'lines of 16 bytes whose last is not whole',
       (d) => {
@@ -221,6 +239,17 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
             quantizedLinear(d.normal([1, k], 'bf16'), short),
           ]
         }),
+    ),
+    ...each(
+      ([8, 4] as const).flatMap((bits) => ([32, 128] as const).map((group) => ({ bits, group }))),
+      (c) => `many rows, and a long one ${JSON.stringify(c)}`,
+      (d, format) => {
+        const [wide, long] = [515, 1100].map((k) => quantizeWeight(d.normal([70, k]), format))
+        return [
+          quantizedLinear(d.normal([70, 515], 'bf16'), wide!, d.normal([70], 'bf16')),
+          quantizedLinear(d.normal([3, 1100]), long!),
+        ]
+      },
     ),
     one('a row of zeros, and rows that do not lie in order', (d) => {
       const w = d
