@@ -14,6 +14,7 @@ import type { PostProcessor } from './postprocessors/index.js'
 import { Aligned } from './text/aligned.js'
 import type { IdBuffer } from './text/id-buffer.js'
 import { Utf8Buffer } from './text/utf8.js'
+import { Wordwise } from './wordwise.js'
 
 const LONE = /\p{Surrogate}/gu
 
@@ -26,6 +27,7 @@ export class Pipeline {
   private readonly added: AddedTokens
   /** The byte-level core for a file that it fits. */
   private readonly core: ByteBpe | undefined
+  private readonly wordwise: Wordwise | undefined
   private readonly utf8 = new Utf8Buffer()
 
   constructor(
@@ -33,9 +35,11 @@ export class Pipeline {
     /** The file's, or what tokenizer_config.json makes of it. */
     readonly postProcessor: PostProcessor | null = file.postProcessor,
   ) {
-    this.added = new AddedTokens(file.added, file.normalizer)
     const { model, takesBytes } = file
     this.core = takesBytes && model instanceof ByteLevelBpe ? model.core : undefined
+    this.wordwise = Wordwise.of(file)
+    // Which normalizes by itself.
+    this.added = new AddedTokens(file.added, this.wordwise === undefined ? file.normalizer : null)
   }
 
   /**
@@ -43,7 +47,7 @@ export class Pipeline {
    * another (in a chat): where only the first word gets a space before it, it gets none.
    */
   encode(text: string, allowed: AllowSpecial, out: IdBuffer, first = true): void {
-    const { core } = this
+    const { core, wordwise } = this
     const { preTokenizer, model, normalizer } = this.file
     // The core's UTF-8 is well-formed in any case.
     const source = core !== undefined && normalizer === null ? text : wellFormed(text)
@@ -55,7 +59,8 @@ export class Pipeline {
       else if (core !== undefined) {
         this.utf8.write(part.text)
         core.encode(this.utf8.bytes, 0, this.utf8.length, out)
-      } else {
+      } else if (wordwise !== undefined) wordwise.encode(part.text, out)
+      else {
         for (const piece of preTokenizer?.(part) ?? [part]) model.encode(piece.text, out, null)
       }
     }
@@ -93,6 +98,10 @@ export class Pipeline {
         ids.push(part.token.id)
         spans.push(part.text.startOf(0), part.text.endOf(part.text.length))
         words.push(word++)
+        continue
+      }
+      if (this.wordwise !== undefined) {
+        word = this.wordwise.sequence(part.text, ids, spans, words, word)
         continue
       }
       for (const piece of preTokenizer?.(part.text) ?? [part.text]) {

@@ -26,7 +26,7 @@ export interface BpeOptions {
 
 export class Bpe implements Model {
   readonly unknown: number | undefined
-  private readonly cache = new PieceCache()
+  private readonly cache = new PieceCache<Encoded>()
   private readonly byteIds: Int32Array
   /** Whether a piece is worth cutting where no merge can join its characters. */
   private readonly cuts: boolean
