@@ -9,6 +9,7 @@ import { parseMergesTxt, parseVocabJson } from '../src/files/vocab-merges.js'
 import { ByteBpe } from '../src/models/byte-bpe/byte-bpe.js'
 import { ByteVocabulary } from '../src/models/byte-bpe/byte-vocabulary.js'
 import { WordTable } from '../src/models/byte-bpe/word-table.js'
+import { byteToChar } from '../src/text/alphabet.js'
 import { CL100K_PATTERN, KNOWN_PATTERNS } from '../src/split/patterns.js'
 import { IdBuffer } from '../src/text/id-buffer.js'
 import { HARD, random, trained } from './samples.js'
@@ -204,6 +205,20 @@ test('ranks become merges in tokenizer.json, which encodes the same', () => {
   }
   // Both kinds were met: what is made of two parts, and what only a whole word is.
   assert.ok(merges > 100 && whole > 100, `${merges}, ${whole}`)
+})
+
+test('a merge makes the token of its bytes, not the one beside it whose text has the same', () => {
+  const bytes = Array.from({ length: 256 }, (_, byte) => byteToChar(byte))
+  const [a, b, c] = [...utf8('世')].map((byte) => bytes[byte]!)
+  const tokens = [...bytes, a! + b!, '世', a! + b! + c!]
+  const json = Tokenizer.train([''], { vocabSize: 300 }).toJSON()
+  const model = {
+    type: 'BPE',
+    vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+    merges: [`${a} ${b}`, `${a}${b} ${c}`],
+  }
+  const tokenizer = Tokenizer.fromJSON({ ...json, added_tokens: [], model })
+  assert.equal(tokenizer.encode('世'), [258])
 })
 
 test('vocab.json and merges.txt give the ids of the tokenizer.json that has the same', () => {
