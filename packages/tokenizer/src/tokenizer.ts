@@ -24,7 +24,7 @@ import { Bpe } from './models/bpe.js'
 import { tokenBytesOf } from './models/byte-bpe/token-bytes.js'
 import { ByteLevelBpe } from './models/byte-level-bpe.js'
 import { checkText, paddingOf, truncationOf } from './options.js'
-import type { DecodeOptions, EncodeOptions, EncodingOptions } from './options.js'
+import type { DecodeOptions, EncodeOptions, EncodeTextOptions, EncodingOptions } from './options.js'
 import { Pipeline, padded } from './pipeline.js'
 import { PatternError } from './regex/syntax.js'
 import { splitterOf } from './split/words.js'
@@ -295,7 +295,7 @@ export class Tokenizer {
    * stays plain text unless it is allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; with a
    * byte-level tokenizer without a normalizer, all other text comes back from `decode` unchanged.
    */
-  encode(text: string, options: EncodeOptions = {}): number[] {
+  encode(text: string, options: EncodeTextOptions = {}): number[] {
     return this.take(this.encodeText(text, options).toArray())
   }
 
@@ -319,7 +319,7 @@ export class Tokenizer {
   }
 
   /** The ids in a buffer that the next call uses again. */
-  private encodeText(text: string, options: EncodeOptions): IdBuffer {
+  private encodeText(text: string, options: EncodeTextOptions): IdBuffer {
     checkText('encode', 'text', text)
     const { out } = this
     out.length = 0
@@ -330,7 +330,7 @@ export class Tokenizer {
     }
     const allowed = this.allowed(options.allowSpecial ?? 'none')
     this.seed(options)
-    this.pipeline.encode(text, allowed, out)
+    this.pipeline.encode(text, allowed, out, true, options.onProgress)
     return out
   }
 

@@ -91,24 +91,29 @@ export class ByteBpe {
     split: Splitter = this.split,
   ): void {
     if (this.readable(bytes, end)) {
-      this.encodeReadable(bytes, start, end, out, split)
+      this.encodeWords(bytes, start, end, end, out, split)
     } else {
       if (this.scratch.length < end - start + PADDING) {
         this.scratch = new Uint8Array(end - start + PADDING)
       }
       this.scratch.set(bytes.subarray(start, end))
-      this.encodeReadable(this.scratch, 0, end - start, out, split)
+      this.encodeWords(this.scratch, 0, end - start, end - start, out, split)
       if (this.scratch.length > 1 << 20) this.scratch = new Uint8Array(0)
     }
   }
 
-  private encodeReadable(
+  /**
+   * As `encode`, but only up to the first word that ends at `until` or later; returns where. PADDING bytes more must be
+   * there behind `end`.
+   */
+  encodeWords(
     bytes: Uint8Array,
     start: number,
     end: number,
+    until: number,
     out: IdBuffer,
-    split: Splitter,
-  ): void {
+    split: Splitter = this.split,
+  ): number {
     if (this.view.buffer !== bytes.buffer || this.view.byteOffset !== bytes.byteOffset) {
       this.view = new DataView(bytes.buffer, bytes.byteOffset)
     }
@@ -117,7 +122,7 @@ export class ByteBpe {
     let ids = out.ids
     let n = out.length
     let i = start
-    while (i < end) {
+    while (i < until) {
       const next = split.next(bytes, i, end)
       const slot = words.find(view, i, next - i)
       if (slot !== ABSENT) {
@@ -150,6 +155,7 @@ export class ByteBpe {
       i = next
     }
     out.length = n
+    return i
   }
 
   /** As `encode`; also appends where each token ends, in bytes from `start`. */
