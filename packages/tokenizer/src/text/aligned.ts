@@ -121,7 +121,7 @@ export class Edit {
   }
 }
 
-const NOT_ASCII = /[^\0-\x7f]/ // eslint-disable-line no-control-regex
+const NOT_ASCII = /[^\0-\x7f]/
 
 export function isAscii(text: Aligned): boolean {
   return !NOT_ASCII.test(text.text)
