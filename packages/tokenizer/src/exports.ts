@@ -1,6 +1,6 @@
 // What the package exports everywhere, beside the Tokenizer.
 
-export type { TiktokenOptions } from './tokenizer.js'
+export type { TiktokenOptions } from './read.js'
 export type {
   DecodeOptions,
   EncodeOptions,
