@@ -1,7 +1,13 @@
 // What the package exports everywhere, beside the Tokenizer.
 
-export type { TiktokenOptions } from './tokenizer.js'
-export type { DecodeOptions, EncodeOptions, EncodingOptions, PaddingOptions } from './options.js'
+export type { TiktokenOptions } from './read.js'
+export type {
+  DecodeOptions,
+  EncodeOptions,
+  EncodeTextOptions,
+  EncodingOptions,
+  PaddingOptions,
+} from './options.js'
 export type { AllowSpecial } from './added.js'
 export { Encoding } from './encoding.js'
 export type { Span, Truncation } from './encoding.js'

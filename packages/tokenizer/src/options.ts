@@ -16,6 +16,14 @@ export interface EncodeOptions {
   readonly seed?: number
 }
 
+/** How far the work is, in UTF-16 units of the text. */
+export type OnEncoded = (done: number, total: number) => void
+
+export interface EncodeTextOptions extends EncodeOptions {
+  /** Called about once a megabyte. Not where special tokens are put around the text. */
+  readonly onProgress?: OnEncoded
+}
+
 export interface EncodingOptions extends EncodeOptions {
   /** A second text, as in question and answer. */
   readonly pair?: string

@@ -6,6 +6,7 @@ import { TokenizerError } from './errors.js'
 import { Encoding, combinations, keptLengths, windows } from './encoding.js'
 import type { Columns, Padding, Sequence, Truncation, Window } from './encoding.js'
 import { Source } from './encoding.js'
+import type { OnEncoded } from './options.js'
 import type { TokenizerFile } from './files/tokenizer-json.js'
 import type { ByteBpe } from './models/byte-bpe/byte-bpe.js'
 import { ByteLevelBpe } from './models/byte-level-bpe.js'
@@ -14,6 +15,10 @@ import type { PostProcessor } from './postprocessors/index.js'
 import { Aligned } from './text/aligned.js'
 import type { IdBuffer } from './text/id-buffer.js'
 import { Utf8Buffer } from './text/utf8.js'
+import { Wordwise } from './wordwise.js'
+
+/** What is encoded between two reports, in units or bytes. */
+const STEP = 1 << 20
 
 const LONE = /\p{Surrogate}/gu
 
@@ -26,6 +31,7 @@ export class Pipeline {
   private readonly added: AddedTokens
   /** The byte-level core for a file that it fits. */
   private readonly core: ByteBpe | undefined
+  private readonly wordwise: Wordwise | undefined
   private readonly utf8 = new Utf8Buffer()
 
   constructor(
@@ -33,33 +39,74 @@ export class Pipeline {
     /** The file's, or what tokenizer_config.json makes of it. */
     readonly postProcessor: PostProcessor | null = file.postProcessor,
   ) {
-    this.added = new AddedTokens(file.added, file.normalizer)
     const { model, takesBytes } = file
     this.core = takesBytes && model instanceof ByteLevelBpe ? model.core : undefined
+    this.wordwise = Wordwise.of(file)
+    // Which normalizes by itself.
+    this.added = new AddedTokens(file.added, this.wordwise === undefined ? file.normalizer : null)
   }
 
   /**
    * Appends the ids of a text, without special tokens around it. `first` is false for a text that goes on after
    * another (in a chat): where only the first word gets a space before it, it gets none.
    */
-  encode(text: string, allowed: AllowSpecial, out: IdBuffer, first = true): void {
+  encode(
+    text: string,
+    allowed: AllowSpecial,
+    out: IdBuffer,
+    first = true,
+    onProgress?: OnEncoded,
+  ): void {
     const { core } = this
-    const { preTokenizer, model, normalizer } = this.file
     // The core's UTF-8 is well-formed in any case.
-    const source = core !== undefined && normalizer === null ? text : wellFormed(text)
-    for (const { token, text: part } of this.added.split(
-      Aligned.of(source, false, first ? 0 : 1),
-      allowed,
-    )) {
+    const source = core !== undefined && this.file.normalizer === null ? text : wellFormed(text)
+    const parts = this.added.split(Aligned.of(source, false, first ? 0 : 1), allowed)
+    let total = 0
+    for (const part of parts) total += part.text.length
+    let done = 0
+    let told = 0
+    const upTo = (at: number): void => {
+      if (onProgress === undefined || at - told < STEP >> 1) return
+      told = at
+      // Parts are normalized already, and may be longer or shorter than the text.
+      onProgress(Math.round((at / total) * text.length), text.length)
+    }
+    for (const { token, text: part } of parts) {
+      const before = done
       if (token !== null) out.push(token.id)
-      else if (core !== undefined) {
-        this.utf8.write(part.text)
-        core.encode(this.utf8.bytes, 0, this.utf8.length, out)
-      } else {
-        for (const piece of preTokenizer?.(part) ?? [part]) model.encode(piece.text, out, null)
-      }
+      else this.encodePart(part, out, (at) => upTo(before + at))
+      done += part.length
+      upTo(done)
     }
     this.utf8.trim()
+  }
+
+  /** Calls `upTo` now and then with the units that are done. */
+  private encodePart(part: Aligned, out: IdBuffer, upTo: (at: number) => void): void {
+    const { core, wordwise, utf8 } = this
+    const { preTokenizer, model } = this.file
+    if (core !== undefined) {
+      utf8.write(part.text)
+      const { bytes, length } = utf8
+      for (let at = 0; at < length;) {
+        at = core.encodeWords(bytes, at, length, Math.min(length, at + STEP), out)
+        upTo((at / length) * part.length)
+      }
+    } else if (wordwise !== undefined) {
+      const { text } = part
+      for (let at = 0; at < text.length;) {
+        const blank = text.indexOf(' ', at + STEP)
+        const next = blank < 0 ? text.length : blank
+        wordwise.encode(text.slice(at, next), out)
+        upTo((at = next))
+      }
+    } else {
+      let at = 0
+      for (const piece of preTokenizer?.(part) ?? [part]) {
+        model.encode(piece.text, out, null)
+        upTo((at += piece.length))
+      }
+    }
   }
 
   /** Appends the ids of bytes, which need not be UTF-8 where the tokenizer is byte-level; no token is special. */
@@ -93,6 +140,10 @@ export class Pipeline {
         ids.push(part.token.id)
         spans.push(part.text.startOf(0), part.text.endOf(part.text.length))
         words.push(word++)
+        continue
+      }
+      if (this.wordwise !== undefined) {
+        word = this.wordwise.sequence(part.text, ids, spans, words, word)
         continue
       }
       for (const piece of preTokenizer?.(part.text) ?? [part.text]) {

@@ -5,43 +5,31 @@ import { encodeChat, renderChat } from './chat/apply.js'
 import type { ChatOptions, ChatTokenizer, EncodedChat } from './chat/apply.js'
 import type { ChatMessage } from './chat/messages.js'
 import { ChatTemplates } from './chat/templates.js'
-import { NO_CONFIG, parseConfig, toConfigJson, toSpecialTokensMap } from './config.js'
+import { NO_CONFIG, toConfigJson, toSpecialTokensMap } from './config.js'
 import type { TokenizerConfig } from './config.js'
 import { DecodeStream, TokenJoiner } from './decode.js'
 import type { IdRun } from './decode.js'
 import type { Encoding } from './encoding.js'
 import { TokenizerError, brief } from './errors.js'
-import { furtherTokens, withEnds, withPrefixSpace } from './files/config-switches.js'
 import { readFolder } from './files/folder.js'
 import type { FurtherFiles, TokenizerFiles } from './files/folder.js'
-import type { JsonObject } from './files/reader.js'
-import { parseRanks, tiktokenSpecials } from './files/tiktoken.js'
 import type { Ranks } from './files/tiktoken.js'
 import { readTokenizerDocument } from './files/tokenizer-document.js'
 import type { TokenizerDocument } from './files/tokenizer-document.js'
-import { byteLevelFile, readTokenizerJson, toTokenizerJson } from './files/tokenizer-json.js'
+import { byteLevelFile, toTokenizerJson } from './files/tokenizer-json.js'
 import { Bpe } from './models/bpe.js'
 import { tokenBytesOf } from './models/byte-bpe/token-bytes.js'
 import { ByteLevelBpe } from './models/byte-level-bpe.js'
 import { checkText, paddingOf, truncationOf } from './options.js'
-import type { DecodeOptions, EncodeOptions, EncodingOptions } from './options.js'
+import type { DecodeOptions, EncodeOptions, EncodeTextOptions, EncodingOptions } from './options.js'
 import { Pipeline, padded } from './pipeline.js'
-import { PatternError } from './regex/syntax.js'
-import { splitterOf } from './split/words.js'
+import { readDocument, readRanks } from './read.js'
+import type { TiktokenOptions } from './read.js'
 import { IdBuffer } from './text/id-buffer.js'
 import { planTraining } from './train/options.js'
 import type { TrainOptions, TrainPlan } from './train/options.js'
 import { trainOnTexts } from './train/train.js'
 import type { TrainedBpe } from './train/train.js'
-
-export interface TiktokenOptions {
-  /** The regular expression that cuts text into words, as tiktoken writes it (`pat_str`). */
-  readonly pattern: string
-  /** Special tokens and their ids. */
-  readonly specialTokens?: Readonly<Record<string, number>>
-  /** Named in the errors; default 'ranks'. */
-  readonly file?: string
-}
 
 /** What makes the same tokenizer again on another thread; can be posted there. */
 export type TokenizerRecipe =
@@ -155,31 +143,8 @@ export class Tokenizer {
     tokenizerConfig: unknown,
     files: FurtherFiles,
   ): Tokenizer {
-    const configName = files.config ?? 'tokenizer_config.json'
-    const root = (isObject(tokenizerConfig) ? tokenizerConfig : {}) as JsonObject
-    const further = furtherTokens(document, root, configName, files.addedTokens)
-    const adjusted = withPrefixSpace(document, root, configName)
-    let file = readTokenizerJson(adjusted, files.tokenizer ?? 'tokenizer.json', further)
-    if (adjusted !== document) {
-      const pre_tokenizer = structuredClone(document.pre_tokenizer)
-      file = { ...file, shell: { ...file.shell, pre_tokenizer } }
-    }
-    const { vocab } = file.model
-    const added = new Map(file.added.map((token) => [token.content, token.id]))
-    const tokens = {
-      tokenOf: (id: number) => vocab.tokenOf(id),
-      idOf: (token: string) => added.get(token) ?? vocab.idOf(token),
-    }
-    const config = parseConfig(
-      tokenizerConfig,
-      (token) => tokens.idOf(token) !== undefined,
-      configName,
-      files.chatTemplates,
-      files.specialTokensMap,
-    )
-    const ends = { bos: config.bosToken, eos: config.eosToken }
-    const processor = withEnds(file.postProcessor, root, configName, ends, tokens)
-    return new this(new Pipeline(file, processor), config)
+    const { pipeline, config } = readDocument(document, tokenizerConfig, files)
+    return new this(pipeline, config)
   }
 
   /**
@@ -195,18 +160,7 @@ export class Tokenizer {
    * ```
    */
   static fromTiktoken(ranks: Ranks, options: TiktokenOptions): Tokenizer {
-    const { pattern, specialTokens = {}, file = 'ranks' } = options
-    try {
-      splitterOf(pattern)
-    } catch (error) {
-      if (!(error instanceof PatternError)) throw error
-      const message = `pattern: ${error.message}.`
-      throw new TokenizerError('Tokenizer.fromTiktoken', message, { cause: error })
-    }
-    const vocab = parseRanks(ranks, file)
-    const parts = { pattern, specialTokens: tiktokenSpecials(specialTokens, vocab) }
-    const model = { vocab, merges: null, ignoreMerges: true }
-    return new this(new Pipeline(byteLevelFile(model, parts, file)), NO_CONFIG, options)
+    return new this(readRanks(ranks, options), NO_CONFIG, options)
   }
 
   /** What tokenizer.json holds: deep-equal to what was read. */
@@ -295,7 +249,7 @@ export class Tokenizer {
    * stays plain text unless it is allowed. Half a surrogate pair becomes U+FFFD, as in every UTF-8 encoder; with a
    * byte-level tokenizer without a normalizer, all other text comes back from `decode` unchanged.
    */
-  encode(text: string, options: EncodeOptions = {}): number[] {
+  encode(text: string, options: EncodeTextOptions = {}): number[] {
     return this.take(this.encodeText(text, options).toArray())
   }
 
@@ -319,7 +273,7 @@ export class Tokenizer {
   }
 
   /** The ids in a buffer that the next call uses again. */
-  private encodeText(text: string, options: EncodeOptions): IdBuffer {
+  private encodeText(text: string, options: EncodeTextOptions): IdBuffer {
     checkText('encode', 'text', text)
     const { out } = this
     out.length = 0
@@ -330,7 +284,7 @@ export class Tokenizer {
     }
     const allowed = this.allowed(options.allowSpecial ?? 'none')
     this.seed(options)
-    this.pipeline.encode(text, allowed, out)
+    this.pipeline.encode(text, allowed, out, true, options.onProgress)
     return out
   }
 
@@ -516,10 +470,6 @@ export class Tokenizer {
     }
     return choice
   }
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Finds the longest of the special tokens, in what a chat template rendered. */

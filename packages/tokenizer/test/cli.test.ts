@@ -183,6 +183,20 @@ test('compare says where two tokenizers differ first, and exits with 1', async (
   )
 })
 
+test('encode shows progress within one text', async ({ dir }) => {
+  const now = performance.now.bind(performance)
+  let asked = 0
+  performance.now = () => now() + 20_000 * asked++ // each look at the clock is 20 s later
+  try {
+    const text = 'the cat sat '.repeat(300_000)
+    const { out, err } = await run(['encode', join(dir, 'a'), '--count'], text)
+    assert.ok(Number(out) > 300_000)
+    assert.match(err, /^encoding 29 %, .*\nencoding 58 %, /)
+  } finally {
+    performance.now = now
+  }
+})
+
 test('progress is silent at first, then a line now and then', () => {
   const lines: string[] = []
   const now = performance.now.bind(performance)

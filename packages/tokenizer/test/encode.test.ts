@@ -277,4 +277,31 @@ test('what is no text is refused by name', () => {
   assert.throws(() => tokenizer.encodeBytes('x' as unknown as Uint8Array), /\[encodeBytes\]/)
 })
 
+test('encode tells how far it is, and gives the same ids then', () => {
+  const json = trained().toJSON()
+  const vocab = { '[UNK]': 0, the: 1, cat: 2 }
+  const model = { type: 'WordLevel', unk_token: '[UNK]', vocab }
+  const words = (pre_tokenizer: object): Tokenizer =>
+    Tokenizer.fromJSON({ version: '1.0', added_tokens: [], pre_tokenizer, model })
+  const text = 'the cat naïve '.repeat(200_000)
+  for (const tokenizer of [
+    Tokenizer.fromJSON(json),
+    words({ type: 'Whitespace' }),
+    words({ type: 'CharDelimiterSplit', delimiter: ' ' }),
+  ]) {
+    const seen: number[] = []
+    const ids = tokenizer.encode(text, {
+      onProgress: (done, total) => {
+        assert.is(total, text.length)
+        seen.push(done)
+      },
+    })
+    assert.ok(seen.length >= 2 && seen.length < 6, seen.join(' '))
+    assert.ok(seen.every((done, i) => done > (seen[i - 1] ?? 0) && done <= text.length))
+    const [once, twice] = [tokenizer.encode(text.slice(0, 1400)), tokenizer.encode(text)]
+    assert.equal(ids.slice(0, 200), once.slice(0, 200))
+    assert.ok(ids.length === twice.length && ids.every((id, i) => id === twice[i]))
+  }
+})
+
 test.run()

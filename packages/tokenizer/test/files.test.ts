@@ -9,9 +9,10 @@ import { parseMergesTxt, parseVocabJson } from '../src/files/vocab-merges.js'
 import { ByteBpe } from '../src/models/byte-bpe/byte-bpe.js'
 import { ByteVocabulary } from '../src/models/byte-bpe/byte-vocabulary.js'
 import { WordTable } from '../src/models/byte-bpe/word-table.js'
+import { byteToChar } from '../src/text/alphabet.js'
 import { CL100K_PATTERN, KNOWN_PATTERNS } from '../src/split/patterns.js'
 import { IdBuffer } from '../src/text/id-buffer.js'
-import { HARD, trained } from './samples.js'
+import { HARD, random, trained } from './samples.js'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
@@ -165,11 +166,59 @@ test('fromTiktoken refuses what it cannot do', () => {
   assert.throws(() => make({ specialTokens: { '<|x|>': 300, '<|y|>': 300 } }), /id of another/)
   assert.throws(() => make({ specialTokens: { '<|x|>': -1 } }), /is -1/)
   assert.throws(() => make({ specialTokens: { x: 300 } }), /two characters/)
-  assert.throws(() => make({}).toJSON(), /no merges/)
   assert.throws(
     () => Tokenizer.fromTiktoken(ranks.slice(1), { pattern: CL100K_PATTERN, file: 'evil' }),
     /evil\] model\.vocab.*byte 0/,
   )
+})
+
+test('ranks become merges in tokenizer.json, which encodes the same', () => {
+  const next = random(5)
+  let merges = 0
+  let whole = 0
+  for (let round = 0; round < 40; round++) {
+    // Tokens of a few letters in any order, made of each other or not.
+    const tokens = new Set<string>()
+    while (tokens.size < 20) {
+      let token = ''
+      for (let n = 2 + Math.floor(next() * 4); n > 0; n--) token += 'aabc'[Math.floor(next() * 4)]!
+      tokens.add(token)
+    }
+    tokens.add('a'.repeat(60)) // merged by the heap
+    const ranks = [...Array.from({ length: 256 }, (_, byte) => [byte]), undefined, ...tokens]
+    const specialTokens = { '<|end|>': 400 }
+    const tokenizer = Tokenizer.fromTiktoken(ranks, { pattern: CL100K_PATTERN, specialTokens })
+    const json = tokenizer.toJSON()
+    const back = Tokenizer.fromJSON(json)
+    assert.equal(back.toJSON(), json)
+    const { model } = json as { model: { merges: string[]; vocab: object } }
+    assert.is(Object.keys(model.vocab).length, 256 + tokens.size)
+    merges += model.merges.length
+    whole += tokens.size - model.merges.length
+    for (let k = 0; k < 40; k++) {
+      let text = ''
+      for (let n = Math.floor(next() * 80); n > 0; n--) text += 'aaaabbc '[Math.floor(next() * 8)]!
+      const ids = tokenizer.encode(text + '<|end|>', { allowSpecial: 'all' })
+      assert.equal(back.encode(text + '<|end|>', { allowSpecial: 'all' }), ids, text)
+    }
+    for (const token of tokens) assert.is(back.encode(token).length, 1)
+  }
+  // Both kinds were met: what is made of two parts, and what only a whole word is.
+  assert.ok(merges > 100 && whole > 100, `${merges}, ${whole}`)
+})
+
+test('a merge makes the token of its bytes, not the one beside it whose text has the same', () => {
+  const bytes = Array.from({ length: 256 }, (_, byte) => byteToChar(byte))
+  const [a, b, c] = [...utf8('世')].map((byte) => bytes[byte]!)
+  const tokens = [...bytes, a! + b!, '世', a! + b! + c!]
+  const json = Tokenizer.train([''], { vocabSize: 300 }).toJSON()
+  const model = {
+    type: 'BPE',
+    vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+    merges: [`${a} ${b}`, `${a}${b} ${c}`],
+  }
+  const tokenizer = Tokenizer.fromJSON({ ...json, added_tokens: [], model })
+  assert.equal(tokenizer.encode('世'), [258])
 })
 
 test('vocab.json and merges.txt give the ids of the tokenizer.json that has the same', () => {

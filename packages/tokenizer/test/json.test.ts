@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Tokenizer as Oracle } from '@huggingface/tokenizers'
@@ -71,6 +71,27 @@ test('save and fromPretrained keep ids, special tokens and the chat template', (
     await back.save(folder)
     assert.equal((await readdir(folder)).sort(), SAVED)
     assert.is(JSON.stringify(await Tokenizer.fromPretrained(folder)), JSON.stringify(tokenizer))
+  }))
+
+test('save leaves nothing of the tokenizer that the folder had before', () =>
+  inFolder(async (dir) => {
+    await mkdir(join(dir, 'additional_chat_templates'))
+    const stale = ['chat_template.jinja', 'added_tokens.json', 'vocab.json', 'merges.txt']
+    for (const name of [...stale, 'additional_chat_templates/rag.jinja', 'config.json']) {
+      await writeFile(join(dir, name), '{"old": 5000}')
+    }
+    await tokenizer.save(dir)
+    const left = await readdir(dir, { recursive: true })
+    assert.equal(left.sort(), ['additional_chat_templates', 'config.json', ...SAVED])
+    const back = await Tokenizer.fromPretrained(dir)
+    assert.equal(back.toFiles(), tokenizer.toFiles())
+    assert.equal(back.chatTemplates, ['default'])
+    // What comes from a file of its own is written as one again, and stays.
+    const chatTemplates = { default: 'x', rag: 'y' }
+    const other = Tokenizer.fromJSON(parsed(tokenizer), {}, { chatTemplates })
+    await other.save(dir)
+    await other.save(dir)
+    assert.equal((await Tokenizer.fromPretrained(dir)).toFiles(), other.toFiles())
   }))
 
 test('fields of tokenizer_config.json that we do not use are written back', () =>
@@ -256,6 +277,27 @@ test('hostile and unsupported tokenizer files are refused, naming file and field
       continue
     }
     assert.unreachable(`${field}: ${String(change)} was accepted`)
+  }
+})
+
+test('parts lie in each other eight deep, not nine', () => {
+  for (const [field, list, type] of [
+    ['normalizer', 'normalizers', 'NFC'],
+    ['pre_tokenizer', 'pretokenizers', 'WhitespaceSplit'],
+    ['post_processor', 'processors', 'ByteLevel'],
+    ['decoder', 'decoders', 'Fuse'],
+  ] as const) {
+    const load = (depth: number): Tokenizer => {
+      let part: object = { type }
+      for (let k = 1; k < depth; k++) part = { type: 'Sequence', [list]: [part] }
+      return Tokenizer.fromJSON({ ...parsed(tokenizer), [field]: part })
+    }
+    assert.is(load(8).encode('a').length, 1)
+    assert.throws(
+      () => load(9),
+      (e: unknown) => e instanceof FileFormatError && /more than 8 deep/.test(e.message),
+      field,
+    )
   }
 })
 

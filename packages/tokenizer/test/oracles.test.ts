@@ -46,11 +46,18 @@ function same(tokenizer: Tokenizer, encode: (text: string) => ArrayLike<number>)
   assert.ok(tokens > 30_000, `${tokens} tokens are too few to mean much`)
 }
 
+const mergesOf = (tokenizer: Tokenizer): number =>
+  (tokenizer.toJSON().model as { merges: unknown[] }).merges.length
+
 for (const name of ['r50k_base', 'p50k_base', 'cl100k_base', 'o200k_base']) {
   test(`${name} gives the ids of tiktoken`, () => {
     const file = encoder(name)
     const oracle = new Tiktoken(file.bpe_ranks, file.special_tokens, file.pat_str)
-    same(ours(file), (text) => oracle.encode_ordinary(text))
+    const tokenizer = ours(file)
+    same(tokenizer, (text) => oracle.encode_ordinary(text))
+    const json = Tokenizer.fromFiles(tokenizer.toFiles()) // merges in place of ranks
+    assert.ok(mergesOf(json) >= 49_999)
+    same(json, (text) => oracle.encode_ordinary(text))
     oracle.free()
   })
 }

@@ -272,4 +272,59 @@ test('the ids of a trained tokenizer agree on both paths', () => {
   }
 })
 
+test('files of words between blanks give what they give to the whole text at once', () => {
+  const words = [...'abcdefghijklmnopqrstuvwxyzàéß世界हिन्दी.,!0123456789']
+  const vocab = ['[UNK]', 'the', 'cat', ...words, ...words.map((word) => `##${word}`)]
+  const ids = Object.fromEntries([...new Set(vocab)].map((token, id) => [token, id]))
+  for (const normalizer of [
+    { type: 'BertNormalizer', lowercase: true },
+    { type: 'BertNormalizer', lowercase: false, clean_text: false },
+    { type: 'Sequence', normalizers: [{ type: 'NFKD' }, { type: 'Lowercase' }] },
+    null,
+  ]) {
+    for (const pretokenizers of [
+      ['BertPreTokenizer'],
+      ['Whitespace', 'Digits'],
+      ['WhitespaceSplit'],
+    ]) {
+      const load = (...added: object[]): Tokenizer =>
+        Tokenizer.fromJSON({
+          version: '1.0',
+          added_tokens: [{ id: 900, content: '<x>', special: true }, ...added],
+          normalizer,
+          pre_tokenizer: {
+            type: 'Sequence',
+            pretokenizers: pretokenizers.map((type) => ({ type })),
+          },
+          model: {
+            type: 'WordPiece',
+            unk_token: '[UNK]',
+            continuing_subword_prefix: '##',
+            max_input_chars_per_word: 100,
+            vocab: ids,
+          },
+        })
+      const wordwise = load()
+      // A token that is looked for in the normalized text forbids it.
+      const whole = load({ id: 901, content: 'never, anywhere', normalized: true })
+      for (const text of [
+        ...HARD,
+        ...corpus(60, 3),
+        '  ',
+        'A\u0300 \u0300b <x>\n\ta\u0000 \ud800',
+      ]) {
+        const label = JSON.stringify([normalizer, pretokenizers, text])
+        const allowSpecial = 'all'
+        assert.equal(
+          wordwise.encode(text, { allowSpecial }),
+          whole.encode(text, { allowSpecial }),
+          label,
+        )
+        const [a, b] = [wordwise, whole].map((one) => one.encoding(text, { allowSpecial }))
+        assert.equal([a!.ids, a!.offsets, a!.wordIds], [b!.ids, b!.offsets, b!.wordIds], label)
+      }
+    }
+  }
+})
+
 test.run()

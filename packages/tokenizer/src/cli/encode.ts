@@ -37,8 +37,10 @@ Examples
     const { json, lines, tokens, count } = args.values
     const allowed = list(args, 'allow-special') ?? []
     const allowSpecial = allowed.includes('all') ? ('all' as const) : allowed
-    const show = (file: string, source: string): void => {
-      const ids = tokenizer.encode(source, { allowSpecial })
+    const progress = new Progress(stderr)
+    const show = (file: string, source: string, onProgress?: (done: number) => void): void => {
+      const ids = tokenizer.encode(source, { allowSpecial, ...(onProgress && { onProgress }) })
+      if (onProgress !== undefined) progress.stop() // before anything is written
       const names = tokens === true ? ids.map((id) => tokenizer.idToToken(id) ?? '') : undefined
       if (json === true) {
         const what =
@@ -53,14 +55,13 @@ Examples
       show('--text', given)
       return OK
     }
-    const progress = new Progress(stderr)
     for await (const { name, bytes } of inputs(files, stdin)) {
       const source = bytes.toString('utf8')
+      const rate = new Rate('encoding', source.length, (n) => `${size(n)}/s`)
       if (lines !== true) {
-        show(name, source)
+        show(name, source, (done) => progress.update(rate.at(done)))
         continue
       }
-      const rate = new Rate('encoding', source.length, (n) => `${size(n)}/s`)
       let done = 0
       for (const line of linesOf(source)) {
         show(name, line)

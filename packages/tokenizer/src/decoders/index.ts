@@ -37,7 +37,6 @@ const KINDS: Readonly<Record<string, DecoderKind>> = {
 export function readDecoder(read: Reader, value: unknown, path: string): Decoder {
   if (value === undefined || value === null)
     return eachToken((token, i) => (i === 0 ? '' : ' ') + token)
-  if (path.split('.decoders[').length > 8) read.fail(path, 'is nested more than 8 deep.')
   const part = read.object(value, path)
   return kindOf(read, part, path, KINDS)(read, part, path)
 }

@@ -40,6 +40,9 @@ export function byteVocab(vocab: VocabList, file: string): ByteVocab {
   return { vocab: tokens.trim(), outside }
 }
 
+const SPECIAL = 1
+const OUTSIDE = 2
+
 /** Merges as triples of ids, flat. No merge may take or make one of the `special` tokens. */
 export function byteMerges(
   merges: MergeList,
@@ -47,7 +50,7 @@ export function byteMerges(
   special: ReadonlySet<number>,
   file: string,
 ): Int32Array {
-  const { words } = vocab
+  const { words, bytes: tokens } = vocab
   const { halves } = merges
   const { bytes, ends } = halves
   const triples = new Int32Array(3 * merges.length)
@@ -56,8 +59,12 @@ export function byteMerges(
   const fail = (merge: number, message: string): never => {
     throw new FileFormatError(file, `model.merges[${merge}]`, message)
   }
-  const isSpecial = new Uint8Array(MAX_ID)
-  for (const id of special) isSpecial[id] = 1
+  const kinds = new Uint8Array(MAX_ID)
+  for (const id of vocab.outside.values()) kinds[id] = OUTSIDE
+  for (const id of special) kinds[id] = SPECIAL
+  let made = 0
+  const isMade = (length: number): boolean =>
+    kinds[made] !== OUTSIDE && tokens.is(made, view, length)
   for (let m = 0, start = 0; m < merges.length; m++) {
     const cut = ends[2 * m]!
     const end = ends[2 * m + 1]!
@@ -70,18 +77,23 @@ export function byteMerges(
     if (stop >= 0) {
       triples[3 * m] = words.idOf(view, 0, middle)
       triples[3 * m + 1] = words.idOf(view, middle, stop - middle)
-      triples[3 * m + 2] = words.idOf(view, 0, stop)
+      // Most files list merges in the order of what they make, so the table need not be asked.
+      if (!isMade(stop)) {
+        made++
+        if (!isMade(stop)) made = words.idOf(view, 0, stop)
+      }
+      triples[3 * m + 2] = made
     } else triples.fill(ABSENT, 3 * m, 3 * m + 3)
     start = end
     for (let k = 3 * m; k < 3 * m + 3; k++) {
-      if (triples[k] !== ABSENT && isSpecial[triples[k]!] === 0) continue
+      if (triples[k] !== ABSENT && kinds[triples[k]!] !== SPECIAL) continue
       const side = k - 3 * m
       let text = halves.text(2 * m + (side & 1))
       if (side === 2) text += halves.text(2 * m + 1)
       const id = vocab.idOf(text)
       if (id === undefined) {
         fail(m, `needs the token ${brief(text)}, which model.vocab lacks.`)
-      } else if (isSpecial[id] === 1) {
+      } else if (kinds[id] === SPECIAL) {
         fail(m, `would let text become the special token ${brief(text)}.`)
       } else triples[k] = id
     }

@@ -7,6 +7,7 @@ import type { StringList } from '../text/string-list.js'
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const MAX_DEPTH = 256
+const ROOM = 1024
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -73,12 +74,13 @@ export class JsonReader {
     const { bytes } = this
     const { length } = bytes
     for (;;) {
-      // What JSON spells takes no more bytes than the spelling.
-      const target = list.reserve(length - this.at)
       let { at: i } = this
+      // What JSON spells takes no more bytes than the spelling. Room for the whole file would be megabytes a string.
+      const stop = Math.min(length, i + ROOM)
+      const target = list.reserve(ROOM)
       let { at } = list
       let byte = 0
-      while (i < length) {
+      while (i < stop) {
         byte = bytes[i]!
         if (byte === QUOTE || byte === BACKSLASH || byte < 0x20) break
         target[at++] = byte
@@ -86,6 +88,7 @@ export class JsonReader {
       }
       list.at = at
       this.at = i
+      if (i === stop && stop < length) continue
       if (i === length || byte < 0x20) this.syntax(field, '"\\""')
       this.at++
       if (byte === QUOTE) return

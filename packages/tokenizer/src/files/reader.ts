@@ -125,6 +125,9 @@ function literal(wanted: string): Pattern {
   }
 }
 
+/** How deep parts may lie in each other; the outermost is at depth 1. */
+const MAX_NESTING = 8
+
 /** A part's `type`, which must be one of a table's. */
 export function kindOf<T>(
   read: Reader,
@@ -132,6 +135,9 @@ export function kindOf<T>(
   path: string,
   table: Readonly<Record<string, T>>,
 ): T {
+  if (path.split('[').length > MAX_NESTING) {
+    read.fail(path, `is nested more than ${MAX_NESTING} deep.`)
+  }
   const type = read.choice(object.type, `${path}.type`, Object.keys(table))
   return table[type]!
 }

@@ -6,7 +6,7 @@ import type { JsonObject, Reader } from '../files/reader.js'
 import type { MergeList } from '../files/tokenizer-document.js'
 import { PairMap } from '../text/pair-map.js'
 import { randomFrom } from '../text/random.js'
-import { Merges } from './merges.js'
+import { MergeRow } from './merge-row.js'
 import { PieceCache, Vocab, append, byteTokens, mergeList, pushBytes } from './model.js'
 import type { Encoded, IdSink, Model, Vocabulary } from './model.js'
 import { PairTable } from './pair-table.js'
@@ -26,17 +26,18 @@ export interface BpeOptions {
 
 export class Bpe implements Model {
   readonly unknown: number | undefined
-  private readonly cache = new PieceCache()
+  private readonly cache = new PieceCache<Encoded>()
   private readonly byteIds: Int32Array
   /** Whether a piece is worth cutting where no merge can join its characters. */
   private readonly cuts: boolean
   /** Last and first characters that some merge joins. Made when it is first asked for. */
   private joints: PairMap | undefined
   private random = randomFrom(0)
+  private readonly row = new MergeRow()
 
   constructor(
     readonly vocab: Vocab,
-    readonly merges: Merges,
+    readonly pairs: PairTable,
     readonly options: BpeOptions,
     /** Ids that no text may become: the special tokens. */
     private readonly reserved: ReadonlySet<number>,
@@ -54,11 +55,12 @@ export class Bpe implements Model {
 
   private get junctions(): PairMap {
     if (this.joints !== undefined) return this.joints
-    const { vocab, merges } = this
+    const { vocab } = this
+    const { merges } = this.pairs
     const found = new PairMap(1 << 12)
-    for (let m = 0; m < merges.triples.length; m += 3) {
-      const left = vocab.tokens[merges.triples[m]!]!
-      const right = vocab.tokens[merges.triples[m + 1]!]!
+    for (let m = 0; m < merges.length; m += 3) {
+      const left = vocab.tokens[merges[m]!]!
+      const right = vocab.tokens[merges[m + 1]!]!
       found.set(lastCodePoint(left), right.codePointAt(0)!, 1)
     }
     return (this.joints = found)
@@ -109,13 +111,12 @@ export class Bpe implements Model {
 
   private readonly merge = (piece: string): Encoded => {
     const { unknown, fuseUnknown, byteFallback, prefix, suffix, dropout } = this.options
-    const ids: number[] = []
-    const starts: number[] = []
+    const { row } = this
+    row.open(3 * piece.length) // a unit has three bytes at most
     let pending = -1 // where unknown characters began that have no id yet
     const flush = (): void => {
       if (pending < 0) return
-      ids.push(unknown!)
-      starts.push(pending)
+      row.push(unknown!, pending)
       pending = -1
     }
     for (let i = 0; i < piece.length;) {
@@ -128,15 +129,8 @@ export class Bpe implements Model {
       i += width
       if (id !== undefined) {
         flush()
-        ids.push(id)
-        starts.push(at)
-      } else if (
-        byteFallback &&
-        pushBytes(char, this.byteIds, (byte) => {
-          ids.push(byte)
-          starts.push(at)
-        })
-      ) {
+        row.push(id, at)
+      } else if (byteFallback && pushBytes(char, this.byteIds, (byte) => row.push(byte, at))) {
         // Unknown characters that wait do so beyond the bytes, as in Hugging Face's.
       } else if (unknown !== undefined) {
         if (!fuseUnknown) flush()
@@ -144,19 +138,23 @@ export class Bpe implements Model {
       }
     }
     flush()
-    this.merges.apply(ids, starts, dropout > 0 ? () => this.random() < dropout : undefined)
+    const drop = dropout > 0 ? () => this.random() < dropout : undefined
+    row.merge(this.pairs, piece.length, drop)
+    const { length, starts } = row
+    const ids: number[] = []
     const spans: number[] = []
-    for (let i = 0; i < starts.length; i++) {
+    for (let i = 0; i < length; i++) {
       // Several bytes of one character all stand for it.
       let next = i + 1
-      while (next < starts.length && starts[next] === starts[i]) next++
-      spans.push(starts[i]!, next < starts.length ? starts[next]! : piece.length)
+      while (next < length && starts[next] === starts[i]) next++
+      ids.push(row.ids[i]!)
+      spans.push(starts[i]!, next < length ? starts[next]! : piece.length)
     }
     return { ids, spans }
   }
 
   toJSON(): JsonObject {
-    const { triples } = this.merges
+    const triples = this.pairs.merges
     const { tokens } = this.vocab
     const merges: unknown[] = []
     for (let m = 0; m < triples.length; m += 3) {
@@ -230,8 +228,8 @@ export function readBpe(
   const unknown = readUnknown(read, unknownToken, vocab)
   check(vocab)
   const list = mergeList(read, model.merges)
-  const merges = readMerges(read, list, vocab, options.prefix.length, reserved)
-  return new Bpe(vocab, merges, { ...options, unknown }, reserved, list.spelling)
+  const pairs = readMerges(read, list, vocab, options.prefix.length, reserved)
+  return new Bpe(vocab, pairs, { ...options, unknown }, reserved, list.spelling)
 }
 
 function readMerges(
@@ -240,7 +238,7 @@ function readMerges(
   vocab: Vocab,
   prefixLength: number,
   reserved: ReadonlySet<number>,
-): Merges {
+): PairTable {
   const triples = new Int32Array(3 * length)
   for (let m = 0; m < length; m++) {
     const left = halves.text(2 * m)
@@ -258,5 +256,5 @@ function readMerges(
       triples[3 * m + k] = id
     })
   }
-  return new Merges(new PairTable(triples, read.file))
+  return new PairTable(triples, read.file)
 }

@@ -1,6 +1,5 @@
 // Byte-level BPE as one of the models of tokenizer.json: pieces in the byte alphabet, one character a byte.
 
-import { TokenizerError } from '../errors.js'
 import { byteMerges, byteVocab } from '../files/byte-vocab.js'
 import type { JsonObject, Reader } from '../files/reader.js'
 import { WHOLE } from '../split/splitter.js'
@@ -26,7 +25,6 @@ interface Options extends ByteBpeModel {
 export class ByteLevelBpe implements Model {
   readonly vocab: Vocabulary
   readonly core: ByteBpe
-  private readonly merges: Int32Array | null
   private readonly spelling: 'joined' | 'pairs'
   private readonly ids = new IdBuffer()
   private readonly ends = new IdBuffer()
@@ -38,7 +36,6 @@ export class ByteLevelBpe implements Model {
       new WordTable(vocab, merges === null || ignoreMerges, new Set(outside.values()), file)
     this.vocab = new ByteVocabulary(vocab, words, outside)
     this.core = new ByteBpe({ ...options, vocab, words })
-    this.merges = merges
     this.spelling = spelling
   }
 
@@ -60,11 +57,8 @@ export class ByteLevelBpe implements Model {
   }
 
   toJSON(): JsonObject {
-    const { vocab, merges, spelling } = this
-    if (merges === null) {
-      const message = 'ranks of tiktoken have no merges, which tokenizer.json needs.'
-      throw new TokenizerError('toJSON', message)
-    }
+    const { vocab, spelling } = this
+    const { merges } = this.core
     const tokens = Array.from({ length: vocab.size }, (_, id) => vocab.tokenOf(id))
     const pairs = Array.from({ length: merges.length / 3 }, (_, m) => {
       const pair = [tokens[merges[3 * m]!]!, tokens[merges[3 * m + 1]!]!]

@@ -112,10 +112,10 @@ export interface Encoded {
 }
 
 /** Remembers what short pieces became. */
-export class PieceCache {
-  private readonly known = new Map<string, Encoded>()
+export class PieceCache<T> {
+  private readonly known = new Map<string, T>()
 
-  get(piece: string, encode: (piece: string) => Encoded): Encoded {
+  get(piece: string, encode: (piece: string) => T): T {
     if (piece.length > CACHED_LENGTH) return encode(piece)
     let found = this.known.get(piece)
     if (found === undefined) {

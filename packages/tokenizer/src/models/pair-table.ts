@@ -1,14 +1,13 @@
 // (left, right) → merge, for models whose file lists their merges.
 
 import { FileFormatError } from '../errors.js'
-
-/** No merge: above every rank. */
-export const NO_RANK = 0x7fffffff
+import { NO_RANK } from './merge-row.js'
+import type { PairRanks } from './merge-row.js'
 
 // Far above what chance gives at this load.
 const MAX_CHAIN = 1024
 
-export class PairTable {
+export class PairTable implements PairRanks {
   /** Index of the merge + 1; 0 where free. */
   private readonly slots: Int32Array
   private readonly mask: number
@@ -62,5 +61,10 @@ export class PairTable {
       if (merges[3 * rank] === left && merges[3 * rank + 1] === right) return rank
       slot = (slot + 1) & mask
     }
+  }
+
+  /** The token that a merge of this rank makes. */
+  merged(rank: number): number {
+    return this.merges[3 * rank + 2]!
   }
 }

@@ -13,7 +13,7 @@ const MAX_TOKEN_LENGTH = 512
 const UNKNOWN_PENALTY = 10
 
 export class Unigram implements Model {
-  private readonly cache = new PieceCache()
+  private readonly cache = new PieceCache<Encoded>()
   private readonly trie: Trie
   private readonly byteIds: Int32Array
   private readonly unknownScore: number

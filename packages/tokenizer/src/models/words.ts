@@ -8,7 +8,7 @@ import type { Encoded, IdSink, Model } from './model.js'
 
 /** BERT's: the longest token that begins the word, then the longest that goes on, or the whole word is unknown. */
 export class WordPiece implements Model {
-  private readonly cache = new PieceCache()
+  private readonly cache = new PieceCache<Encoded>()
   private readonly first = new Trie()
   private readonly inner = new Trie()
 

@@ -1,6 +1,6 @@
 // The tokenizer with what only Node has: files, training from files and streams, worker threads.
 
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { TEMPLATE_FOLDER, templateName } from '../chat/templates.js'
@@ -8,7 +8,7 @@ import { FileFormatError, TokenizerError, brief } from '../errors.js'
 import { readBytes, writeAtomic } from './files.js'
 import { FILE_NAMES } from '../files/folder.js'
 import { Tokenizer as CoreTokenizer } from '../tokenizer.js'
-import type { TiktokenOptions } from '../tokenizer.js'
+import type { TiktokenOptions } from '../read.js'
 import type { EncodeOptions } from '../options.js'
 import type { Ranks } from '../files/tiktoken.js'
 import { planTraining } from '../train/options.js'
@@ -109,17 +109,22 @@ export class Tokenizer extends CoreTokenizer {
     const pathOf = (name: string): string =>
       name === 'tokenizer.json' && !found.isDirectory() ? path : join(dir, name)
     const files: [string, Uint8Array][] = []
-    for (const name of [...FILE_NAMES, ...(await templateFiles(dir))]) {
+    for (const name of await namesIn(dir)) {
       const bytes = await readBytes(pathOf(name), mostBytes(name))
       if (bytes !== undefined) files.push([name, bytes])
     }
     return this.fromFiles(Object.fromEntries(files), pathOf)
   }
 
-  /** Writes what `toFiles` gives into the folder, each file atomically; makes the folder. */
+  /**
+   * Writes what `toFiles` gives into the folder, each file atomically; makes the folder. Files of a tokenizer that was
+   * there before and that this one does not have (a chat template, added_tokens.json, vocab.json and merges.txt) go.
+   */
   async save(dir: string): Promise<void> {
-    for (const [name, text] of Object.entries(this.toFiles())) {
-      await writeAtomic(join(dir, name), text)
+    const files = this.toFiles()
+    for (const [name, text] of Object.entries(files)) await writeAtomic(join(dir, name), text)
+    for (const name of await namesIn(dir)) {
+      if (!Object.hasOwn(files, name)) await rm(join(dir, name), { force: true })
     }
   }
 
@@ -157,11 +162,9 @@ function mostBytes(name: string): number | undefined {
   return /_(config|map|tokens)\.json$/.test(name) ? 2 ** 24 : undefined
 }
 
-/** Chat templates with names of their own. */
-async function templateFiles(dir: string): Promise<string[]> {
+/** The files that a tokenizer's folder may have, and the chat templates with names of their own that it has. */
+async function namesIn(dir: string): Promise<string[]> {
   const found = await readdir(join(dir, TEMPLATE_FOLDER)).catch((): string[] => [])
-  return found
-    .sort()
-    .map((file) => TEMPLATE_FOLDER + file)
-    .filter((file) => templateName(file) !== undefined)
+  const templates = found.sort().map((file) => TEMPLATE_FOLDER + file)
+  return [...FILE_NAMES, ...templates.filter((file) => templateName(file) !== undefined)]
 }

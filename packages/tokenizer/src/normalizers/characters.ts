@@ -1,6 +1,6 @@
 // Normalizers that look at one character, or a few, at a time.
 
-import { replaceAll } from '../text/aligned.js'
+import { isAscii, replaceAll } from '../text/aligned.js'
 import type { Aligned } from '../text/aligned.js'
 import type { NormalizerKind } from './index.js'
 
@@ -8,6 +8,7 @@ const CASED = /\p{Changes_When_Lowercased}/gu
 
 /** Character by character as in Rust: a final sigma is not told apart. */
 export function lowered(text: Aligned): Aligned {
+  if (isAscii(text)) return text.withText(text.text.toLowerCase())
   return replaceAll(text, CASED, (char) => char.toLowerCase())
 }
 

@@ -1,3 +1,4 @@
+import { isAscii } from '../text/aligned.js'
 import type { Aligned } from '../text/aligned.js'
 import type { NormalizerKind } from './index.js'
 
@@ -16,6 +17,7 @@ export function composition(form: Form): NormalizerKind {
 }
 
 function normalized(text: Aligned, form: Form): Aligned {
+  if (isAscii(text)) return text
   const whole = text.text.normalize(form)
   if (whole === text.text) return text
   const edit = text.edit()

@@ -34,22 +34,15 @@ const KINDS: Readonly<Record<string, NormalizerKind>> = {
 const MAX_PARTS = 64
 
 /** The file's normalizer, or null. */
-export function readNormalizer(
-  read: Reader,
-  value: unknown,
-  path: string,
-  depth = 0,
-): Normalizer | null {
+export function readNormalizer(read: Reader, value: unknown, path: string): Normalizer | null {
   if (value === undefined || value === null) return null
-  if (depth > 8) read.fail(path, 'is nested more than 8 deep.')
   const part = read.object(value, path)
   return kindOf(read, part, path, KINDS)(read, part, path)
 }
 
 function sequence(read: Reader, part: JsonObject, path: string): Normalizer {
-  const depth = path.split('.normalizers[').length
   const parts = partsOf(read, part, path, 'normalizers', MAX_PARTS, (one, place) =>
-    readNormalizer(read, one, place, depth)!,
+    readNormalizer(read, one, place)!,
   )
   return (text) => parts.reduce((t, normalizer) => normalizer(t), text)
 }

@@ -44,7 +44,6 @@ export function readPostProcessor(
   tokens: Tokens,
 ): PostProcessor | null {
   if (value === undefined || value === null) return null
-  if (path.split('.processors[').length > 4) read.fail(path, 'is nested more than 4 deep.')
   const part = read.object(value, path)
   return kindOf(read, part, path, KINDS)(read, part, path, tokens)
 }

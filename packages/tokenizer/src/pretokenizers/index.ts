@@ -42,7 +42,6 @@ const MAX_PARTS = 64
 /** The file's pre-tokenizer, or null. */
 export function readPreTokenizer(read: Reader, value: unknown, path: string): PreTokenizer | null {
   if (value === undefined || value === null) return null
-  if (path.split('.pretokenizers[').length > 8) read.fail(path, 'is nested more than 8 deep.')
   const part = read.object(value, path)
   return kindOf(read, part, path, KINDS)(read, part, path)
 }

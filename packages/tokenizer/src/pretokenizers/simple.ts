@@ -4,12 +4,41 @@ import type { PreTokenizerKind } from './index.js'
 const SPACE = /\p{White_Space}/gu
 const PUNCTUATION = /[\p{P}$+<=>^`|~]/gu // the signs of ASCII that Unicode counts as symbols are punctuation here
 
+const WORD = 1
+const BLANK = 2
+const SIGN = 3
+// By code point; 0 where none was met yet.
+const kinds = new Uint8Array(0x110000)
+
+function kindOf(codePoint: number): number {
+  const char = String.fromCodePoint(codePoint)
+  let kind = WORD
+  if (char.search(SPACE) === 0) kind = BLANK
+  else if (char.search(PUNCTUATION) === 0) kind = SIGN
+  return (kinds[codePoint] = kind)
+}
+
+/** Blanks go, each sign stands alone. */
 export const bert: PreTokenizerKind = (read, part, path) => {
   read.only(part, path, ['type'])
-  return (text) =>
-    cut(text, matchesOf(text.text, SPACE), 'Removed').flatMap((word) =>
-      cut(word, matchesOf(word.text, PUNCTUATION), 'Isolated'),
-    )
+  return (text) => {
+    const pieces = []
+    const { length } = text
+    let start = 0
+    for (let i = 0; i < length;) {
+      const c = text.text.codePointAt(i)!
+      const next = i + (c > 0xffff ? 2 : 1)
+      const kind = kinds[c]! || kindOf(c)
+      if (kind !== WORD) {
+        if (i > start) pieces.push(text.slice(start, i))
+        if (kind === SIGN) pieces.push(text.slice(i, next))
+        start = next
+      }
+      i = next
+    }
+    if (length > start) pieces.push(text.slice(start, length))
+    return pieces
+  }
 }
 
 export const punctuation: PreTokenizerKind = (read, part, path) => {

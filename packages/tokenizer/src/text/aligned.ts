@@ -33,6 +33,11 @@ export class Aligned {
     )
   }
 
+  /** With another character in the place of each, of as many units. */
+  withText(text: string): Aligned {
+    return text === this.text ? this : new Aligned(text, this.tracked, this.base, this.ranges)
+  }
+
   /** Where in the original the unit at `i` begins. */
   startOf(i: number): number {
     return this.ranges === null ? this.base + i : this.ranges[2 * i]!
@@ -116,6 +121,12 @@ export class Edit {
   }
 }
 
+const NOT_ASCII = /[^\0-\x7f]/
+
+export function isAscii(text: Aligned): boolean {
+  return !NOT_ASCII.test(text.text)
+}
+
 /** Replaces what a global expression matches. It must be one that needs no backtracking: classes and runs of them. */
 export function replaceAll(
   text: Aligned,
@@ -126,6 +137,7 @@ export function replaceAll(
     const replaced = text.text.replace(expression, by)
     return replaced === text.text ? text : Aligned.made(replaced, text, null)
   }
+  if (text.text.search(expression) < 0) return text
   const edit = text.edit()
   for (const match of text.text.matchAll(expression)) {
     const becomes = by(match[0])

@@ -1,14 +1,15 @@
-// Byte-level BPE: UTF-8 bytes in, ids out. A word is looked up by its bytes; one that was not met before is merged,
-// by scanning for the best pair where it is short and by a heap where it is long (n log n).
+// Byte-level BPE: UTF-8 bytes in, ids out. A word is looked up by its bytes; one that was not met before is merged, see
+// MergeRow.
 
 import { FileFormatError, brief } from '../../errors.js'
 import type { Splitter } from '../../split/splitter.js'
 import { byteToChar } from '../../text/alphabet.js'
-import type { IdBuffer } from '../../text/id-buffer.js'
+import { IdBuffer } from '../../text/id-buffer.js'
 import { PADDING } from '../../text/utf8.js'
-import { Heap } from '../../text/heap.js'
-import { NO_RANK, PairTable } from '../pair-table.js'
+import { MergeRow } from '../merge-row.js'
+import { PairTable } from '../pair-table.js'
 import type { TokenBytes } from './token-bytes.js'
+import { TokenRanks } from './token-ranks.js'
 import { ABSENT, CACHED_LENGTH, MAX_ID, WordTable } from './word-table.js'
 
 export interface ByteBpeModel {
@@ -33,20 +34,13 @@ export interface ByteBpeOptions extends ByteBpeModel {
   readonly file?: string
 }
 
-/** Words of more bytes are merged by the heap. */
-const SCAN_LIMIT = 48
-
 export class ByteBpe {
   readonly vocab: TokenBytes
   private readonly split: Splitter
   private readonly words: WordTable
-  private readonly pairs: PairTable | null
+  private readonly pairs: PairTable | TokenRanks
   private readonly idOfByte = new Int32Array(256)
-  private readonly longestToken: number
-  // The word that is being merged: its parts' ids, where they begin, and the rank of each with the next.
-  private readonly ids = new Int32Array(SCAN_LIMIT + 1)
-  private readonly starts = new Int32Array(SCAN_LIMIT + 2)
-  private readonly ranks = new Int32Array(SCAN_LIMIT + 1)
+  private readonly row = new MergeRow()
   private scratch = new Uint8Array(0)
   private view: DataView = new DataView(new ArrayBuffer(PADDING))
 
@@ -57,8 +51,7 @@ export class ByteBpe {
     this.words =
       options.words ??
       new WordTable(vocab, merges === null || ignoreMerges, new Set(outside?.values()), file)
-    this.pairs = merges === null ? null : new PairTable(merges, file)
-    this.longestToken = vocab.lengths.reduce((longest, length) => Math.max(longest, length), 0)
+    this.pairs = merges === null ? new TokenRanks(this.words, vocab) : new PairTable(merges, file)
     const byte = new DataView(new ArrayBuffer(PADDING))
     for (let value = 0; value < 256; value++) {
       byte.setUint8(0, value)
@@ -98,24 +91,29 @@ export class ByteBpe {
     split: Splitter = this.split,
   ): void {
     if (this.readable(bytes, end)) {
-      this.encodeReadable(bytes, start, end, out, split)
+      this.encodeWords(bytes, start, end, end, out, split)
     } else {
       if (this.scratch.length < end - start + PADDING) {
         this.scratch = new Uint8Array(end - start + PADDING)
       }
       this.scratch.set(bytes.subarray(start, end))
-      this.encodeReadable(this.scratch, 0, end - start, out, split)
+      this.encodeWords(this.scratch, 0, end - start, end - start, out, split)
       if (this.scratch.length > 1 << 20) this.scratch = new Uint8Array(0)
     }
   }
 
-  private encodeReadable(
+  /**
+   * As `encode`, but only up to the first word that ends at `until` or later; returns where. PADDING bytes more must be
+   * there behind `end`.
+   */
+  encodeWords(
     bytes: Uint8Array,
     start: number,
     end: number,
+    until: number,
     out: IdBuffer,
-    split: Splitter,
-  ): void {
+    split: Splitter = this.split,
+  ): number {
     if (this.view.buffer !== bytes.buffer || this.view.byteOffset !== bytes.byteOffset) {
       this.view = new DataView(bytes.buffer, bytes.byteOffset)
     }
@@ -124,7 +122,7 @@ export class ByteBpe {
     let ids = out.ids
     let n = out.length
     let i = start
-    while (i < end) {
+    while (i < until) {
       const next = split.next(bytes, i, end)
       const slot = words.find(view, i, next - i)
       if (slot !== ABSENT) {
@@ -157,6 +155,7 @@ export class ByteBpe {
       i = next
     }
     out.length = n
+    return i
   }
 
   /** As `encode`; also appends where each token ends, in bytes from `start`. */
@@ -177,6 +176,33 @@ export class ByteBpe {
       at += lengths[out.ids[i]!]!
       room[ends.length++] = at
     }
+  }
+
+  /**
+   * The merges that a file lists where this has ranks: flat triples of ids (left, right, merged), best first. Two
+   * neighbours only ever make a token where they are what its own bytes come down to: until one crosses the token's
+   * ends, the merges within are the same in any word. So each token has one merge, or none, and then only a whole word
+   * can be it.
+   */
+  get merges(): Int32Array {
+    const { vocab, pairs, row } = this
+    if (pairs instanceof PairTable) return pairs.merges
+    const { bytes, starts, lengths } = vocab
+    const triples = new IdBuffer()
+    this.open(bytes, 0, bytes.length - PADDING)
+    const { longest } = pairs
+    for (let id = 0; id < vocab.size; id++) {
+      const length = lengths[id]!
+      if (length < 2) continue
+      pairs.longest = length - 1
+      this.merge(bytes, starts[id]!, starts[id]! + length)
+      if (row.length !== 2) continue
+      triples.push(row.ids[0]!)
+      triples.push(row.ids[1]!)
+      triples.push(id)
+    }
+    pairs.longest = longest
+    return triples.ids.slice(0, triples.length)
   }
 
   /** Whether PADDING bytes can be read behind `end`. */
@@ -204,117 +230,24 @@ export class ByteBpe {
     slot: number,
     out: IdBuffer,
   ): void {
-    const length = end - start
-    if (length > SCAN_LIMIT) {
-      const first = out.length
-      this.mergeByHeap(bytes, start, end, out)
-      if (length > CACHED_LENGTH) return
-      this.remember(start, length, slot, out.ids.subarray(first, out.length), out.length - first)
-      return
-    }
-    const count = this.mergeByScan(bytes, start, end)
-    this.remember(start, length, slot, this.ids, count)
-    const room = out.reserve(count)
-    for (let i = 0; i < count; i++) room[out.length++] = this.ids[i]!
-  }
-
-  private remember(
-    start: number,
-    length: number,
-    slot: number,
-    ids: Int32Array,
-    count: number,
-  ): void {
-    const { view, words } = this
+    const { row, words } = this
+    this.merge(bytes, start, end)
+    const { ids, length } = row
     // A word that merges to one token is that token.
-    if (slot !== ABSENT && count === 1) words.setValue(slot, ids[0]!)
-    else words.keep(view, start, length, slot, ids, count)
+    if (slot !== ABSENT && length === 1) words.setValue(slot, ids[0]!)
+    else if (end - start <= CACHED_LENGTH) {
+      words.keep(this.view, start, end - start, slot, ids, length)
+    }
+    const room = out.reserve(length)
+    for (let i = 0; i < length; i++) room[out.length++] = ids[i]!
   }
 
-  /** The rank of merging two neighbours, the left one from `start`, the right one up to `end`. */
-  private rank(left: number, right: number, start: number, end: number): number {
-    if (this.pairs !== null) return this.pairs.rank(left, right)
-    if (end - start > this.longestToken) return NO_RANK
-    const id = this.words.idOf(this.view, start, end - start)
-    return id === ABSENT ? NO_RANK : id
-  }
-
-  /** The token that a merge of this rank makes. */
-  private merged(rank: number): number {
-    return this.pairs === null ? rank : this.pairs.merges[3 * rank + 2]!
-  }
-
-  /** Leaves the word's ids in `ids` and returns their number. */
-  private mergeByScan(bytes: Uint8Array, start: number, end: number): number {
-    const { ids, starts, ranks, idOfByte } = this
-    let n = end - start
-    for (let i = 0; i < n; i++) {
-      ids[i] = idOfByte[bytes[start + i]!]!
-      starts[i] = start + i
-    }
-    starts[n] = end
-    for (let i = 0; i + 1 < n; i++) {
-      ranks[i] = this.rank(ids[i]!, ids[i + 1]!, start + i, start + i + 2)
-    }
-    for (;;) {
-      let best = NO_RANK
-      let at = 0
-      for (let i = 0; i + 1 < n; i++) {
-        if (ranks[i]! < best) {
-          best = ranks[i]!
-          at = i
-        }
-      }
-      if (best === NO_RANK) return n
-      n--
-      ids[at] = this.merged(best)
-      for (let i = at + 1; i < n; i++) {
-        ids[i] = ids[i + 1]!
-        ranks[i] = ranks[i + 1]!
-        starts[i] = starts[i + 1]!
-      }
-      starts[n] = end
-      if (at + 1 < n) ranks[at] = this.rank(ids[at]!, ids[at + 1]!, starts[at]!, starts[at + 2]!)
-      if (at > 0) {
-        ranks[at - 1] = this.rank(ids[at - 1]!, ids[at]!, starts[at - 1]!, starts[at + 1]!)
-      }
-    }
-  }
-
-  private mergeByHeap(bytes: Uint8Array, start: number, end: number, out: IdBuffer): void {
-    const n = end - start
-    const ids = new Int32Array(n)
-    const next = new Int32Array(n)
-    const previous = new Int32Array(n)
-    const ranks = new Int32Array(n)
-    // By rank, then leftmost.
-    const heap = new Heap(n)
-    for (let i = 0; i < n; i++) {
-      ids[i] = this.idOfByte[bytes[start + i]!]!
-      next[i] = i + 1
-      previous[i] = i - 1
-    }
-    // The rank at a part is that of merging it with the next one; parts are named by their first byte.
-    const offer = (i: number): void => {
-      const j = next[i]!
-      const rank = j === n ? NO_RANK : this.rank(ids[i]!, ids[j]!, start + i, start + next[j]!)
-      ranks[i] = rank
-      if (rank !== NO_RANK) heap.push(rank, i)
-    }
-    for (let i = 0; i < n; i++) offer(i)
-    while (heap.pop()) {
-      const { rank, at } = heap
-      // Stale where the part was merged away or has another neighbour by now.
-      if (ranks[at] !== rank) continue
-      const gone = next[at]!
-      const after = next[gone]!
-      ids[at] = this.merged(rank)
-      ranks[gone] = NO_RANK
-      next[at] = after
-      if (after < n) previous[after] = at
-      offer(at)
-      if (previous[at]! >= 0) offer(previous[at]!)
-    }
-    for (let i = 0; i < n; i = next[i]!) out.push(ids[i]!)
+  /** Leaves in `row` what the bytes come down to. */
+  private merge(bytes: Uint8Array, start: number, end: number): void {
+    const { row, pairs, idOfByte } = this
+    row.open(end - start)
+    for (let i = start; i < end; i++) row.push(idOfByte[bytes[i]!]!, i)
+    if (pairs instanceof TokenRanks) pairs.view = this.view
+    row.merge(pairs, end)
   }
 }

@@ -48,6 +48,20 @@ export class TokenBytes {
     if (id >= this.size) this.size = id + 1
   }
 
+  /** Whether the token has just the first `length` bytes of `view`, which has PADDING more. */
+  is(id: number, view: DataView, length: number): boolean {
+    if (this.lengths[id] !== length) return false
+    const start = this.starts[id]!
+    const last = length - 4
+    for (let i = 0; i < last; i += 4) {
+      if (this.view.getInt32(start + i, true) !== view.getInt32(i, true)) return false
+    }
+    for (let i = Math.max(last, 0); i < length; i++) {
+      if (this.bytes[start + i] !== view.getUint8(i)) return false
+    }
+    return true
+  }
+
   /** A view of the token's bytes. */
   of(id: number): Uint8Array {
     const start = this.starts[id]!
