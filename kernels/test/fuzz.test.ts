@@ -570,7 +570,18 @@ const calls: Record<string, () => Call> = {
   },
   quantized_linear: () => {
     const [{ n, k, d, packed, attrs }, m] = [quantized(), size()]
-    return { in: [s([m, k], d), packed, maybe(t([n], d))], out: [t([m, n], d)], attrs }
+    const beside = maybe(s([m, n], d))
+    if (int(3) === 0)
+      return {
+        in: [s([m, k], d), packed, packed, null, null, beside],
+        out: [t([m, n], d)],
+        attrs: [...attrs, 1],
+      }
+    return {
+      in: [s([m, k], d), packed, null, null, maybe(t([n], d)), beside],
+      out: [t([m, n], d)],
+      attrs: [...attrs, 0],
+    }
   },
   global_norm: () => ({
     in: Array.from({ length: 1 + int(4) }, () => t(sizes(), pick([f32, f32, bf16]))),

@@ -14,6 +14,7 @@ import type { KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
+import { linears } from './quantizedLinear.js'
 import type { RotaryTable } from './rope.js'
 
 /**
@@ -140,15 +141,9 @@ export class Attention extends Module {
     })
   }
 
-  #heads(
-    x: Tensor,
-    projection: Linear,
-    n: number,
-    norm: HeadNorm | undefined,
-    rotary: RotaryTable | undefined,
-  ): Tensor {
-    const [b, l] = x.shape as [number, number]
-    let y = projection.forward(x)
+  /** Queries or keys [batch, length, n * headDim] as heads, normalised and turned. */
+  #heads(y: Tensor, n: number, norm?: HeadNorm, rotary?: RotaryTable): Tensor {
+    const [b, l] = y.shape as [number, number]
     if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
     y = y.reshape([b, l, n, this.headDim])
     if (norm && this.config.qkNorm === 'head') return norm.forward(y, rotary)
@@ -180,9 +175,10 @@ export class Attention extends Module {
       )
     }
     const [b, l] = x.shape as [number, number]
-    const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
-    let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
-    let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
+    const [qs, ks, vs] = linears(x, [this.qProj, this.kProj, this.vProj])
+    const q = this.#heads(qs!, this.heads, this.qNorm, rotary)
+    let k = this.#heads(ks!, this.kvHeads, this.kNorm, rotary)
+    let v = this.#heads(vs!, this.kvHeads)
     if (cache) ({ k, v } = cache.append(layer, k, v))
     const y = scaledDotProductAttention(q, k, v, {
       layout: 'blhd',

@@ -58,6 +58,8 @@ export {
 export { packedLinear, PackedWeight, packWeight } from './ops/packed.js'
 export {
   quantizedLinear,
+  quantizedLinears,
+  quantizedSwiglu,
   QuantizedWeight,
   quantizeWeight,
   type QuantBits,

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = 'c93b1ab79336092a'
+export const abi = '692817ed01409791'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -112,5 +112,5 @@ export const commands = {
   global_norm: { code: 105, inputs: ['xs*'], outputs: ['y'], attrs: [] },
   quantize_weight: { code: 106, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int']] },
   dequantize_weight: { code: 107, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int']] },
-  quantized_linear: { code: 108, inputs: ['x', 'packed', 'bias?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int']] },
+  quantized_linear: { code: 108, inputs: ['x', 'packed', 'second?', 'third?', 'bias?', 'residual?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int'], ['gated', 'bool']] },
 } as const
