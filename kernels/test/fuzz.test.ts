@@ -370,6 +370,15 @@ const calls: Record<string, () => Call> = {
       attrs: [dim],
     }
   },
+  index_copy: () => {
+    const [shape, d, n] = [sizes().map((x) => Math.max(x, 1)), float(), size()]
+    const dim = int(shape.length)
+    return {
+      in: [index([n], shape[dim]!), s(replace(shape, dim, n), d)],
+      out: [t(shape, d)],
+      attrs: [dim],
+    }
+  },
   index_add: () => {
     const [shape, d, n] = [sizes().map((x) => Math.max(x, 1)), float(), size()]
     const dim = int(shape.length)

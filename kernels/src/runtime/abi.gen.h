@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "692817ed01409791"
+#define SHAKTI_ABI "ad85566f225e6baa"
