@@ -370,6 +370,15 @@ const calls: Record<string, () => Call> = {
       attrs: [dim],
     }
   },
+  index_copy: () => {
+    const [shape, d, n] = [sizes().map((x) => Math.max(x, 1)), float(), size()]
+    const dim = int(shape.length)
+    return {
+      in: [index([n], shape[dim]!), s(replace(shape, dim, n), d)],
+      out: [t(shape, d)],
+      attrs: [dim],
+    }
+  },
   index_add: () => {
     const [shape, d, n] = [sizes().map((x) => Math.max(x, 1)), float(), size()]
     const dim = int(shape.length)
@@ -570,7 +579,18 @@ const calls: Record<string, () => Call> = {
   },
   quantized_linear: () => {
     const [{ n, k, d, packed, attrs }, m] = [quantized(), size()]
-    return { in: [s([m, k], d), packed, maybe(t([n], d))], out: [t([m, n], d)], attrs }
+    const beside = maybe(s([m, n], d))
+    if (int(3) === 0)
+      return {
+        in: [s([m, k], d), packed, packed, null, null, beside],
+        out: [t([m, n], d)],
+        attrs: [...attrs, 1],
+      }
+    return {
+      in: [s([m, k], d), packed, null, null, maybe(t([n], d)), beside],
+      out: [t([m, n], d)],
+      attrs: [...attrs, 0],
+    }
   },
   global_norm: () => ({
     in: Array.from({ length: 1 + int(4) }, () => t(sizes(), pick([f32, f32, bf16]))),

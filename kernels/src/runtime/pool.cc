@@ -17,6 +17,9 @@ namespace {
 
 constexpr uint64_t kOpen = uint64_t{1} << 63;
 
+std::atomic<int> expecting{0};
+constexpr int kLooks = 20;  // for a job, between two offers of the core
+
 }  // namespace
 
 int spin_turns() {
@@ -64,6 +67,13 @@ struct Pool::State {
         spin_pause();
         now = epoch.load(std::memory_order_acquire);
       }
+      while (now == seen && expecting.load(std::memory_order_relaxed) > 0) {
+        sched_yield();
+        for (int i = kLooks; now == seen && i > 0; --i) {
+          spin_pause();
+          now = epoch.load(std::memory_order_acquire);
+        }
+      }
       if (now == seen) {
         std::unique_lock<std::mutex> lock(mutex);
         sleeping.fetch_add(1);
@@ -100,6 +110,9 @@ Pool& Pool::instance() {
   static Pool* pool = new Pool;
   return *pool;
 }
+
+Pool::Expecting::Expecting() { expecting.fetch_add(1, std::memory_order_relaxed); }
+Pool::Expecting::~Expecting() { expecting.fetch_sub(1, std::memory_order_relaxed); }
 
 int Pool::threads() const { return state_->wanted.load(std::memory_order_relaxed); }
 void Pool::set_threads(int threads) { state_->wanted = std::max(1, std::min(threads, kMaxThreads)); }

@@ -32,6 +32,16 @@ class Pool {
   // Takes effect with the next command.
   void set_threads(int threads);
 
+  // While one lives more jobs are at hand: workers look for the next one again and again, stepping aside for who needs
+  // the core, instead of going to sleep. Waking costs more than many a kernel of a step that generates one token.
+  class Expecting {
+   public:
+    Expecting();
+    ~Expecting();
+    Expecting(const Expecting&) = delete;
+    Expecting& operator=(const Expecting&) = delete;
+  };
+
  private:
   Pool();
   struct State;

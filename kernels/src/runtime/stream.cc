@@ -114,6 +114,7 @@ void Stream::call(const Op& op, const Args& args) {
 }
 
 void Stream::execute_all(std::deque<Command::Ptr>& batch) {
+  const Pool::Expecting more;
   while (!batch.empty() && !stopping_) {
     execute(*batch.front());
     batch.pop_front();

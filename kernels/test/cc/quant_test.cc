@@ -17,6 +17,11 @@ std::vector<double> attrs(int64_t bits, int64_t group) {
   return {static_cast<double>(bits), static_cast<double>(group)};
 }
 
+// Of a product with one weight.
+std::vector<double> one_weight(int64_t bits, int64_t group) {
+  return {static_cast<double>(bits), static_cast<double>(group), 0};
+}
+
 Tensor packed_for(int64_t n, int64_t k, int64_t bits, int64_t group) {
   return tensor({quant::blocks_of(n, quant::kPanel), Layout(k, bits, group).panel_bytes()}, DType::u8);
 }
@@ -79,7 +84,7 @@ void products(const char* what, const Tensor& packed, const Tensor& x, const Ten
   for (const auto& way : ways) {
     allowed = way.units;
     const Tensor y = tensor({m, n}, x.o.dtype);
-    if (!OP_OF(quantized_linear)({x, packed, bias}, {y}, attrs(bits, group))) return;
+    if (!OP_OF(quantized_linear)({x, packed, absent(), absent(), bias, absent()}, {y}, one_weight(bits, group))) return;
     const Read read(packed, k, bits, group);
     const Tensor cell = tensor({1}, x.o.dtype);
     for (int64_t i = 0; i < m * n; ++i) {
@@ -136,7 +141,7 @@ double error_of(int64_t bits, int64_t group) {
   const Tensor w = normal({n, k}), x = normal({m, k}), packed = packed_for(n, k, bits, group),
                y = tensor({m, n}, DType::f32);
   OP_OF(quantize_weight)({w}, {packed}, attrs(bits, group));
-  OP_OF(quantized_linear)({x, packed, absent()}, {y}, attrs(bits, group));
+  OP_OF(quantized_linear)({x, packed, absent(), absent(), absent(), absent()}, {y}, one_weight(bits, group));
   double off = 0, all = 0;
   for (int64_t i = 0; i < m * n; ++i) {
     double want = 0;
@@ -207,7 +212,7 @@ int main() {
       x.set(4 * k + 69, -INFINITY);
       products("extreme x", packed, x, absent(), n, bits, 32);
       const Tensor y = tensor({m, n}, DType::f32);
-      OP_OF(quantized_linear)({x, packed, absent()}, {y}, attrs(bits, 32));
+      OP_OF(quantized_linear)({x, packed, absent(), absent(), absent(), absent()}, {y}, one_weight(bits, 32));
       for (int64_t i = 0; i < n; ++i) {
         EXPECT(y[2 * n + i] == 0 && std::isnan(y[3 * n + i]) && std::isnan(y[4 * n + i]) && std::isfinite(y[5 * n + i]),
                "column %lld: %g %g %g %g", static_cast<long long>(i), y[2 * n + i], y[3 * n + i], y[4 * n + i],
@@ -244,7 +249,9 @@ int main() {
   const Tensor packed = packed_for(40, 70, 8, 32), w = f32(40, 70), x = f32(3, 70), y = f32(3, 40);
   const auto linear = [&](const Tensor& a, const Tensor& p, const Tensor& v, const Tensor& out,
                           const std::vector<double>& with) {
-    return OP_OF(quantized_linear).refused({a, p, v}, {out}, with);
+    std::vector<double> plain = with;
+    plain.push_back(0);
+    return OP_OF(quantized_linear).refused({a, p, absent(), absent(), v, absent()}, {out}, plain);
   };
   const auto good = attrs(8, 32);
   EXPECT(linear(x, packed, absent(), y, good), "a good call was refused");
@@ -265,6 +272,21 @@ int main() {
   Tensor gap = packed;
   gap.o.strides[0] += 1;
   refuse("packed bytes with gaps", linear(x, gap, absent(), y, good));
+  const auto several = [&](const std::vector<Tensor>& weights, const Tensor& beside, const Tensor& out, double gated) {
+    return OP_OF(quantized_linear)
+        .refused({x, weights[0], weights[1], weights[2], absent(), beside}, {out}, {8, 32, gated});
+  };
+  const Tensor whole = packed_for(32, 70, 8, 32), none = absent(), wide = f32(3, 72);
+  EXPECT(several({whole, packed, none}, none, wide, 0), "two weights were refused");
+  EXPECT(several({packed, packed, none}, none, y, 1), "a gated product was refused");
+  refuse("a y narrower than the weights", several({whole, packed, none}, none, y, 0));
+  refuse("a y wider than the weights", several({whole, whole, none}, none, f32(3, 97), 0));
+  refuse("a third weight without a second", several({whole, none, packed}, none, wide, 0));
+  refuse("a second weight of another depth", several({whole, packed_for(40, 100, 8, 32), none}, none, wide, 0));
+  refuse("a gate alone", several({packed, none, none}, none, y, 1));
+  refuse("a gate of other rows", several({packed, packed_for(80, 70, 8, 32), none}, none, y, 1));
+  refuse("a residual of another shape", several({packed, none, none}, wide, y, 0));
+  refuse("a residual of another dtype", several({packed, none, none}, tensor({3, 40}, DType::bf16), y, 0));
   refuse("a vector to quantise", OP_OF(quantize_weight).refused({tensor({70}, DType::f32)}, {packed}, good));
   refuse("integers to quantise", OP_OF(quantize_weight).refused({tensor({40, 70}, DType::i32)}, {packed}, good));
   refuse("a short packing", OP_OF(quantize_weight).refused({f32(40, 100)}, {packed}, good));

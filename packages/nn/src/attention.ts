@@ -15,6 +15,7 @@ import type { KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
+import { jointly } from './quantizedLinear.js'
 import type { RotaryTable } from './rope.js'
 
 /**
@@ -142,16 +143,11 @@ export class Attention extends Module {
     })
   }
 
-  #heads(
-    x: Tensor,
-    projection: Linear,
-    n: number,
-    norm: HeadNorm | undefined,
-    rotary: RotaryTable | undefined,
-  ): Tensor {
-    const [b, l] = x.shape as [number, number]
+  /** Queries or keys [batch, length, n * headDim] as heads, normalised and turned. */
+  #heads(project: () => Tensor, n: number, norm?: HeadNorm, rotary?: RotaryTable): Tensor {
     return frugal(() => {
-      let y = projection.forward(x)
+      let y = project()
+      const [b, l] = y.shape as [number, number]
       if (norm && this.config.qkNorm === 'full') y = norm.forward(y)
       y = y.reshape([b, l, n, this.headDim])
       if (norm && this.config.qkNorm === 'head') return norm.forward(y, rotary)
@@ -184,9 +180,12 @@ export class Attention extends Module {
       )
     }
     const [b, l] = x.shape as [number, number]
-    const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
-    let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
-    let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
+    const projections = [this.qProj, this.kProj, this.vProj]
+    const joint = jointly(x, projections)
+    const project = (i: number) => (): Tensor => joint?.[i] ?? projections[i]!.forward(x)
+    const q = this.#heads(project(0), this.heads, this.qNorm, rotary)
+    let k = this.#heads(project(1), this.kvHeads, this.kNorm, rotary)
+    let v = this.#heads(project(2), this.kvHeads)
     const bound = causal ? window : undefined
     if (cache) ({ k, v } = cache.append(layer, k, v, bound))
     // A cache may have let go of keys that the window does not reach: the last ones are here.

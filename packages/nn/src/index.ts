@@ -47,4 +47,5 @@ export { throughBlocks, TransformerBlock, type BlockConfig, type NormScheme } fr
 export { addLora, LoRALinear } from './lora.js'
 export { pack_, PackedLinear, unpack_ } from './packed.js'
 export type { WhichLinears } from './replace.js'
-export { quantize_, QuantizedLinear, type QuantizeModuleOptions } from './quantize.js'
+export { quantize_, type QuantizeModuleOptions } from './quantize.js'
+export { QuantizedLinear } from './quantizedLinear.js'

@@ -16,6 +16,7 @@ import {
 import { initFanIn, initOnes, initZeros, type Initializer } from './init.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
+import { swigluOf } from './quantizedLinear.js'
 
 function checkWidth(layer: string, x: Tensor, width: number): void {
   if (x.shape.at(-1) !== width) {
@@ -207,7 +208,6 @@ export class SwiGLU extends Module {
 
   /** @param residual added to the result */
   forward(x: Tensor, residual?: Tensor): Tensor {
-    const hidden = this.upProj.forward(x, { swiglu: this.gateProj.forward(x) })
-    return this.downProj.forward(hidden, { residual })
+    return this.downProj.forward(swigluOf(x, this.gateProj, this.upProj), { residual })
   }
 }

@@ -59,6 +59,8 @@ export {
 export { packedLinear, PackedWeight, packWeight } from './ops/packed.js'
 export {
   quantizedLinear,
+  quantizedLinears,
+  quantizedSwiglu,
   QuantizedWeight,
   quantLayoutVersion,
   quantizeWeight,

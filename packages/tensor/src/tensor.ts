@@ -21,6 +21,7 @@ import {
   broadcastShapes,
   contiguousStrides,
   formatShape,
+  normalizeDim,
   isContiguous,
   numel,
   sameShape,
@@ -360,6 +361,27 @@ export class Tensor {
       ])
     }
     issueOne('copy', [source], this, [], this.shape)
+    return this
+  }
+
+  /**
+   * Copies the slices of `source` to those of `dim` that `index` (1-D, i32 or i64) names; the others stay. Of equal places the
+   * last counts.
+   * @param source of this dtype and shape, but `index`'s length along `dim`
+   */
+  indexCopy_(dim: number, index: Tensor, source: Tensor): this {
+    this.#checkInPlace('indexCopy_')
+    const d = normalizeDim('indexCopy_', dim, this.ndim)
+    const want = this.shape.map((n, i) => (i === d ? index.numel : n))
+    if (index.dtype !== 'i32' && index.dtype !== 'i64')
+      throw new DTypeError('indexCopy_', `places must be i32 (or i64), got ${index.describe()}.`)
+    if (index.ndim !== 1 || source.dtype !== this.dtype || !sameShape(source.shape, want))
+      throw new ShapeError(
+        'indexCopy_',
+        `needs a 1-D index and a source ${this.dtype}${formatShape(want)} for ${this.describe()} along dim ${d}, got ${index.describe()} and ${source.describe()}.`,
+        [source.shape, this.shape],
+      )
+    issueOne('index_copy', [index, source], this, [d])
     return this
   }
 

@@ -13,6 +13,8 @@ import {
   memory,
   ones,
   quantizedLinear,
+  quantizedLinears,
+  quantizedSwiglu,
   QuantizedWeight,
   quantizeWeight,
   randn,
@@ -39,6 +41,72 @@ function relativeError(got: Tensor, want: Tensor): number {
   const size = (t: Tensor): number => t.float().square().sum().sqrt().itemSync()
   return size(got.float().sub(want)) / size(want)
 }
+
+test('several weights in one pass give what each gives alone, to the bit', () => {
+  manualSeed(11)
+  for (const { bits, group } of formats) {
+    const weights = [64, 32, 45].map((n) => quantizeWeight(randn([n, 200]), { bits, group }))
+    for (const [rows, dtype] of [
+      [1, 'bf16'],
+      [13, 'f32'],
+      [40, 'f16'],
+    ] as const) {
+      const x = randn([rows, 200]).to(dtype)
+      for (const some of [
+        weights,
+        weights.slice(1),
+        weights.slice(2),
+        [weights[2]!, weights[0]!],
+      ]) {
+        const got = quantizedLinears(x, some)
+        some.forEach((w, i) => {
+          assert.equal(got[i]!.shape, [rows, w.shape[0]])
+          assert.equal([...got[i]!.contiguous().dataSync()], [...quantizedLinear(x, w).dataSync()])
+        })
+      }
+    }
+  }
+})
+
+test('a gated product in one pass is silu(gate) * up', () => {
+  manualSeed(12)
+  for (const { bits, group } of formats) {
+    const [gate, up] = [0, 1].map(() => quantizeWeight(randn([75, 136]), { bits, group }))
+    for (const rows of [1, 19]) {
+      const x = randn([2, rows, 136])
+      const want = quantizedLinear(x, gate!).silu().mul(quantizedLinear(x, up!))
+      assertClose(quantizedSwiglu(x, gate!, up!).dataSync(), want.dataSync(), {
+        rtol: 1e-5,
+        atol: 1e-4,
+      })
+      const low = quantizedSwiglu(x.to('bf16'), gate!, up!)
+      assert.is(low.dtype, 'bf16')
+      assert.ok(relativeError(low, want) < 0.02)
+    }
+  }
+})
+
+test('a residual is added before the result is rounded', () => {
+  manualSeed(13)
+  const weight = quantizeWeight(randn([50, 100]))
+  const [x, bias, residual] = [randn([7, 100]), randn([50]), randn([50, 7]).mT()]
+  assert.equal(
+    [...quantizedLinear(x, weight, bias, { residual }).dataSync()],
+    [...quantizedLinear(x, weight, bias).add(residual).dataSync()],
+  )
+})
+
+test('several weights have the gradients of each alone', () => {
+  manualSeed(14)
+  const [q, k] = [32, 32].map((n) => quantizeWeight(randn([n, 64])))
+  const x = randn([3, 64], { requiresGrad: true })
+  const [a, b] = quantizedLinears(x, [q!, k!])
+  a!.sum().add(b!.sum()).backward()
+  const want = ones([3, 32])
+    .matmul(q!.dequantize())
+    .add(ones([3, 32]).matmul(k!.dequantize()))
+  assertClose(x.grad!.dataSync(), want.dataSync(), { rtol: 1e-4, atol: 1e-4 })
+})
 
 test('each format keeps a product within its stated error of f32, in every dtype of x', () => {
   manualSeed(1)

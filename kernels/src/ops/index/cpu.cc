@@ -238,6 +238,40 @@ void run_index_select(const Args& a, Context& c) {
   });
 }
 
+// Rows are few and long here (what a cache takes in), or many and short; each is moved as it lies where it can be.
+void run_index_copy(const Args& a, Context& c) {
+  const Operand &places = a.in[0], &src = a.in[1], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0)), behind = y.ndim - dim - 1;
+  const Sides s(src, dim);
+  const Index index{places};
+  int64_t size = 1;
+  bool rows = true;
+  for (int d = y.ndim - 1; d > dim; size *= src.shape[d--])
+    rows = rows && (src.shape[d] == 1 || (src.strides[d] == size && y.strides[d] == size));
+  by_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    c.parallel_for(s.outer, 1 + 32768 / (places.shape[0] * s.inner + 1), [&](int64_t b, int64_t e, int) {
+      for (int64_t o = b; o < e; ++o) {
+        const T* from = src.ptr<T>() + offset_of(o, src.shape, src.strides, dim);
+        T* to = y.ptr<T>() + offset_of(o, src.shape, y.strides, dim);
+        for (int64_t k = 0; k < places.shape[0]; ++k) {
+          const int64_t v = index(k * places.strides[0]);
+          if (!inside(v, y.shape[dim], k, c)) continue;
+          const T* line = from + k * src.strides[dim];
+          T* at = to + v * y.strides[dim];
+          if (rows) {
+            std::memcpy(at, line, static_cast<size_t>(s.inner) * sizeof(T));
+            continue;
+          }
+          for (int64_t j = 0; j < s.inner; ++j)
+            at[offset_of(j, src.shape + dim + 1, y.strides + dim + 1, behind)] =
+                line[offset_of(j, src.shape + dim + 1, src.strides + dim + 1, behind)];
+        }
+      }
+    });
+  });
+}
+
 // Each block of columns takes all places in their order.
 void run_index_add(const Args& a, Context& c) {
   const Operand &x = a.in[0], &places = a.in[1], &src = a.in[2], &y = a.out[0];

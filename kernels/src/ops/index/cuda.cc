@@ -25,6 +25,20 @@ Walk<1> part_of(const Operand& x, int first, int last) {
   return walk({&o});
 }
 
+// The same of two tensors that are alike there.
+Walk<2> part_of(const Operand& x, const Operand& y, int first, int last) {
+  Operand of[2] = {x, y};
+  for (int i = 0; i < 2; ++i) {
+    const Operand& from = i == 0 ? x : y;
+    of[i].ndim = last - first;
+    for (int d = 0; d < of[i].ndim; ++d) {
+      of[i].shape[d] = x.shape[first + d];
+      of[i].strides[d] = from.strides[first + d];
+    }
+  }
+  return walk({&of[0], &of[1]});
+}
+
 void copy_in(const Args& a, Launch& launch) {
   Args copy = a;
   copy.n_in = 1;
@@ -111,6 +125,26 @@ void run_index_select(const Args& a, Launch& launch) {
                 y.numel()};
   p.inner = p.inside.numel;
   launch.kernel(kFamily, SizeName("index_select", y.dtype), grid_for(launch, p.n), kThreads, p);
+}
+
+void run_index_copy(const Args& a, Launch& launch) {
+  const Operand &index = a.in[0], &src = a.in[1], &y = a.out[0];
+  const int dim = static_cast<int>(a.attr_int(0));
+  IndexCopy p{src.data,
+              y.data,
+              index.shape[0],
+              0,
+              index.strides[0],
+              src.strides[dim],
+              y.strides[dim],
+              indices_of(index, y.shape[dim], launch),
+              part_of(src, y, 0, dim),
+              part_of(src, y, dim + 1, y.ndim),
+              0};
+  p.inner = p.inside.numel;
+  p.n = p.outer.numel * p.inner;
+  if (p.n * p.count == 0) return;
+  launch.kernel(kFamily, SizeName("index_copy", y.dtype), grid_for(launch, p.n), kThreads, p);
 }
 
 void run_index_add(const Args& a, Launch& launch) {

@@ -139,6 +139,21 @@ __device__ __forceinline__ void index_select(const IndexSelect& p) {
 }
 
 template <class T>
+__device__ __forceinline__ void index_copy(const IndexCopy& p) {
+  for (int64_t i = thread_of_grid(); i < p.n; i += threads_of_grid()) {
+    int64_t outer[2], inner[2];
+    p.outer.at(i / p.inner, outer);
+    p.inside.at(i % p.inner, inner);
+    for (int64_t k = 0; k < p.count; ++k) {
+      const int64_t v = index_at(p.indices, k * p.index_stride);
+      if (!inside(p.indices, v, k)) continue;
+      static_cast<T*>(p.y)[outer[1] + v * p.y_step + inner[1]] =
+          static_cast<const T*>(p.src)[outer[0] + k * p.step + inner[0]];
+    }
+  }
+}
+
+template <class T>
 __device__ __forceinline__ void index_add(const IndexAdd& p) {
   for (int64_t i = thread_of_grid(); i < p.n; i += threads_of_grid()) {
     const int64_t j = i % p.inner, o = i / p.inner;
@@ -219,7 +234,8 @@ __global__ void embedding_rank(const __grid_constant__ EmbeddingOrder p) {
 #define OF_SIZE(bits)                                                                                              \
   __global__ void embedding_##bits(const __grid_constant__ Embedding p) { embed<uint##bits##_t>(p); }              \
   __global__ void gather_##bits(const __grid_constant__ Gather p) { gather<uint##bits##_t>(p); }                   \
-  __global__ void index_select_##bits(const __grid_constant__ IndexSelect p) { index_select<uint##bits##_t>(p); }
+  __global__ void index_select_##bits(const __grid_constant__ IndexSelect p) { index_select<uint##bits##_t>(p); }   \
+  __global__ void index_copy_##bits(const __grid_constant__ IndexCopy p) { index_copy<uint##bits##_t>(p); }
 OF_SIZE(8)
 OF_SIZE(16)
 OF_SIZE(32)

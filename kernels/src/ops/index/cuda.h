@@ -62,6 +62,16 @@ struct IndexSelect {
   Walk<1> outer, inside;  // of x, before and behind dim
   int64_t n;
 };
+// y[index[i]] = src[i], a thread for each [outer, inner]: the places in their order.
+struct IndexCopy {
+  const void* src;
+  void* y;
+  int64_t count, inner;
+  int64_t index_stride, step, y_step;  // of src and y along dim
+  Indices indices;
+  Walk<2> outer, inside;  // of src and y
+  int64_t n;
+};
 // A thread for each [outer, inner] of y.
 struct IndexAdd {
   const void* src;

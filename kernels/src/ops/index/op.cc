@@ -70,6 +70,11 @@ Status check_index_select(const Args& a) {
   if (Status s = want_dim(a, x); !s) return s;
   return all(want_slices(a.out[0], "y", x, a.in[1], a.attr_int(0)), want_contiguous(a.out[0], "y"));
 }
+Status check_index_copy(const Args& a) {
+  const Operand& y = a.out[0];
+  if (Status s = want_dim(a, y); !s) return s;
+  return want_slices(a.in[1], "src", y, a.in[0], a.attr_int(0));
+}
 Status check_index_add(const Args& a) {
   const Operand& x = a.in[0];
   if (Status s = want_dim(a, x); !s) return s;

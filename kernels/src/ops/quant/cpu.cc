@@ -2,6 +2,7 @@
 // integers and exact; what is left in f32 is two products and a sum a group, in the order of k. So a row's result is
 // the same bits on every instruction set, for any number of rows beside it and any number of threads.
 #include "../../runtime/cpu_features.h"
+#include "../../simd/activation.h"
 #include "register_tile.h"
 
 namespace SHAKTI_ISA_NS {
@@ -138,6 +139,12 @@ Unit unit_for(int64_t m) {
   return kHasVnni && has_avx512_vnni() ? Unit::vnni : Unit::plain;
 }
 
+// A weight's panels, side by side with those of others.
+struct Panels {
+  const uint8_t* p;
+  int64_t first, count, column, columns;  // among all panels; of y
+};
+
 }  // namespace
 
 void run_quantize_weight(const Args& args, Context& c) {
@@ -202,9 +209,21 @@ void run_dequantize_weight(const Args& args, Context& c) {
 }
 
 void run_quantized_linear(const Args& args, Context& c) {
-  const Operand &x = args.in[0], &packed = args.in[1], &bias = args.in[2], &y = args.out[0];
+  const Operand &x = args.in[0], &bias = args.in[4], &residual = args.in[5], &y = args.out[0];
   const int64_t m = x.shape[0], k = x.shape[1], n = y.shape[1];
   if (m * n == 0) return;
+  const bool gated = args.attr_bool(2);
+  const int64_t panel_bytes = args.in[1].shape[1];
+  Panels weights[3];
+  int64_t panels = 0;
+  int count = 0;
+  for (int i = 1; i <= 3 && args.in[i].present(); ++i) {
+    const Operand& w = args.in[i];
+    const int64_t column = gated ? 0 : panels * kPanel, left = n - column;
+    const int64_t columns = w.shape[0] * kPanel < left ? w.shape[0] * kPanel : left;
+    weights[count++] = {w.ptr<uint8_t>(), gated ? 0 : panels, w.shape[0], column, columns};
+    if (!gated || count == 1) panels += w.shape[0];
+  }
   const Layout layout(k, args.attr_int(0), args.attr_int(1));
   const Unit unit = unit_for(m);
   const quant::Rows rows(m, rows_together(unit));
@@ -236,24 +255,40 @@ void run_quantized_linear(const Args& args, Context& c) {
 
   // Blocks of rows go together as long as they stay in L2 beside a panel, and a panel passes all of them.
   const int64_t fit = (384 << 10) / (rows.each * layout.depth() + 1), together = fit > 1 ? fit : 1;
-  const int64_t chunks = quant::blocks_of(rows.blocks(), together), panels = packed.shape[0];
-  const int64_t work = packed.shape[1] * (rows.blocks() < together ? rows.blocks() : together);
+  const int64_t chunks = quant::blocks_of(rows.blocks(), together);
+  const int64_t work = panel_bytes * (rows.blocks() < together ? rows.blocks() : together) * (gated ? 2 : 1);
   const TileFn whole = tile_of(layout.bits, unit, rows.each);
   const TileFn last = tile_of(layout.bits, unit, rows_of(rows.blocks() - 1));
   c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int) {
-    alignas(64) float out[kMostRows * kPanel], add[kPanel];
+    alignas(64) float out[kMostRows * kPanel], gate[kMostRows * kPanel], add[kPanel];
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t p = i % panels, c0 = p * kPanel, columns = n - c0 < kPanel ? n - c0 : kPanel;
-      const int64_t first = i / panels * together;
+      const int64_t p = i % panels, first = i / panels * together;
+      int of_weight = 0;
+      while (!gated && p >= weights[of_weight].first + weights[of_weight].count) ++of_weight;
+      const Panels& w = weights[of_weight];
+      const int64_t at = p - w.first, c0 = w.column + at * kPanel;
+      const int64_t columns = w.columns - at * kPanel < kPanel ? w.columns - at * kPanel : kPanel;
       if (bias.present()) gather_f32(add, bias, c0 * bias.strides[0], bias.strides[0], columns);
       for (int64_t b = first; b < first + together && b < rows.blocks(); ++b) {
         const int64_t r0 = b * rows.each, of = rows_of(b);
         const Block block = {of, bytes + r0 * layout.depth(), scales + r0 * layout.groups, starts + r0 * layout.groups};
-        (of == rows.each ? whole : last)(packed.ptr<uint8_t>() + p * packed.shape[1], layout, block, out);
+        const TileFn tile = of == rows.each ? whole : last;
+        tile(w.p + at * panel_bytes, layout, block, out);
+        if (gated) {
+          std::memcpy(gate, out, sizeof(float) * static_cast<size_t>(of * kPanel));
+          tile(weights[1].p + at * panel_bytes, layout, block, out);
+          for (int64_t j = 0; j < of * kPanel; j += W) store(out + j, load(out + j) * Silu::run(load(gate + j)));
+        }
         for (int64_t r = 0; r < of; ++r) {
           float* row = out + r * kPanel;
           if (bias.present()) {
             for (int64_t j = 0; j < columns; ++j) row[j] += add[j];
+          }
+          if (residual.present()) {
+            alignas(64) float beside[kPanel];
+            gather_f32(beside, residual, (r0 + r) * residual.strides[0] + c0 * residual.strides[1], residual.strides[1],
+                       columns);
+            for (int64_t j = 0; j < columns; ++j) row[j] += beside[j];
           }
           scatter_f32(y, (r0 + r) * n + c0, row, columns);
         }

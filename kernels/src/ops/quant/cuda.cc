@@ -37,7 +37,11 @@ size_t workspace_quantized_linear(const Args& a) {
 }
 
 void run_quantized_linear(const Args& a, Launch& launch) {
-  const Operand &x = a.in[0], &packed = a.in[1], &bias = a.in[2], &y = a.out[0];
+  const Operand &x = a.in[0], &packed = a.in[1], &bias = a.in[4], &y = a.out[0];
+  if (a.in[2].present() || a.in[5].present()) {
+    launch.fail("a GPU takes one weight and no residual at a time");
+    return;
+  }
   const quant::Layout layout(x.shape[1], a.attr_int(0), a.attr_int(1));
   const int64_t m = x.shape[0], n = y.shape[1];
   if (!aligned16(packed.data)) {

@@ -1,3 +1,5 @@
+#include <initializer_list>
+
 #include "../../runtime/check.h"
 #include "layout.h"
 
@@ -37,14 +39,37 @@ Status check_dequantize_weight(const Args& args) {
 }
 
 Status check_quantized_linear(const Args& args) {
-  const Operand &x = args.in[0], &bias = args.in[2], &y = args.out[0];
+  const Operand &x = args.in[0], &bias = args.in[4], &residual = args.in[5], &y = args.out[0];
   if (Status s = all(want_ndim(x, "x", 2), want_ndim(y, "y", 2), want_f32_or_less(x, "x"), want_contiguous(y, "y"),
-                     want_same_dtype(x, "x", y, "y"), want_same_dtype(x, "x", bias, "bias"));
+                     want_same_dtype(x, "x", y, "y"), want_same_dtype(x, "x", bias, "bias"),
+                     want_same_dtype(x, "x", residual, "residual"));
       !s)
     return s;
   SHAKTI_CHECK(x.shape[0] == y.shape[0], shape, "y must have as many rows as x, %lld, has %lld",
                static_cast<long long>(x.shape[0]), static_cast<long long>(y.shape[0]));
-  return all(want_vector(bias, "bias", y.shape[1]), want_packed(args.in[1], y.shape[1], x.shape[1], args));
+  if (residual.present()) {
+    if (Status s = want_same_shape(residual, "residual", y, "y"); !s) return s;
+  }
+  if (Status s = want_vector(bias, "bias", y.shape[1]); !s) return s;
+  const Operand *packed = &args.in[1], *second = &args.in[2], *third = &args.in[3];
+  const int64_t n = y.shape[1], k = x.shape[1];
+  if (args.attr_bool(2)) {
+    SHAKTI_CHECK(second->present() && !third->present() && !bias.present(), value,
+                 "a gated product takes two weights and no bias");
+    return all(want_packed(*packed, n, k, args), want_packed(*second, n, k, args));
+  }
+  SHAKTI_CHECK(second->present() || !third->present(), value, "third without second");
+  int64_t left = n;
+  for (const Operand* w : {packed, second, third}) {
+    if (!w->present()) break;
+    const bool last = w == third || !(w + 1)->present();
+    const int64_t rows = last ? left : w->ndim == 2 ? w->shape[0] * quant::kPanel : 0;
+    SHAKTI_CHECK(last || rows < left, shape, "the weights have more rows than y's %lld columns",
+                 static_cast<long long>(n));
+    if (Status s = want_packed(*w, rows, k, args); !s) return s;
+    left -= rows;
+  }
+  return {};
 }
 
 size_t workspace_quantized_linear(const Args& args) {

@@ -8,7 +8,7 @@ import { wantBias, wantTensors } from './checks.js'
 import { asRows, checkEpilogue, type Epilogue } from './matmul.js'
 
 /** Rows of the weight in a panel, on every machine. */
-const panelRows = 32
+export const panelRows = 32
 
 /** A weight [out, in] whose bytes lie in one tensor, u8 [panels of 32 rows, bytes of a panel]. */
 export abstract class PanelWeight {
