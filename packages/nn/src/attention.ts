@@ -183,17 +183,19 @@ export class Attention extends Module {
       )
     }
     const [b, l] = x.shape as [number, number]
-    const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
-    let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
-    let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
-    if (cache) ({ k, v } = cache.append(layer, k, v))
-    const y = scaledDotProductAttention(q, k, v, {
-      layout: 'blhd',
-      isCausal: causal,
-      ...(mask ? { mask } : {}),
-      ...(window && causal ? { window } : {}),
-      ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+    return frugal(() => {
+      const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
+      let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
+      let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
+      if (cache) ({ k, v } = cache.append(layer, k, v))
+      const y = scaledDotProductAttention(q, k, v, {
+        layout: 'blhd',
+        isCausal: causal,
+        ...(mask ? { mask } : {}),
+        ...(window && causal ? { window } : {}),
+        ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+      })
+      return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
     })
-    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
   }
 }

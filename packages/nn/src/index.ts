@@ -33,6 +33,7 @@ export {
   type RotaryTable,
 } from './rope.js'
 export { interpolationMatrix, PositionBias2d } from './positionBias.js'
+export { frugal } from './frugal.js'
 export { KVCache } from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
 export { throughBlocks, TransformerBlock, type BlockConfig, type NormScheme } from './block.js'
