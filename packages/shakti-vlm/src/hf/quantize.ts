@@ -19,7 +19,6 @@ import { toHfConfig } from './config.js'
 import { writeFolder, type WriteOptions } from './folder.js'
 import {
   emptyModel,
-  headName,
   quantizationIn,
   quantizationOf,
   type QuantizationOptions,
