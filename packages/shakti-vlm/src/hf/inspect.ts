@@ -97,14 +97,6 @@ function tree(
   const counts = new Map(
     Object.entries(emptyModel(config).stateDict()).map(([name, t]) => [name, t.numel]),
   )
-  const sizes = new Map(precisions.map((p) => [p, bytesAt(config, p)]))
-  const sum = (of: Sizes, module: string): number => {
-    let total = 0
-    for (const [name, n] of of)
-      if (module === '' || name === module || name.startsWith(`${module}.`)) total += n
-    return total
-  }
-  const stored = new Map(tensors.map((t) => [t.name, t.bytes]))
   const kinds = new Map(Array.from(model.stateModules(), ([name, m]) => [name, m.constructor.name]))
   const parentOf = (name: string): string => {
     let at = name
@@ -112,9 +104,24 @@ function tree(
     while (!kinds.has(at))
     return at
   }
+  const ownerOf = (tensor: string): string => (kinds.has(tensor) ? tensor : parentOf(tensor))
+  /** Of each module with all that is below it. */
+  const summed = (of: Sizes): Map<string, number> => {
+    const sums = new Map<string, number>()
+    for (const [tensor, n] of of) {
+      for (let at = ownerOf(tensor); ; at = parentOf(at)) {
+        sums.set(at, (sums.get(at) ?? 0) + n)
+        if (at === '') break
+      }
+    }
+    return sums
+  }
+  const parameters = summed(counts)
+  const bytes = summed(new Map(tensors.map((t) => [t.name, t.bytes])))
+  const sizes = precisions.map((p) => [p, summed(bytesAt(config, p))] as const)
   const ownTensors = new Map<string, InspectedTensor[]>()
   for (const t of tensors) {
-    const owner = kinds.has(t.name) ? t.name : parentOf(t.name)
+    const owner = ownerOf(t.name)
     ownTensors.set(owner, [...(ownTensors.get(owner) ?? []), t])
   }
   const below = new Map<string, string[]>()
@@ -123,12 +130,11 @@ function tree(
   const node = (name: string): InspectedModule => ({
     name,
     kind: kinds.get(name)!,
-    parameters: sum(counts, name),
-    bytes: sum(stored, name),
-    bytesAt: Object.fromEntries(precisions.map((p) => [p, sum(sizes.get(p)!, name)])) as Record<
-      Precision,
-      number
-    >,
+    parameters: parameters.get(name) ?? 0,
+    bytes: bytes.get(name) ?? 0,
+    bytesAt: Object.fromEntries(
+      sizes.map(([precision, of]) => [precision, of.get(name) ?? 0]),
+    ) as Record<Precision, number>,
     tensors: ownTensors.get(name) ?? [],
     modules: (below.get(name) ?? []).map(node),
   })
