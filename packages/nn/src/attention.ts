@@ -180,25 +180,27 @@ export class Attention extends Module {
       )
     }
     const [b, l] = x.shape as [number, number]
-    const projections = [this.qProj, this.kProj, this.vProj]
-    const joint = jointly(x, projections)
-    const project = (i: number) => (): Tensor => joint?.[i] ?? projections[i]!.forward(x)
-    const q = this.#heads(project(0), this.heads, this.qNorm, rotary)
-    let k = this.#heads(project(1), this.kvHeads, this.kNorm, rotary)
-    let v = this.#heads(project(2), this.kvHeads)
-    const bound = causal ? window : undefined
-    if (cache) ({ k, v } = cache.append(layer, k, v, bound))
-    // A cache may have let go of keys that the window does not reach: the last ones are here.
-    const keys = k.shape[1]!
-    const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
-    const visible = past > 0 ? mask!.narrow(-1, past, keys) : mask
-    const y = scaledDotProductAttention(q, k, v, {
-      layout: 'blhd',
-      isCausal: causal,
-      ...(visible ? { mask: visible } : {}),
-      ...(bound ? { window: bound } : {}),
-      ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+    return frugal(() => {
+      const projections = [this.qProj, this.kProj, this.vProj]
+      const joint = jointly(x, projections)
+      const project = (i: number) => (): Tensor => joint?.[i] ?? projections[i]!.forward(x)
+      const q = this.#heads(project(0), this.heads, this.qNorm, rotary)
+      let k = this.#heads(project(1), this.kvHeads, this.kNorm, rotary)
+      let v = this.#heads(project(2), this.kvHeads)
+      const bound = causal ? window : undefined
+      if (cache) ({ k, v } = cache.append(layer, k, v, bound))
+      // A cache may have let go of keys that the window does not reach: the last ones are here.
+      const keys = k.shape[1]!
+      const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
+      const visible = past > 0 ? mask!.narrow(-1, past, keys) : mask
+      const y = scaledDotProductAttention(q, k, v, {
+        layout: 'blhd',
+        isCausal: causal,
+        ...(visible ? { mask: visible } : {}),
+        ...(bound ? { window: bound } : {}),
+        ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+      })
+      return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
     })
-    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
   }
 }

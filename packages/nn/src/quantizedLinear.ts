@@ -13,6 +13,7 @@ import {
   type QuantizeOptions,
   type Tensor,
 } from '@shakti/tensor'
+import { frugal } from './frugal.js'
 import type { Linear } from './layers.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
@@ -73,7 +74,10 @@ export class QuantizedLinear extends Module {
     }
     this.weight.ready(x.device)
     const dtype = this.compute ?? x.dtype
-    return quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype), epilogue)
+    // Where the epilogue is ops of its own, the product alone is not kept beside its result.
+    return frugal(() =>
+      quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype), epilogue),
+    )
   }
 
   override setCompute(dtype: DType): void {

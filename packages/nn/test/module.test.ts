@@ -1,5 +1,6 @@
 import {
   AutogradError,
+  getRngState,
   manualSeed,
   noGrad,
   ones,
@@ -112,6 +113,49 @@ test('loading lists all that is missing, unexpected and mis-shaped in one error,
   assertThrows(() => m.loadStateDict(bad, { strict: false }), StateDictError, 'wrong shape')
   m.loadStateDict({ gain: ones([3]) }, { strict: false })
   assert.equal(Array.from(m.gain.dataSync()), [1, 1, 1])
+})
+
+test('assign puts the tensors themselves in the place of parameters, in their dtype, sharing memory', () => {
+  const block = meta(() => new Block())
+  const state = block.stateDict()
+  const given = Object.fromEntries(
+    Object.entries(state).map(([name, t]) => [name, ones(t.shape, { dtype: 'bf16' })]),
+  )
+  block.loadStateDict(given, { assign: true })
+  given['self_attn.weight']!.fill_(3)
+  assert.equal(Array.from(block.attn.weight.float().dataSync()), new Array(9).fill(3))
+  assert.equal([block.attn.weight.dtype, block.attn.weight.requiresGrad], ['bf16', true])
+  for (const t of Object.values(given)) t.dispose()
+  assert.is(block.attn.forward(ones([1, 3], { dtype: 'bf16' })).dtype, 'bf16')
+  // Also where there were values.
+  block.loadStateDict({ ...block.stateDict(), 'mlp_out.weight': ones([3, 3]) }, { assign: true })
+  assert.is(block.mlpOut.weight.dtype, 'f32')
+  assertThrows(
+    () => block.loadStateDict({ ...block.stateDict(), x: ones([1]) }, { assign: true }),
+    StateDictError,
+    'x',
+  )
+})
+
+test('modules have the names under which a state dict has their parameters', () => {
+  const list = new ModuleList([new Block(), new Block()])
+  assert.equal(
+    Array.from(list.stateModules(), ([name]) => name),
+    ['', '0', '0.self_attn', '0.mlp_out', '1', '1.self_attn', '1.mlp_out'],
+  )
+  assert.is(new Map(list.stateModules()).get('1.mlp_out'), list.at(1).mlpOut)
+})
+
+test('nothing is drawn for parameters on meta, which know what would give them values', () => {
+  manualSeed(4)
+  const before = getRngState()
+  const linear = meta(() => new Linear(3, 2))
+  assert.equal(getRngState(), before)
+  const values = linear.weight.init!([2, 3], 'cpu', 'bf16')
+  assert.equal([values.dtype, values.shape], ['bf16', [2, 3]])
+  manualSeed(4)
+  assertClose(values.float().dataSync(), new Linear(3, 2).weight.dataSync(), 1e-2)
+  assert.is(new Linear(3, 2).weight.init, undefined)
 })
 
 test('a name such as __proto__ in a state dict is unexpected, not found on the object', () => {

@@ -19,6 +19,7 @@ import {
   DTypeError,
   FileFormatError,
   ShaktiError,
+  ShapeError,
   arange,
   dtypes,
   loadNpy,
@@ -70,7 +71,7 @@ test('every dtype comes back bit for bit, with shapes and metadata', async () =>
   assert.equal(metadata, { format: 'pt', note: 'é "quoted"\n' })
 })
 
-test('the bytes are those of the reference writer: wide types first, then names, padded to 8', async () => {
+test('the bytes are those of the reference writer: wide types first, then names, padded to a cache line', async () => {
   const path = at('bytes.safetensors')
   await saveSafetensors(path, {
     b: tensor([1, 2]),
@@ -80,7 +81,7 @@ test('the bytes are those of the reference writer: wide types first, then names,
   })
   const raw = readFileSync(path)
   const length = Number(raw.readBigUInt64LE(0))
-  assert.is(length % 8, 0)
+  assert.is((8 + length) % 64, 0)
   assert.is(
     raw
       .subarray(8, 8 + length)
@@ -232,6 +233,57 @@ test('a tensor that is disposed while it is saved is saved', async () => {
   x.dispose()
   await saving
   assert.equal(loadSafetensors(path).tensors['x']!.dataSync(), want)
+})
+
+test('a source makes its tensor when its turn comes, one at a time, and it is freed once written', async () => {
+  const order: string[] = []
+  const rows = [
+    [0, 1, 2],
+    [3, 4, 5],
+  ]
+  const counted = (dtype: 'f32' | 'i32'): Tensor => tensor(rows, { dtype })
+  const before = memory().tensors
+  const source = (name: string, dtype: 'f32' | 'i32') => ({
+    dtype,
+    shape: [2, 3],
+    make: async () => {
+      assert.is(memory().tensors, before + 1)
+      await undefined
+      order.push(name)
+      return counted(dtype)
+    },
+  })
+  const given = zeros([4], { dtype: 'u8' })
+  await saveSafetensors(at('made.safetensors'), {
+    b: source('b', 'f32'),
+    a: source('a', 'i32'),
+    given,
+  })
+  assert.equal(order, ['a', 'b'])
+  assert.is(memory().tensors, before + 1)
+  const { tensors } = loadSafetensors(at('made.safetensors'))
+  same(tensors['a']!, counted('i32'))
+  same(tensors['b']!, counted('f32'))
+  same(tensors['given']!, given)
+})
+
+test('a source that fails, or makes another tensor than it said, leaves no file; its own error comes out', async () => {
+  const path = at('unmade.safetensors')
+  const files = readdirSync(folder).length
+  const x = { dtype: 'f32', shape: [2] } as const
+  const stop = new DOMException('stop', 'AbortError')
+  let error: unknown
+  await saveSafetensors(path, { x: { ...x, make: () => Promise.reject(stop) } }).catch(
+    (e: unknown) => (error = e),
+  )
+  assert.is(error, stop)
+  for (const made of [zeros([3]), zeros([2], { dtype: 'i32' })])
+    await assertRejects(
+      saveSafetensors(path, { x: { ...x, make: () => made } }),
+      ShapeError,
+      'x said f32[2]',
+    )
+  assert.is(readdirSync(folder).length, files)
 })
 
 test('a full disk leaves the old file and no temporary one', async () => {

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import {
   adamw_,
+  blockBytes,
   crossEntropy,
   keep,
   manualSeed,
@@ -23,6 +24,30 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { assert, assertThrows, counts, test } from './assert.js'
+
+test('blockBytes is what the allocator takes for a tensor', () => {
+  for (const n of [
+    0,
+    1,
+    64,
+    65,
+    255,
+    256,
+    257,
+    1000,
+    4096,
+    5000,
+    1 << 20,
+    (1 << 20) + 1,
+    3e6,
+    9_000_001,
+  ]) {
+    const before = memory().liveBytes
+    const t = zeros([n], { dtype: 'u8' })
+    assert.is(memory().liveBytes - before, blockBytes(n), String(n))
+    t.dispose()
+  }
+})
 
 test('10,000 training steps keep memory() and the resident size flat', async () => {
   manualSeed(0)

@@ -55,7 +55,7 @@ const quantizationSchema = z
     bits: z.literal([8, 4]),
     group: z.literal([32, 64, 128]),
     zeroPoint: z.literal(false),
-    except: z.array(z.string().min(1).max(1000)).max(100_000),
+    except: z.array(z.string().min(1).max(1000)).max(10_000),
   })
   .strict()
 

@@ -1,5 +1,12 @@
 // A model in memory to a folder in Hugging Face's layout.
-import { isFloating, ShaktiError, type DType, type Tensor, type TensorSource } from '@shakti/tensor'
+import {
+  isFloating,
+  keep,
+  ShaktiError,
+  type DType,
+  type Tensor,
+  type TensorSource,
+} from '@shakti/tensor'
 import { Linear } from '@shakti/nn'
 import type { ShaktiVlm } from '../vlm.js'
 import { toHfConfig } from './config.js'
@@ -21,33 +28,32 @@ export async function savePretrained(
   folder: string,
   options: SaveOptions = {},
 ): Promise<void> {
-  const state = model.stateDict()
+  const { tied } = model.config.decoder
   // The embedding again, as `unpack_` leaves it in a tied model.
-  if (model.config.decoder.tied && model.decoder.lmHead instanceof Linear)
-    delete state[`${headName}.weight`]
+  const twice = tied && model.decoder.lmHead instanceof Linear ? `${headName}.weight` : undefined
+  const state = Object.entries(model.stateDict()).filter(([name]) => name !== twice)
   const quantization = quantizationIn(model)
   const json = toHfConfig(model.config, { dtype: mostlyIn(state), quantization })
-  const tensors = Object.fromEntries(
-    Object.entries(state).map(([name, t]) => [name, asItIs(name, t)]),
-  )
+  const held = state.map(([name, t]) => [name, keep(t.detach())] as const)
+  const tensors = Object.fromEntries(held.map(([name, t]) => [name, asItIs(name, t)]))
+  const { config } = model
   const { license } = options
-  await writeFolder(
-    'savePretrained',
-    folder,
-    { config: model.config, json, tensors, license },
-    options,
-  )
+  try {
+    await writeFolder('savePretrained', folder, { config, json, tensors, license }, options)
+  } finally {
+    for (const [, t] of held) t.dispose()
+  }
 }
 
 /** The floating dtype that most numbers have. */
-function mostlyIn(tensors: Readonly<Record<string, Tensor>>): DType {
+function mostlyIn(state: readonly (readonly [string, Tensor])[]): DType {
   const counts = new Map<DType, number>()
-  for (const { dtype, numel } of Object.values(tensors))
+  for (const [, { dtype, numel }] of state)
     if (isFloating(dtype)) counts.set(dtype, (counts.get(dtype) ?? 0) + numel)
   return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0]
 }
 
-/** A tensor as it is now: a change before it is written is an error, not a mixed folder. */
+/** A tensor as it is now: a change before it is written is an error, not a mixed folder; a dispose changes nothing. */
 function asItIs(name: string, t: Tensor): TensorSource {
   const { storage, dtype, shape } = t
   const { version } = storage
