@@ -11,7 +11,7 @@ import {
 } from '@shakti/tensor'
 import { initOnes, type Initializer } from './init.js'
 import { frugal } from './frugal.js'
-import type { KVCache } from './kvCache.js'
+import type { KeysValues, KVCache } from './kvCache.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
 import { parameter, type Parameter } from './parameter.js'
@@ -188,7 +188,8 @@ export class Attention extends Module {
       let k = this.#heads(project(1), this.kvHeads, this.kNorm, rotary)
       let v = this.#heads(project(2), this.kvHeads)
       const bound = causal ? window : undefined
-      if (cache) ({ k, v } = cache.append(layer, k, v, bound))
+      let borders: KeysValues['borders']
+      if (cache) ({ k, v, borders } = cache.append(layer, k, v, bound))
       // A cache may have let go of keys that the window does not reach: the last ones are here.
       const keys = k.shape[1]!
       const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
@@ -199,6 +200,7 @@ export class Attention extends Module {
         ...(visible ? { mask: visible } : {}),
         ...(bound ? { window: bound } : {}),
         ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+        ...(borders ? { cuSeqlensQ: borders.q, cuSeqlensK: borders.k } : {}),
       })
       return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
     })

@@ -42,6 +42,7 @@ export {
   type KVCacheOptions,
   type KVDType,
   type KVSlice,
+  type Place,
 } from './kvCache.js'
 export { Attention, type AttentionConfig, type AttentionInputs, type QkNorm } from './attention.js'
 export { throughBlocks, TransformerBlock, type BlockConfig, type NormScheme } from './block.js'

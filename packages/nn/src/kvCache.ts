@@ -29,6 +29,18 @@ export interface KVCacheOptions {
 export interface KeysValues {
   readonly k: Tensor
   readonly v: Tensor
+  /** Where the keys end, when there is room behind them: borders of one packed sequence (`cuSeqlensQ`, `cuSeqlensK`). */
+  readonly borders?: { readonly q: Tensor; readonly k: Tensor }
+}
+
+/** A position as tensors: what a recorded step reads, so that it can be replayed at the next one. */
+export interface Place {
+  /** i32 [1]: where the new keys go. */
+  readonly position: Tensor
+  /** i32 [2]: 0 and 1, the one new query. */
+  readonly query: Tensor
+  /** i32 [2]: 0 and how many keys there are with the new one. */
+  readonly keys: Tensor
 }
 
 /** Copies of some positions, as a cache holds them; goes back into a cache of the same layers by `extend`. */
@@ -107,6 +119,7 @@ export class KVCache {
   #layers: (Rows | undefined)[] = []
   #length = 0
   #dtype: KVDType | undefined
+  #place: Place | undefined
 
   /** @param options or the capacity alone */
   constructor(options: KVCacheOptions | number = {}) {
@@ -156,6 +169,8 @@ export class KVCache {
    */
   append(layer: number, k: Tensor, v: Tensor, window = 0): KeysValues {
     const [, n] = k.shape as [number, number]
+    const place = this.#place
+    if (place) return this.#appendAt(place, layer, k, v)
     return noGrad(() => {
       const dtype = (this.#dtype ??= k.dtype as KVDType)
       const parts = [...encode(k, dtype), ...encode(v, dtype)]
@@ -164,6 +179,51 @@ export class KVCache {
       const half = all.length / 2
       return { k: decode(all.slice(0, half), k), v: decode(all.slice(half), v) }
     })
+  }
+
+  /**
+   * Positions that `at` can write before the buffers grow, of one sequence; 0 where it cannot: with windows, whose rows move, and
+   * for numbers in bytes, which are read by other ops for every length.
+   */
+  get room(): number {
+    if (this.#dtype === 'i8' || this.#layers.length === 0) return 0
+    const fits = (r: Rows | undefined): number =>
+      r && r.window === 0 && r.parts[0]!.shape[0] === 1 ? r.room : 0
+    return Math.min(...this.#layers.map(fits))
+  }
+
+  /** The buffers themselves: others, once rows have moved to larger ones or were put in another order. */
+  get buffers(): readonly Tensor[] {
+    return this.#layers.flatMap((r) => r?.parts ?? [])
+  }
+
+  /** Whether this is a call inside `at`: positions lie below `room`. */
+  get placed(): boolean {
+    return this.#place !== undefined
+  }
+
+  /**
+   * Calls `fn`, in which `append` takes one position, writes it where `place` says, and returns the whole buffers with borders.
+   * Nothing is counted, by `advance` neither: whoever replays what was recorded does that.
+   */
+  at<T>(place: Place, fn: () => T): T {
+    const before = this.#length
+    this.#place = place
+    try {
+      return fn()
+    } finally {
+      this.#place = undefined
+      this.#length = before
+    }
+  }
+
+  #appendAt({ position, query, keys }: Place, layer: number, k: Tensor, v: Tensor): KeysValues {
+    const [oldK, oldV] = this.#layers[layer]!.parts as [Tensor, Tensor]
+    noGrad(() => {
+      oldK.indexCopy_(1, position, k.to(oldK.dtype))
+      oldV.indexCopy_(1, position, v.to(oldV.dtype))
+    })
+    return { k: oldK.to(k.dtype), v: oldV.to(v.dtype), borders: { q: query, k: keys } }
   }
 
   /** Puts encoded rows behind the others. */

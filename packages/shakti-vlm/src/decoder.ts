@@ -116,7 +116,7 @@ export class Decoder extends Module {
       )
     }
     const rotary = positions
-      ? this.rope.gather(positions, this.config.context)
+      ? this.rope.gather(positions, cache?.placed ? cache.room : this.config.context)
       : this.rope.range(past, length, x.device)
     const given = {
       rotary,

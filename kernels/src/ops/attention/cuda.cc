@@ -75,7 +75,7 @@ struct KeySplit {
 
 // False: it has told the stream.
 bool start(const Args& a, Launch& launch, const Operand& q, const Operand& k, const Operand& v, const Operand& mask,
-           const Operand& cu_q, const Operand& cu_k, Attention* p) {
+           const Operand& cu_q, const Operand& cu_k, bool room, Attention* p) {
   if (q.dtype == DType::f64 && q.shape[3] > 256) {
     launch.fail("head dims above 256 are not there in f64 on a GPU, got %lld", static_cast<long long>(q.shape[3]));
     return false;
@@ -98,6 +98,7 @@ bool start(const Args& a, Launch& launch, const Operand& q, const Operand& k, co
   p->causal = a.attr_bool(1);
   p->window = a.attr_int(2);
   p->reporter = launch.reporter();
+  p->room = room;
   if (cu_q.present()) {
     p->cu_q = cu_q.ptr<int32_t>();
     p->cu_k = cu_k.ptr<int32_t>();
@@ -121,7 +122,7 @@ size_t workspace_attention(const Args& a) {
 void run_attention(const Args& a, Launch& launch) {
   const Operand& q = a.in[0];
   Attention p{};
-  if (!start(a, launch, q, a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], &p)) return;
+  if (!start(a, launch, q, a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], true, &p)) return;
   p.y = rows(a.out[0]);
   p.lse = a.out[1].data;
   const Kernels kernels = forward_kernels(a);
@@ -148,7 +149,7 @@ size_t workspace_attention_backward(const Args& a) {
 void run_attention_backward(const Args& a, Launch& launch) {
   const Operand& q = a.in[1];
   Attention p{};
-  if (!start(a, launch, q, a.in[2], a.in[3], a.in[6], a.in[7], a.in[8], &p)) return;
+  if (!start(a, launch, q, a.in[2], a.in[3], a.in[6], a.in[7], a.in[8], false, &p)) return;
   p.g = rows(a.in[0]);
   p.y = rows(a.in[4]);
   p.lse = a.in[5].data;

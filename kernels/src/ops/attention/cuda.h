@@ -22,6 +22,7 @@ struct Attention {
   int mask_kind;  // 0: none, 1: bool, 2: added, q's dtype, 3: added, f32
   const int32_t *cu_q, *cu_k;
   int sequences;  // of packed ones; 0: not packed
+  bool room;      // keys may follow that no sequence has
   int64_t b, lq, lk, h, hk, d, window;
   // Split keys: into so many parts, and what each has found for each row (split_keys.cuh): [rows][parts][d], then Part.
   int64_t parts;

@@ -12,6 +12,7 @@ import {
 import { KVCache, type KVCacheOptions } from '@shakti/nn'
 import { visualTokens, type EncodedImage, type ShaktiVlm } from '../vlm.js'
 import { refuseLogit } from './candidates.js'
+import { RecordedStep } from './recordedStep.js'
 
 /** Prompts of one length side by side. */
 export interface Sequences {
@@ -73,6 +74,9 @@ export function encodeEach(model: ShaktiVlm, images: readonly EncodedImage[]): T
 export class Reader {
   readonly cache: KVCache
   #forbidden: Tensor | undefined
+  #recorded: RecordedStep | undefined
+  /** One by one, without a recording. */
+  #steps = 0
 
   /**
    * @param mask bool [rows, 1, 1, positions]: which positions of a row are there at all; default all. Freed by `dispose`.
@@ -176,7 +180,22 @@ export class Reader {
    * @returns logits [rows * n, vocab] of each; the caller disposes them
    */
   step(ids: Tensor | Int32Array, rows = 1, positions?: Int32Array): Tensor {
-    return this.#step(ids, rows, positions, false)
+    const one = rows === 1 && (ids instanceof Int32Array ? ids.length : ids.numel) === 1
+    return (
+      (one && !positions ? this.#replay(ids) : undefined) ?? this.#step(ids, rows, positions, false)
+    )
+  }
+
+  /** One token by a recorded step, where there can be one. The first is issued as it is: few may follow, and buffers grow in it. */
+  #replay(ids: Tensor | Int32Array): Tensor | undefined {
+    if (this.#recorded?.fits) return this.#recorded.read(ids)
+    this.#recorded?.dispose()
+    this.#recorded = undefined
+    const { cache } = this
+    const before = this.#steps++
+    if (this.mask || before === 0 || cache.length >= cache.room) return undefined
+    this.#recorded = new RecordedStep(this.model, cache)
+    return this.#recorded.read(ids)
   }
 
   /** As `step`, but the logits [1, vocab] of the last token alone. */
@@ -229,6 +248,7 @@ export class Reader {
   }
 
   dispose(): void {
+    this.#recorded?.dispose()
     this.cache.dispose()
     this.mask?.dispose()
     this.#forbidden?.dispose()
