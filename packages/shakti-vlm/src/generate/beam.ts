@@ -2,7 +2,7 @@
 import { noGrad, ShaktiError, tidy } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import type { Finish } from './continuation.js'
-import { checkReading, open, type ReadingOptions } from './generate.js'
+import { checkReading, open, type Opened, type ReadingOptions } from './open.js'
 import { checkCount, checkPrompt, type Prompt } from './prompt.js'
 import type { PrefixCache } from './prefixCache.js'
 
@@ -73,7 +73,7 @@ export async function beamSearch(
   const wide = Math.min(beams * (1 + Math.min(stops.size, 1)) + stops.size, vocab)
   const wasTraining = model.training
   model.eval()
-  let opened: Awaited<ReturnType<typeof open>> | undefined
+  let opened: Opened | undefined
   try {
     opened = await open(model, prompt, source, { ...options, prefixCache, limit })
     const { reader } = opened

@@ -16,8 +16,10 @@ export function best(
   const keys = new Float64Array(size)
   // Places in `ids`, which decide between equal keys: the root is the worst of those kept.
   const places = new Int32Array(size)
-  const worse = (a: number, b: number): boolean =>
-    keys[a]! < keys[b]! || (keys[a]! === keys[b]! && places[a]! > places[b]!)
+  const worse = (a: number, b: number): boolean => {
+    const [x, y] = [keys[a]!, keys[b]!]
+    return x < y || (x === y && places[a]! > places[b]!)
+  }
   const swap = (a: number, b: number): void => {
     ;[heap[a], heap[b]] = [heap[b]!, heap[a]!]
     ;[keys[a], keys[b]] = [keys[b]!, keys[a]!]

@@ -1,14 +1,5 @@
 // A model that reads: token ids and images into a KV cache, a chunk at a time, so that memory stays bounded; then token by token.
-import {
-  cat,
-  keep,
-  noGrad,
-  ShaktiError,
-  synchronize,
-  tensor,
-  tidy,
-  type Tensor,
-} from '@shakti/tensor'
+import { cat, keep, noGrad, synchronize, tensor, tidy, type Tensor } from '@shakti/tensor'
 import { KVCache, type KVCacheOptions } from '@shakti/nn'
 import { visualTokens, type EncodedImage, type ShaktiVlm } from '../vlm.js'
 import { refuseLogit } from './candidates.js'
@@ -259,10 +250,4 @@ export async function readRows(logits: Tensor): Promise<Float32Array[]> {
 export function together(parts: readonly Tensor[]): Tensor | undefined {
   if (parts.length === 0) return undefined
   return parts.length === 1 ? parts[0]!.detach() : noGrad(() => cat([...parts], 0))
-}
-
-/** The dtype that keys have in a model, by its embedding's, when none is asked for. */
-export function checkKvDtype(what: string, dtype: string | undefined): void {
-  if (dtype !== undefined && !['f32', 'bf16', 'i8'].includes(dtype))
-    throw new ShaktiError(what, `kvDtype is '${dtype}'. It must be 'f32', 'bf16' or 'i8'.`)
 }
