@@ -1,7 +1,14 @@
 // Reading a prompt: in chunks, over caches of several kinds, and not twice.
 import { manualSeed, memory, noGrad, tidy } from '@shakti/tensor'
 import { addLora, pack_, quantize_ } from '@shakti/nn'
-import { generate, generateText, PrefixCache, type Prompt } from '../src/index.js'
+import {
+  beamSearch,
+  generate,
+  generateBatch,
+  generateText,
+  PrefixCache,
+  type Prompt,
+} from '../src/index.js'
 import { assert, assertClose, test } from './assert.js'
 import {
   ids,
@@ -250,6 +257,27 @@ test('impossible prompts are refused before any work', async () => {
     }
   })
   assert.is(runs, 0)
+})
+
+test('weights that are broken are an error in every way to write, not a text', async () => {
+  const broken = writer(2)
+  noGrad(() => broken.decoder.model.norm.weight.narrow(0, 3, 1).fill_(NaN))
+  for (const write of [
+    () => ids(broken, withImage(), {}),
+    () => ids(broken, withImage(), { temperature: 1 }),
+    () => ids(broken, withImage(), { logprobs: 1 }),
+    () => ids(broken, withImage(), { draft: { model } }),
+    () => generateBatch(broken, [withImage(), { ids: [1] }]),
+    () => beamSearch(broken, withImage()),
+  ]) {
+    let message = ''
+    try {
+      await write()
+    } catch (error) {
+      message = (error as Error).message
+    }
+    assert.ok(message.includes('the weights are broken'), message)
+  }
 })
 
 test('the result says what it cost', async () => {

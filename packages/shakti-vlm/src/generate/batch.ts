@@ -168,6 +168,7 @@ export async function* streamBatch(
         Math.min(prompts[r]!.ids.length - 1 + texts[r]!.ids.length, decoder.context - 1),
       )
       logits = reader.step(kept, active.length, positions)
+      for (const row of active) texts[row]!.prepare()
     }
   } finally {
     logits?.dispose()

@@ -94,7 +94,7 @@ export async function beamSearch(
           if (values[i]! > -Infinity)
             candidates.push({ from, id: ids[i]!, logprob: beam.logprob + values[i]! })
       })
-      if (candidates.some((c) => Number.isNaN(c.logprob)) || candidates.length === 0)
+      if (candidates.length === 0)
         throw new ShaktiError(what, 'the logits are not finite: the weights are broken.')
       candidates.sort((a, b) => b.logprob - a.logprob)
       const next: typeof candidates = []

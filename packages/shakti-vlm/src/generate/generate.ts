@@ -119,8 +119,11 @@ async function* write(
       logits = undefined
       if (text.greedy) written = text.push({ id: (await readLikeliest(reader.likeliest(now)))[0]! })
       else written = text.push(text.choose((await readRows(now))[0]!))
-      // The device works on the next token while this one is on its way to the reader.
-      if (!written.finish) logits = reader.step(Int32Array.of(written.id))
+      if (!written.finish) {
+        // The device works on the next token while this one is on its way to the reader.
+        logits = reader.step(Int32Array.of(written.id))
+        text.prepare()
+      }
       yield written
       signal?.throwIfAborted()
     }

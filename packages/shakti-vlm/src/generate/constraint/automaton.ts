@@ -90,6 +90,10 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
     return now
   }
 
+  mayEnd(state: ByteState): boolean {
+    return state.accepts
+  }
+
   allowed(state: ByteState, room: number): Allowed {
     const known = state.masked ?? this.#mask(state, Infinity)
     if (!state.masked) {
