@@ -1,5 +1,5 @@
 // A Transformer block in the paper's two norm schemes, and a third for comparison (PAPER.md 6.1).
-import type { Tensor } from '@shakti/tensor'
+import { isGradEnabled, tidy, type Tensor } from '@shakti/tensor'
 import { Attention, type AttentionConfig, type AttentionInputs } from './attention.js'
 import { LayerNorm, RMSNorm, type MLP, type SwiGLU } from './layers.js'
 import { Module } from './module.js'
@@ -56,8 +56,15 @@ export class TransformerBlock extends Module {
     return f(norm.forward(x), x)
   }
 
-  /** [batch, length, width] to the same. */
+  /**
+   * [batch, length, width] to the same. Inside `noGrad` what is made on the way goes when the block ends, not with the
+   * whole pass: a pass over many blocks takes the memory of one.
+   */
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
+    return isGradEnabled() ? this.#forward(x, inputs) : tidy(() => this.#forward(x, inputs))
+  }
+
+  #forward(x: Tensor, inputs: AttentionInputs): Tensor {
     const y = this.#residual(x, this.norm1, (t, r) => this.attn.forward(t, inputs, r))
     return this.#residual(y, this.norm2, (t, r) => this.mlp.forward(t, r))
   }

@@ -2,6 +2,7 @@
 import {
   checkpoint,
   crossEntropy,
+  isGradEnabled,
   linearCrossEntropy,
   ShapeError,
   type LinearCrossEntropyOptions,
@@ -123,10 +124,13 @@ export class Decoder extends Module {
         ...(cuSeqlens ? { cuSeqlens } : {}),
         ...(cache ? { cache } : {}),
       }
-      y =
+      const next: Tensor =
         this.activationCheckpointing && y.requiresGrad
           ? checkpoint((t) => block.forward(t!, given), y)
           : block.forward(y, given)
+      // Without gradients no one reads this again.
+      if (y !== x && !isGradEnabled()) y.dispose()
+      y = next
     }
     cache?.advance(length)
     return this.model.norm.forward(y)

@@ -1,6 +1,14 @@
 // The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
-import { cat, checkpoint, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
+import {
+  cat,
+  checkpoint,
+  isGradEnabled,
+  ShapeError,
+  tensor,
+  type DeviceName,
+  type Tensor,
+} from '@shakti/tensor'
 import {
   initFanIn,
   initZeros,
@@ -158,12 +166,16 @@ export class VisionEncoder extends Module {
     return this.encoder.rotary(rows, columns, width / heads, ropeTheta, device)
   }
 
-  #blocks(x: Tensor, inputs: AttentionInputs): Tensor {
+  #blocks(embedded: Tensor, inputs: AttentionInputs): Tensor {
+    let x = embedded
     for (const block of this.encoder.layers) {
-      x =
+      const next: Tensor =
         this.activationCheckpointing && x.requiresGrad
           ? checkpoint((t) => block.forward(t!, inputs), x)
           : block.forward(x, inputs)
+      // Without gradients no one reads this again.
+      if (x !== embedded && !isGradEnabled()) x.dispose()
+      x = next
     }
     return this.norm.forward(x)
   }
