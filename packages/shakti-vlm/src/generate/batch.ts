@@ -113,9 +113,8 @@ export async function* streamBatch(
     signal?.throwIfAborted()
     const images = prompts.flatMap((p) => p.images ?? [])
     if (images.length > 0) {
-      parts.push(...encodeEach(model, images))
+      parts.push(...(await encodeEach(model, images, signal)))
       visual = together(parts)
-      await synchronize(device)
     }
     const encoded = performance.now()
     logits = await reader.prefill(padded, visual, { chunk: prefillChunk, signal })

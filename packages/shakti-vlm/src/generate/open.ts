@@ -69,9 +69,8 @@ export async function open(
   try {
     const missing = images.filter((_, i) => !known[i])
     if (missing.length > 0) {
-      const fresh = encodeEach(model, missing)
+      const fresh = await encodeEach(model, missing, signal)
       images.forEach((_, i) => tokens.push(known[i]?.tokens ?? fresh.shift()!))
-      await synchronize(model.device)
     } else tokens.push(...known.map((k) => k!.tokens))
     const encode = missing.length > 0 ? performance.now() - start : 0
     const read = performance.now()

@@ -33,32 +33,44 @@ export interface Likeliest {
 
 /**
  * Visual tokens of each image, [tokens, decoder width], kept until they are disposed. As many images go through the encoder at
- * once as have the patches of the largest one that it takes.
+ * once as have the patches of the largest one that it takes; in between the event loop goes on, and a signal may end it.
  */
-export function encodeEach(model: ShaktiVlm, images: readonly EncodedImage[]): Tensor[] {
-  const most = Math.max(model.config.vision.maxPatches, 4096)
+export async function encodeEach(
+  model: ShaktiVlm,
+  images: readonly EncodedImage[],
+  signal?: AbortSignal,
+): Promise<Tensor[]> {
+  const { vision, projector } = model.config
+  const most = Math.max(vision.maxPatches, 4096)
   const out: Tensor[] = []
-  for (let at = 0; at < images.length;) {
-    let patches = 0
-    let end = at
-    for (; end < images.length; end++) {
-      const { height, width, patch } = images[end]!
-      patches += (height / patch) * (width / patch)
-      if (end > at && patches > most) break
+  try {
+    for (let at = 0; at < images.length;) {
+      signal?.throwIfAborted()
+      let patches = 0
+      let end = at
+      for (; end < images.length; end++) {
+        const { height, width, patch } = images[end]!
+        patches += (height / patch) * (width / patch)
+        if (end > at && patches > most) break
+      }
+      const part = images.slice(at, end)
+      const sizes = part.map((image) => visualTokens(image, projector.merge))
+      out.push(
+        ...tidy(() =>
+          noGrad(() => {
+            const all = model.encodeImages(part)
+            return part.length === 1 ? [keep(all)] : all.split(sizes, 0).map((t) => keep(t.clone()))
+          }),
+        ),
+      )
+      await synchronize(model.device)
+      at = end
     }
-    const part = images.slice(at, end)
-    const sizes = part.map((image) => visualTokens(image, model.config.projector.merge))
-    out.push(
-      ...tidy(() =>
-        noGrad(() => {
-          const all = model.encodeImages(part)
-          return part.length === 1 ? [keep(all)] : all.split(sizes, 0).map((t) => keep(t.clone()))
-        }),
-      ),
-    )
-    at = end
+    return out
+  } catch (error) {
+    for (const t of out) t.dispose()
+    throw error
   }
-  return out
 }
 
 export class Reader {
