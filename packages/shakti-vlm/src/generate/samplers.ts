@@ -119,8 +119,9 @@ function nucleus(
   let n = 0
   const strip: number[] = []
   for (let i = 0; i < count; i++) {
-    if (stripOf[i]! < border) kept[n++] = ids[i]!
-    else if (stripOf[i]! === border) strip.push(i)
+    const s = stripOf[i]!
+    if (s < border) kept[n++] = ids[i]!
+    else if (s === border) strip.push(i)
   }
   strip.sort((a, b) => keys[b]! - keys[a]! || a - b)
   for (const i of strip) {
