@@ -60,7 +60,10 @@ export class TransformerBlock extends Module {
     })
   }
 
-  /** [batch, length, width] to the same. */
+  /**
+   * [batch, length, width] to the same. Inside `noGrad` what is made on the way goes when the block ends, not with the
+   * whole pass: a pass over many blocks takes the memory of one.
+   */
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
     return frugal(() => {
       const y = this.#residual(x, this.norm1, (t, r) => this.attn.forward(t, inputs, r))

@@ -90,18 +90,22 @@ class Rows {
     return this.parts.map((t) => t.narrow(1, start - this.start, end - start))
   }
 
-  /** New tensors with `room` rows for parts like these, holding positions from .. to - 1 of the old ones. */
-  move(like: readonly Tensor[], room: number, from: number, to: number): void {
-    const old = to > from ? this.view(from, to) : []
+  /** New tensors with `room` rows for parts like these; at the front, from position `start` on, come some rows. */
+  replace(like: readonly Tensor[], room: number, start: number, rows: readonly Tensor[]): void {
     const fresh = like.map((x, i) => {
       const [batch, , ...rest] = x.shape
       const t = held(empty([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
-      if (old.length > 0) t.narrow(1, 0, to - from).copy_(old[i]!)
+      if (rows[i]) t.narrow(1, 0, rows[i].shape[1]!).copy_(rows[i])
       return t
     })
     for (const t of this.parts) t.dispose()
     this.parts = fresh
-    this.start = from
+    this.start = start
+  }
+
+  /** `replace` by what is held at positions from .. to - 1. */
+  move(like: readonly Tensor[], room: number, from: number, to: number): void {
+    this.replace(like, room, from, to > from ? this.view(from, to) : [])
   }
 
   /** As `move`, where there is room enough: rows go to the front, by way of a copy since they may overlap. */
@@ -333,9 +337,8 @@ export class KVCache {
       noGrad(() => {
         for (const layer of this.#layers) {
           if (!layer) continue
-          const old = layer.parts
-          layer.parts = old.map((t) => held(t.indexSelect(0, rows)))
-          for (const t of old) t.dispose()
+          const chosen = layer.view(layer.start, this.#length).map((t) => t.indexSelect(0, rows))
+          layer.replace(chosen, layer.room, layer.start, chosen)
         }
       }),
     )
@@ -348,8 +351,8 @@ export class KVCache {
     copy.#layers = this.#layers.map((rows) => {
       if (!rows) return undefined
       const other = new Rows(rows.window)
-      other.start = rows.start
-      other.parts = tidy(() => noGrad(() => rows.parts.map((t) => held(t.clone()))))
+      const { start, room, parts } = rows
+      tidy(() => noGrad(() => other.replace(parts, room, start, rows.view(start, this.#length))))
       return other
     })
     return copy

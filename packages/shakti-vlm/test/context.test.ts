@@ -1,5 +1,5 @@
 // Long texts: 32 K positions over a rolling window and a global layer, read in chunks, against the decoder written plainly in f64.
-import { manualSeed, memory, noGrad, resetPeakMemoryStats } from '@shakti/tensor'
+import { manualSeed, memory, noGrad, resetPeakMemoryStats, tidy, type Tensor } from '@shakti/tensor'
 import { generateText, nano, ShaktiVlm, type RopeScalingConfig } from '../src/index.js'
 import { assert, assertClose, test } from './assert.js'
 import { logSoftmax } from './writer.js'
@@ -172,6 +172,36 @@ test('the memory of reading a long prompt is that of its keys and values and of 
   const perPosition = (long - short) / 12_288
   assert.ok(perPosition < 1.3 * 256, `${perPosition} bytes a position`)
   assert.ok(whole > 2 * long, `${whole} at once, ${long} in chunks`)
+})
+
+test('without gradients a pass over many layers takes the memory of a pass over few', async () => {
+  const peak = (layers: number): { read: number; seen: number } => {
+    manualSeed(6)
+    const vision = { ...nano.vision, layers, maxPatches: 1024 }
+    const model = new ShaktiVlm({
+      ...nano,
+      vision,
+      decoder: { ...nano.decoder, layers, kvHeads: 1, context: 2048 },
+    })
+    const during = (fn: () => Tensor): number => {
+      const run = (): void => tidy(() => noGrad(() => void fn().dataSync()))
+      run()
+      const before = memory().liveBytes
+      resetPeakMemoryStats()
+      run()
+      return memory().peakBytes - before
+    }
+    const ids = new Int32Array(1024).fill(7)
+    const pixels = new Float32Array(128 * 128 * 3)
+    return {
+      read: during(() => model.forward({ ids, rows: 1, length: 1024 })),
+      seen: during(() => model.encodeImages([{ pixels, height: 128, width: 128, patch: 4 }])),
+    }
+  }
+  // Memory goes back in parcels of 1 MiB.
+  const [few, many] = [peak(2), peak(12)]
+  assert.ok(many.read < 1.3 * few.read, `text: ${few.read}, ${many.read}`)
+  assert.ok(many.seen < 1.3 * few.seen, `image: ${few.seen}, ${many.seen}`)
 })
 
 test.run()

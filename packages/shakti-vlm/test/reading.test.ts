@@ -1,7 +1,15 @@
 // Reading a prompt: in chunks, over caches of several kinds, and not twice.
 import { manualSeed, memory, noGrad, tidy } from '@shakti/tensor'
 import { addLora, pack_, quantize_ } from '@shakti/nn'
-import { generate, generateText, PrefixCache, type Prompt } from '../src/index.js'
+import {
+  beamSearch,
+  generate,
+  generateBatch,
+  generateText,
+  PrefixCache,
+  type Prompt,
+} from '../src/index.js'
+import { encodeEach } from '../src/generate/reader.js'
 import { assert, assertClose, test } from './assert.js'
 import {
   ids,
@@ -218,6 +226,27 @@ test('an abort between two chunks ends the reading, and leaves no tensor', async
   assert.ok(memory().tensors <= before + 2, `${before} -> ${memory().tensors}`)
 })
 
+test('many images are encoded a few at a time, with the same tokens', async () => {
+  const large = writer(11)
+  // 16 patches each: 4096 of them are 256 images.
+  const images = Array.from({ length: 300 }, (_, i) => image(i))
+  const runs: number[] = []
+  const { encodeImages } = large
+  large.encodeImages = (part) => {
+    runs.push(part.length)
+    return encodeImages.call(large, part)
+  }
+  const parts = await encodeEach(large, images)
+  assert.equal(runs, [256, 44])
+  for (const i of [0, 255, 256, 299])
+    assertClose(
+      parts[i]!.dataSync(),
+      noGrad(() => encodeImages.call(large, [images[i]!])).dataSync(),
+      1e-4,
+    )
+  for (const t of parts) t.dispose()
+})
+
 test('impossible prompts are refused before any work', async () => {
   const runs = await encoderRuns(async () => {
     for (const [prompt, options, part] of [
@@ -250,6 +279,27 @@ test('impossible prompts are refused before any work', async () => {
     }
   })
   assert.is(runs, 0)
+})
+
+test('weights that are broken are an error in every way to write, not a text', async () => {
+  const broken = writer(2)
+  noGrad(() => broken.decoder.model.norm.weight.narrow(0, 3, 1).fill_(NaN))
+  for (const write of [
+    () => ids(broken, withImage(), {}),
+    () => ids(broken, withImage(), { temperature: 1 }),
+    () => ids(broken, withImage(), { logprobs: 1 }),
+    () => ids(broken, withImage(), { draft: { model } }),
+    () => generateBatch(broken, [withImage(), { ids: [1] }]),
+    () => beamSearch(broken, withImage()),
+  ]) {
+    let message = ''
+    try {
+      await write()
+    } catch (error) {
+      message = (error as Error).message
+    }
+    assert.ok(message.includes('the weights are broken'), message)
+  }
 })
 
 test('the result says what it cost', async () => {

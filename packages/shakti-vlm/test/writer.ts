@@ -28,6 +28,9 @@ export function writer(
   return model
 }
 
+/** A model of few tokens, whose probabilities can be counted. */
+export const few = (seed: number): ShaktiVlm => writer(seed, { vocab: 8 })
+
 export const image = (k = 1): EncodedImage => ({
   pixels: fill(k, 16 * 16 * 3).map((v) => 5 * v),
   height: 16,

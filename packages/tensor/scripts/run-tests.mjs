@@ -1,5 +1,5 @@
 // Runs every test/**/*.test.ts of the package in the current folder, each in a process of its own, so that a native
-// crash names its file and a hang ends (uvu has neither). Usage: node run-tests.mjs [name part...] [--jobs n]
+// crash names its file and a hang ends (uvu has neither). Usage: node run-tests.mjs [name part or !name part...] [--jobs n]
 // [--timeout seconds]. A file may ask for longer with a comment: // test-timeout: 300
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -15,11 +15,14 @@ const { values, positionals } = parseArgs({
 })
 const jobs = Math.max(1, Number(values.jobs))
 const defaultTimeout = Number(values.timeout)
+const unwanted = positionals.filter((p) => p.startsWith('!'))
+const wanted = positionals.filter((p) => !p.startsWith('!'))
 
 const files = readdirSync('test', { recursive: true })
   .map((name) => join('test', name))
   .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'))
-  .filter((name) => positionals.length === 0 || positionals.some((p) => name.includes(p)))
+  .filter((name) => wanted.length === 0 || wanted.some((p) => name.includes(p)))
+  .filter((name) => !unwanted.some((p) => name.includes(p.slice(1))))
   .sort()
 if (files.length === 0) {
   console.error(

@@ -2,7 +2,8 @@
 import { keep, ShaktiError, synchronize, tensor, tidy, type Tensor } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import { checkWriting, Continuation, type WritingOptions } from './continuation.js'
-import { checkReading, type GeneratedToken, type ReadingOptions } from './generate.js'
+import type { GeneratedToken } from './generate.js'
+import { checkReading, type ReadingOptions } from './open.js'
 import { checkPrompt, type Prompt } from './prompt.js'
 import { timingOf, visualCount } from './result.js'
 import { encodeEach, readLikeliest, Reader, readRows, together, type Sequences } from './reader.js'
@@ -112,9 +113,8 @@ export async function* streamBatch(
     signal?.throwIfAborted()
     const images = prompts.flatMap((p) => p.images ?? [])
     if (images.length > 0) {
-      parts.push(...encodeEach(model, images))
+      parts.push(...(await encodeEach(model, images, signal)))
       visual = together(parts)
-      await synchronize(device)
     }
     const encoded = performance.now()
     logits = await reader.prefill(padded, visual, { chunk: prefillChunk, signal })
@@ -167,6 +167,7 @@ export async function* streamBatch(
         Math.min(prompts[r]!.ids.length - 1 + texts[r]!.ids.length, decoder.context - 1),
       )
       logits = reader.step(kept, active.length, positions)
+      for (const row of active) texts[row]!.prepare()
     }
   } finally {
     logits?.dispose()

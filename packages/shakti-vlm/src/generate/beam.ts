@@ -2,7 +2,7 @@
 import { noGrad, ShaktiError, tidy } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import type { Finish } from './continuation.js'
-import { checkReading, open, type ReadingOptions } from './generate.js'
+import { checkReading, open, type Opened, type ReadingOptions } from './open.js'
 import { checkCount, checkPrompt, type Prompt } from './prompt.js'
 import type { PrefixCache } from './prefixCache.js'
 
@@ -73,7 +73,7 @@ export async function beamSearch(
   const wide = Math.min(beams * (1 + Math.min(stops.size, 1)) + stops.size, vocab)
   const wasTraining = model.training
   model.eval()
-  let opened: Awaited<ReturnType<typeof open>> | undefined
+  let opened: Opened | undefined
   try {
     opened = await open(model, prompt, source, { ...options, prefixCache, limit })
     const { reader } = opened
@@ -94,7 +94,7 @@ export async function beamSearch(
           if (values[i]! > -Infinity)
             candidates.push({ from, id: ids[i]!, logprob: beam.logprob + values[i]! })
       })
-      if (candidates.some((c) => Number.isNaN(c.logprob)) || candidates.length === 0)
+      if (candidates.length === 0)
         throw new ShaktiError(what, 'the logits are not finite: the weights are broken.')
       candidates.sort((a, b) => b.logprob - a.logprob)
       const next: typeof candidates = []

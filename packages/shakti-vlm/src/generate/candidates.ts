@@ -16,8 +16,10 @@ export function best(
   const keys = new Float64Array(size)
   // Places in `ids`, which decide between equal keys: the root is the worst of those kept.
   const places = new Int32Array(size)
-  const worse = (a: number, b: number): boolean =>
-    keys[a]! < keys[b]! || (keys[a]! === keys[b]! && places[a]! > places[b]!)
+  const worse = (a: number, b: number): boolean => {
+    const [x, y] = [keys[a]!, keys[b]!]
+    return x < y || (x === y && places[a]! > places[b]!)
+  }
   const swap = (a: number, b: number): void => {
     ;[heap[a], heap[b]] = [heap[b]!, heap[a]!]
     ;[keys[a], keys[b]] = [keys[b]!, keys[a]!]
@@ -60,6 +62,12 @@ export function best(
 export interface TokenLogProb {
   readonly id: number
   readonly logprob: number
+}
+
+/** Probabilities of tokens, but for a common factor. */
+export interface Weights {
+  readonly weights: Float64Array
+  readonly total: number
 }
 
 /** One number for each token of the vocabulary. */
@@ -120,21 +128,24 @@ export class Candidates {
     this.count = n
   }
 
+  /** exp(score - highest score) of each of those in the running, in their order. */
+  weights(): Weights & { readonly log: number } {
+    const { scores, ids, count } = this
+    const top = scores[this.likeliest()]!
+    const weights = new Float64Array(count)
+    let total = 0
+    for (let i = 0; i < count; i++) total += weights[i] = Math.exp(scores[ids[i]!]! - top)
+    return { weights, total, log: top + Math.log(total) }
+  }
+
   /** log(sum(exp(score))) over those in the running. */
   logSumExp(): number {
-    const top = this.scores[this.likeliest()]!
-    let sum = 0
-    for (let i = 0; i < this.count; i++) sum += Math.exp(this.scores[this.ids[i]!]! - top)
-    return top + Math.log(sum)
+    return this.weights().log
   }
 
   /** One of them, by its probability; u from [0, 1). */
   draw(u: number): number {
-    const top = this.scores[this.likeliest()]!
-    const weights = new Float64Array(this.count)
-    let total = 0
-    for (let i = 0; i < this.count; i++)
-      total += weights[i] = Math.exp(this.scores[this.ids[i]!]! - top)
+    const { weights, total } = this.weights()
     let x = u * total
     for (let i = 0; i < this.count; i++) if ((x -= weights[i]!) < 0) return this.ids[i]!
     return this.ids[this.count - 1]!

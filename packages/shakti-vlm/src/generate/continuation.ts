@@ -2,7 +2,7 @@
 import { ShaktiError } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import { Candidates, type Scores, type TokenLogProb } from './candidates.js'
-import { inMask, type TokenConstraint } from './constraint/constraint.js'
+import { inMask, type Allowed, type TokenConstraint } from './constraint/constraint.js'
 import { checkCount } from './prompt.js'
 import { samplersOf, seededRandom, type Sampler, type SamplingOptions } from './samplers.js'
 import { StopFilter } from './stopText.js'
@@ -99,6 +99,7 @@ export class Continuation {
   readonly #stream: ReturnType<TextDecoder['decodeStream']> | undefined
   /** Before each token and after the last; empty without a constraint. */
   readonly #states: unknown[] = []
+  #allowed: Allowed | undefined
 
   /** @param seed added to that of the options */
   constructor(
@@ -133,18 +134,22 @@ export class Continuation {
     return this.finish !== undefined
   }
 
+  /** What a constraint allows next. Called while the device works, it is known when it is asked for. */
+  prepare(): Allowed | undefined {
+    const { constraint } = this.#options
+    const room = this.limit - this.ids.length
+    return (this.#allowed ??= constraint?.allowed(this.#states.at(-1), room))
+  }
+
   /** Tokens that can come next, as the samplers leave them, from logits that may be overwritten. */
   candidates(logits: Scores): Candidates {
-    const { constraint, stopTokens = [] } = this.#options
+    const { stopTokens = [] } = this.#options
     // A placeholder without an image means nothing: the model may not write one.
     if (this.#imageToken !== undefined) logits[this.#imageToken] = -Infinity
+    const allowed = this.prepare()
     let may: ((id: number) => boolean) | undefined
-    if (constraint) {
-      // The last place is the stop token's only where the text is complete before it.
-      const { tokens, mayEnd } = constraint.allowed(
-        this.#states.at(-1),
-        this.limit - this.ids.length,
-      )
+    if (allowed) {
+      const { tokens, mayEnd } = allowed
       const ends = new Set(mayEnd ? stopTokens : [])
       may = (id) => (id >> 5 < tokens.length && inMask(tokens, id)) || ends.has(id)
     }
@@ -181,6 +186,7 @@ export class Continuation {
   /** Takes a token for a while: `candidates` speaks of what follows it. `untry` takes it back. */
   try(id: number): void {
     const { constraint, stopTokens = [] } = this.#options
+    this.#allowed = undefined
     this.ids.push(id)
     this.#written.set(id, (this.#written.get(id) ?? 0) + 1)
     if (constraint) {
@@ -190,6 +196,7 @@ export class Continuation {
   }
 
   untry(): void {
+    this.#allowed = undefined
     const id = this.ids.pop()!
     const n = this.#written.get(id)!
     if (n === 1) this.#written.delete(id)
@@ -224,7 +231,6 @@ export class Continuation {
   /** Whether a constraint lets nothing follow. */
   #complete(): boolean {
     const { constraint } = this.#options
-    const room = this.limit - this.ids.length
-    return constraint !== undefined && constraint.allowed(this.#states.at(-1), room).mustEnd
+    return constraint?.mayEnd(this.#states.at(-1)) === true && this.prepare()!.mustEnd
   }
 }

@@ -1,6 +1,5 @@
 // Continuing one prompt, as a stream of tokens.
-import { ShaktiError, synchronize, type Tensor } from '@shakti/tensor'
-import type { KVDType } from '@shakti/nn'
+import { ShaktiError, type Tensor } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import type { TokenLogProb } from './candidates.js'
 import {
@@ -10,20 +9,12 @@ import {
   type WritingOptions,
   type Written,
 } from './continuation.js'
-import { PrefixCache, prefixKeys } from './prefixCache.js'
-import { checkCount, checkPrompt, type Prompt } from './prompt.js'
-import { checkKvDtype, encodeEach, readLikeliest, readRows, Reader, together } from './reader.js'
-import { timingOf, visualCount, type Timing, type Usage } from './result.js'
+import { checkReading, open, type Opened, type ReadingOptions } from './open.js'
+import { PrefixCache } from './prefixCache.js'
+import { checkPrompt, type Prompt } from './prompt.js'
+import { readLikeliest, readRows } from './reader.js'
+import { timingOf, type Timing, type Usage } from './result.js'
 import { checkDraft, speculate, type DraftOptions } from './speculative.js'
-
-export interface ReadingOptions {
-  /** Positions read at once, which bounds the memory of activations. Default 512. */
-  prefillChunk?: number
-  /** How keys and values are held. Default: in the dtype of the activations. */
-  kvDtype?: 'f32' | 'bf16' | 'i8'
-  /** Ends generation between two chunks or tokens, with the signal's reason (an AbortError). */
-  signal?: AbortSignal
-}
 
 export interface GenerateOptions extends WritingOptions, ReadingOptions {
   /** What was read before is not read again. Default: none. */
@@ -48,103 +39,6 @@ export interface GeneratedText {
   readonly timing: Timing
   /** With `logprobs`: of each token of `ids`. */
   readonly logprobs?: readonly { readonly logprob: number; readonly top: readonly TokenLogProb[] }[]
-}
-
-/** Checks reading options before any work. */
-export function checkReading(what: string, { prefillChunk = 512, kvDtype }: ReadingOptions): void {
-  checkCount(what, 'prefillChunk', prefillChunk)
-  checkKvDtype(what, kvDtype)
-}
-
-/** A prompt in a cache: its reader, and the logits of its last position. */
-export interface Opened {
-  readonly reader: Reader
-  readonly logits: Tensor
-  /** Of every position, for the prefix cache; empty without one. */
-  readonly keys: number[]
-  readonly cached: number
-  readonly visual: number
-  readonly encode: number
-  readonly prefill: number
-}
-
-export interface OpenOptions extends ReadingOptions {
-  readonly prefixCache?: PrefixCache | undefined
-  /** Tokens that will be written. */
-  readonly limit: number
-  /** Tokens that may be taken back. */
-  readonly rewind?: number
-}
-
-/** Reads one prompt, which was checked, with what is known of it. */
-export async function open(
-  model: ShaktiVlm,
-  prompt: Prompt,
-  source: Int32Array,
-  { prefixCache, limit, rewind = 0, prefillChunk = 512, kvDtype, signal }: OpenOptions,
-): Promise<Opened> {
-  const { ids, images = [] } = prompt
-  const start = performance.now()
-  prefixCache?.check(model)
-  const hashes = prefixCache ? await Promise.all(images.map((i) => prefixCache.hash(i))) : []
-  signal?.throwIfAborted()
-  const known = hashes.map((h) => prefixCache?.image(h))
-  const tokens: Tensor[] = []
-  let visual: Tensor | undefined
-  const reader = new Reader(model, {
-    capacity: ids.length + rewind + Math.min(limit, 256),
-    limit: ids.length + rewind + limit,
-    rewind,
-    ...(kvDtype ? { dtype: kvDtype } : {}),
-  })
-  try {
-    const missing = images.filter((_, i) => !known[i])
-    if (missing.length > 0) {
-      const fresh = encodeEach(model, missing)
-      images.forEach((_, i) => tokens.push(known[i]?.tokens ?? fresh.shift()!))
-      await synchronize(model.device)
-    } else tokens.push(...known.map((k) => k!.tokens))
-    const encode = missing.length > 0 ? performance.now() - start : 0
-    const read = performance.now()
-    const keys = prefixCache
-      ? prefixKeys(
-          ids,
-          source,
-          tokens.map((t, i) => ({
-            tokens: t,
-            number: known[i]?.number ?? prefixCache.addImage(hashes[i]!, t),
-          })),
-        )
-      : []
-    // The last position is always read: its logits are wanted.
-    const cached = prefixCache?.load(reader.cache, kvDtype, keys, ids.length - 1) ?? 0
-    visual = together(tokens)
-    const logits = await reader.prefill(
-      { rows: 1, length: ids.length, ids: Int32Array.from(ids), source },
-      visual,
-      {
-        chunk: prefillChunk,
-        signal,
-        onChunk: () => prefixCache?.add(reader.cache, kvDtype, keys.slice(0, reader.cache.length)),
-      },
-    )
-    await synchronize(model.device)
-    return {
-      reader,
-      logits,
-      keys,
-      cached,
-      visual: visualCount(source),
-      encode,
-      prefill: performance.now() - read,
-    }
-  } catch (error) {
-    reader.dispose()
-    throw error
-  } finally {
-    visual?.dispose()
-    for (const t of tokens.length > 0 ? tokens : known.map((k) => k?.tokens)) t?.dispose()
-  }
 }
 
 /**
@@ -225,8 +119,11 @@ async function* write(
       logits = undefined
       if (text.greedy) written = text.push({ id: (await readLikeliest(reader.likeliest(now)))[0]! })
       else written = text.push(text.choose((await readRows(now))[0]!))
-      // The device works on the next token while this one is on its way to the reader.
-      if (!written.finish) logits = reader.step(Int32Array.of(written.id))
+      if (!written.finish) {
+        // The device works on the next token while this one is on its way to the reader.
+        logits = reader.step(Int32Array.of(written.id))
+        text.prepare()
+      }
       yield written
       signal?.throwIfAborted()
     }

@@ -14,8 +14,8 @@ export {
   type GeneratedText,
   type GeneratedToken,
   type GenerateOptions,
-  type ReadingOptions,
 } from './generate.js'
+export { type ReadingOptions } from './open.js'
 export { PrefixCache, type PrefixCacheOptions, type PrefixCacheStats } from './prefixCache.js'
 export { type Prompt } from './prompt.js'
 export { type Timing, type Usage } from './result.js'

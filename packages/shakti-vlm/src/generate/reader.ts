@@ -1,14 +1,5 @@
 // A model that reads: token ids and images into a KV cache, a chunk at a time, so that memory stays bounded; then token by token.
-import {
-  cat,
-  keep,
-  noGrad,
-  ShaktiError,
-  synchronize,
-  tensor,
-  tidy,
-  type Tensor,
-} from '@shakti/tensor'
+import { cat, keep, noGrad, synchronize, tensor, tidy, type Tensor } from '@shakti/tensor'
 import { KVCache, type KVCacheOptions } from '@shakti/nn'
 import { visualTokens, type EncodedImage, type ShaktiVlm } from '../vlm.js'
 import { refuseLogit } from './candidates.js'
@@ -43,32 +34,44 @@ export interface Likeliest {
 
 /**
  * Visual tokens of each image, [tokens, decoder width], kept until they are disposed. As many images go through the encoder at
- * once as have the patches of the largest one that it takes.
+ * once as have the patches of the largest one that it takes; in between the event loop goes on, and a signal may end it.
  */
-export function encodeEach(model: ShaktiVlm, images: readonly EncodedImage[]): Tensor[] {
-  const most = Math.max(model.config.vision.maxPatches, 4096)
+export async function encodeEach(
+  model: ShaktiVlm,
+  images: readonly EncodedImage[],
+  signal?: AbortSignal,
+): Promise<Tensor[]> {
+  const { vision, projector } = model.config
+  const most = Math.max(vision.maxPatches, 4096)
   const out: Tensor[] = []
-  for (let at = 0; at < images.length;) {
-    let patches = 0
-    let end = at
-    for (; end < images.length; end++) {
-      const { height, width, patch } = images[end]!
-      patches += (height / patch) * (width / patch)
-      if (end > at && patches > most) break
+  try {
+    for (let at = 0; at < images.length;) {
+      signal?.throwIfAborted()
+      let patches = 0
+      let end = at
+      for (; end < images.length; end++) {
+        const { height, width, patch } = images[end]!
+        patches += (height / patch) * (width / patch)
+        if (end > at && patches > most) break
+      }
+      const part = images.slice(at, end)
+      const sizes = part.map((image) => visualTokens(image, projector.merge))
+      out.push(
+        ...tidy(() =>
+          noGrad(() => {
+            const all = model.encodeImages(part)
+            return part.length === 1 ? [keep(all)] : all.split(sizes, 0).map((t) => keep(t.clone()))
+          }),
+        ),
+      )
+      await synchronize(model.device)
+      at = end
     }
-    const part = images.slice(at, end)
-    const sizes = part.map((image) => visualTokens(image, model.config.projector.merge))
-    out.push(
-      ...tidy(() =>
-        noGrad(() => {
-          const all = model.encodeImages(part)
-          return part.length === 1 ? [keep(all)] : all.split(sizes, 0).map((t) => keep(t.clone()))
-        }),
-      ),
-    )
-    at = end
+    return out
+  } catch (error) {
+    for (const t of out) t.dispose()
+    throw error
   }
-  return out
 }
 
 export class Reader {
@@ -279,10 +282,4 @@ export async function readRows(logits: Tensor): Promise<Float32Array[]> {
 export function together(parts: readonly Tensor[]): Tensor | undefined {
   if (parts.length === 0) return undefined
   return parts.length === 1 ? parts[0]!.detach() : noGrad(() => cat([...parts], 0))
-}
-
-/** The dtype that keys have in a model, by its embedding's, when none is asked for. */
-export function checkKvDtype(what: string, dtype: string | undefined): void {
-  if (dtype !== undefined && !['f32', 'bf16', 'i8'].includes(dtype))
-    throw new ShaktiError(what, `kvDtype is '${dtype}'. It must be 'f32', 'bf16' or 'i8'.`)
 }

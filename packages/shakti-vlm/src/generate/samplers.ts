@@ -1,7 +1,7 @@
 // What may change the choice of the next token. A sampler changes scores or lets tokens go; generation applies a list of
 // them, one after the other, to one array of scores.
 import { ShaktiError } from '@shakti/tensor'
-import { Candidates } from './candidates.js'
+import { Candidates, type Weights } from './candidates.js'
 
 /** What was there before the token that is chosen. */
 export interface History {
@@ -84,54 +84,61 @@ export const topK =
   }
 
 /**
- * Of tokens in the order of their keys, the highest first, as few as together reach probability p. They are not sorted: their mass is counted in
- * strips of equal keys, and only the strip in which p is reached is put in order.
- * @param log of the sum of all their exp(score)
+ * Of tokens in the order of their keys, the highest first, as few as together reach share p of all weight. They are not sorted: weight is
+ * counted in strips of like keys, and only the strip in which p is reached is put in order.
+ * @param keys logarithms of probability or distances of such, by place among the candidates
  */
 function nucleus(
   candidates: Candidates,
   p: number,
-  key: (score: number) => number,
-  log: number,
+  { weights, total }: Weights,
+  keys: Float64Array,
 ): void {
-  const { scores, ids, count } = candidates
+  const { ids, count } = candidates
   const strips = 1024
-  const keys = new Float64Array(count)
   let [top, least] = [-Infinity, Infinity]
   for (let i = 0; i < count; i++) {
-    const k = (keys[i] = key(scores[ids[i]!]!))
+    const k = keys[i]!
     if (k > top) top = k
     if (k < least) least = k
   }
-  // Keys are logarithms of probability, or distances of such: what lies 40 below the top has no mass to speak of.
+  // What lies 40 below the top has no weight to speak of.
   const perKey = (strips - 1) / Math.max(Math.min(top - least, 40), 1e-9)
-  const stripOf = (i: number): number => Math.min((top - keys[i]!) * perKey, strips - 1) | 0
-  const masses = new Float64Array(strips)
-  for (let i = 0; i < count; i++) masses[stripOf(i)]! += Math.exp(scores[ids[i]!]! - log)
-  let mass = 0
+  const stripOf = new Uint16Array(count)
+  const sums = new Float64Array(strips)
+  for (let i = 0; i < count; i++) {
+    const strip = Math.min((top - keys[i]!) * perKey, strips - 1) | 0
+    stripOf[i] = strip
+    sums[strip]! += weights[i]!
+  }
+  const wanted = p * total
+  let sum = 0
   let border = 0
-  while (border < strips - 1 && mass + masses[border]! < p) mass += masses[border++]!
-  const kept: number[] = []
+  while (border < strips - 1 && sum + sums[border]! < wanted) sum += sums[border++]!
+  const kept = new Int32Array(count)
+  let n = 0
   const strip: number[] = []
   for (let i = 0; i < count; i++) {
-    const s = stripOf(i)
-    if (s < border) kept.push(ids[i]!)
+    const s = stripOf[i]!
+    if (s < border) kept[n++] = ids[i]!
     else if (s === border) strip.push(i)
   }
   strip.sort((a, b) => keys[b]! - keys[a]! || a - b)
   for (const i of strip) {
-    if (mass >= p && kept.length > 0) break
-    kept.push(ids[i]!)
-    mass += Math.exp(scores[ids[i]!]! - log)
+    if (sum >= wanted && n > 0) break
+    kept[n++] = ids[i]!
+    sum += weights[i]!
   }
-  candidates.keep(Int32Array.from(kept))
+  candidates.keep(kept.subarray(0, n))
 }
 
 export const topP =
   (p: number): Sampler =>
   (candidates) => {
-    const log = candidates.logSumExp()
-    nucleus(candidates, p, (score) => score, log)
+    const { scores, ids, count } = candidates
+    const keys = new Float64Array(count)
+    for (let i = 0; i < count; i++) keys[i] = scores[ids[i]!]!
+    nucleus(candidates, p, candidates.weights(), keys)
   }
 
 export const minP =
@@ -145,14 +152,15 @@ export const typicalP =
   (p: number): Sampler =>
   (candidates) => {
     const { scores, ids, count } = candidates
-    const log = candidates.logSumExp()
+    const { weights, total, log } = candidates.weights()
+    const surprise = new Float64Array(count)
     let entropy = 0
     for (let i = 0; i < count; i++) {
-      const l = scores[ids[i]!]! - log
-      const q = Math.exp(l)
-      if (q > 0) entropy -= q * l
+      surprise[i] = log - scores[ids[i]!]!
+      if (weights[i]! > 0) entropy += (weights[i]! / total) * surprise[i]!
     }
-    nucleus(candidates, p, (score) => -Math.abs(log - score - entropy), log)
+    for (let i = 0; i < count; i++) surprise[i] = -Math.abs(surprise[i]! - entropy)
+    nucleus(candidates, p, { weights, total }, surprise)
   }
 
 function refuse(field: string, value: unknown, range: string): never {

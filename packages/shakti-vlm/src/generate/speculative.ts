@@ -1,10 +1,10 @@
 // Speculative decoding (arXiv 2211.17192): a small model guesses a few tokens one by one, the large one reads them all at once and
 // keeps those that it would have written. Without temperature the text is that of the large model alone; with it, its distribution.
-import { cat, ShaktiError, tensor, tidy, type Tensor } from '@shakti/tensor'
+import { cat, ShaktiError, tensor, tidy } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import type { Candidates } from './candidates.js'
 import type { Chosen, Continuation, Written } from './continuation.js'
-import { open, type GenerateOptions, type Opened } from './generate.js'
+import { open, type Opened, type ReadingOptions } from './open.js'
 import { checkCount, checkPrompt, type Prompt } from './prompt.js'
 import { readLikeliest, readRows, type Likeliest, type Reader } from './reader.js'
 
@@ -153,7 +153,7 @@ export async function* speculate(
   prompt: Prompt,
   draft: DraftOptions,
   guesses: Guesses,
-  options: GenerateOptions,
+  options: ReadingOptions,
 ): AsyncGenerator<Written, void> {
   const { model, tokens: most = 4 } = draft
   const length = prompt.ids.length

@@ -27,14 +27,19 @@ interface Masked extends Allowed {
   readonly worst: number
 }
 
-/** All places that a text may be at. */
+/** Where a text stands. */
 export interface ByteState {
-  readonly threads: readonly Thread[]
+  /** Whether it may end here. */
   readonly accepts: boolean
-  /** Fewest tokens that complete the text; Infinity where tokens of single bytes cannot. */
+  /** Fewest tokens that complete it; Infinity where tokens of single bytes cannot. */
   readonly closing: number
+}
+
+interface State extends ByteState {
+  /** All places that the text may be at. */
+  readonly threads: readonly Thread[]
   /** By byte: the next state, null for none, undefined while it is not known. */
-  readonly next: (ByteState | null | undefined)[]
+  readonly next: (State | null | undefined)[]
   masked: Masked | undefined
 }
 
@@ -50,13 +55,13 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
   readonly #vocabulary: Vocabulary
   /** From each place, the fewest tokens to the return or end. */
   readonly #closing: Float64Array
-  readonly #start: ByteState
-  #states = new Map<string, ByteState>()
+  readonly #start: State
+  #states = new Map<string, State>()
   #root: Frame = { id: 0, next: -1, parent: undefined, children: new Map(), closing: 0 }
   #frames = 0
-  #masked = new Set<ByteState>()
+  #masked = new Set<State>()
   /** The walk's states by depth. */
-  readonly #walk: (ByteState | undefined)[]
+  readonly #walk: (State | undefined)[]
 
   /**
    * @param entry where the program begins
@@ -66,7 +71,7 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
     this.#program = program
     this.#vocabulary = vocabulary
     this.vocab = vocabulary.size
-    this.#walk = new Array<ByteState | undefined>(vocabulary.deepest + 1)
+    this.#walk = new Array<State | undefined>(vocabulary.deepest + 1)
     this.#closing = closings(program, vocabulary)
     this.#start = this.#state([{ at: entry, frame: this.#root }])!
     this.shortest = this.#start.closing
@@ -83,14 +88,19 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
 
   next(state: ByteState, id: number): ByteState {
     const bytes = this.#vocabulary.bytesOf(id)
-    let now: ByteState | null = bytes?.length ? state : null
+    let now: State | null = bytes?.length ? (state as State) : null
     for (const b of bytes ?? []) now &&= this.#step(now, b)
     if (!now)
       throw new ShaktiError('constraint', `token ${id} is not allowed where it was written.`)
     return now
   }
 
-  allowed(state: ByteState, room: number): Allowed {
+  mayEnd(state: ByteState): boolean {
+    return state.accepts
+  }
+
+  allowed(given: ByteState, room: number): Allowed {
+    const state = given as State
     const known = state.masked ?? this.#mask(state, Infinity)
     if (!state.masked) {
       state.masked = known
@@ -106,7 +116,7 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
   }
 
   /** Tokens after which a text can be completed by at most `most` more. */
-  #mask(state: ByteState, most: number): Masked {
+  #mask(state: State, most: number): Masked {
     const { byte, depth, skip, token, twin, size } = this.#vocabulary
     const tokens = new Uint32Array((size + 31) >> 5)
     const walk = this.#walk
@@ -135,7 +145,7 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
     return { tokens, any, worst, mayEnd: state.accepts, mustEnd: !any && state.accepts }
   }
 
-  #step(state: ByteState, byte: number): ByteState | null {
+  #step(state: State, byte: number): State | null {
     const known = state.next[byte]
     if (known !== undefined) return known
     const { code } = this.#program
@@ -148,7 +158,7 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
   }
 
   /** The state of some threads and of all that follow from them without a byte. */
-  #state(given: readonly Thread[]): ByteState | undefined {
+  #state(given: readonly Thread[]): State | undefined {
     const { code } = this.#program
     const waiting = [...given]
     const seen = new Map<string, Thread>()
@@ -178,11 +188,11 @@ export class ByteConstraint implements TokenConstraint<ByteState> {
           (n, { at, frame }) => Math.min(n, this.#closing[at]! + frame.closing),
           Infinity,
         )
-    const state: ByteState = {
+    const state: State = {
       threads,
       accepts,
       closing,
-      next: new Array<ByteState | null | undefined>(256).fill(undefined),
+      next: new Array<State | null | undefined>(256).fill(undefined),
       masked: undefined,
     }
     if (this.#states.size >= statesKept) {

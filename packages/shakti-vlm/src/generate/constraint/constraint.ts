@@ -25,6 +25,8 @@ export interface TokenConstraint<State = unknown> {
    * not possible any more, as if there were room.
    */
   allowed(state: State, room: number): Allowed
+  /** Whether a text may end here; `allowed` says the same, and costs more. */
+  mayEnd(state: State): boolean
   /** After a token that was allowed. */
   next(state: State, id: number): State
   /** The fewest tokens that complete a text; generation with less is refused. */
