@@ -49,15 +49,22 @@ export {
 } from './scoreAnswers.js'
 export { sample, seededRandom, type SamplingOptions } from './sampling.js'
 export {
-  chooseSize,
-  fittingPatchSizes,
-  ImageError,
   ImageProcessor,
   normalizePixels,
   type ImageLimits,
   type ImageSource,
-  type ProcessorConfig,
 } from './processor/image.js'
+export {
+  checkProcessor,
+  chooseSize,
+  fittingPatchSizes,
+  ImageError,
+  type PatchedSize,
+  type ProcessorConfig,
+} from './processor/size.js'
+export { resizeBicubic, type Size } from './processor/resize.js'
+export { fromHfPreprocessor, toHfPreprocessor } from './processor/preprocessor.js'
+export { processorFromPretrained } from './hf/processor.js'
 export {
   fromHfConfig,
   fromPretrained,
@@ -66,6 +73,7 @@ export {
   type SaveOptions,
 } from './hf/files.js'
 export {
+  checkImages,
   chunkLength,
   chunks,
   imageChunk,

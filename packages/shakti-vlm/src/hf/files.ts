@@ -11,6 +11,8 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { parseConfig, type RopeScalingConfig, type ShaktiVlmConfig } from '../config.js'
+import { toHfPreprocessor } from '../processor/preprocessor.js'
+import type { ProcessorConfig } from '../processor/size.js'
 import { ShaktiVlm } from '../vlm.js'
 
 type Json = Record<string, unknown>
@@ -152,7 +154,8 @@ export function fromHfConfig(json: unknown, file = 'config.json'): ShaktiVlmConf
 const writeJson = (path: string, value: unknown): Promise<void> =>
   writeAtomically('savePretrained', path, `${JSON.stringify(value, null, 2)}\n`)
 
-async function readJson(path: string): Promise<unknown> {
+/** A JSON file of a model's folder. */
+export async function readJson(path: string): Promise<unknown> {
   const { size } = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new FileFormatError(path, 'file', `cannot be opened: ${error.code ?? error.message}`)
   })
@@ -168,6 +171,8 @@ async function readJson(path: string): Promise<unknown> {
 export interface SaveOptions {
   /** Bytes of a weights file, above which the weights are split. Default 5 GB. */
   shardBytes?: number
+  /** How images are prepared. Default: as the model's config says, without bounds on pixels. */
+  processor?: ProcessorConfig
 }
 
 /** Writes a model to a folder. Save the tokenizer to the same folder with its own `save`. */
@@ -180,14 +185,10 @@ export async function savePretrained(
   await mkdir(folder, { recursive: true })
   const { vision, projector } = model.config
   await writeJson(join(folder, 'config.json'), toHfConfig(model.config))
-  await writeJson(join(folder, 'preprocessor_config.json'), {
-    image_processor_type: 'ShaktiImageProcessor',
-    patch_sizes: vision.patchSizes,
-    max_patches: vision.maxPatches,
-    merge_size: projector.merge,
-    image_mean: [0.5, 0.5, 0.5],
-    image_std: [0.5, 0.5, 0.5],
-  })
+  await writeJson(
+    join(folder, 'preprocessor_config.json'),
+    toHfPreprocessor(options.processor ?? { vision, merge: projector.merge }),
+  )
   await writeJson(join(folder, 'generation_config.json'), { do_sample: false, max_new_tokens: 256 })
 
   const state = model.stateDict()
