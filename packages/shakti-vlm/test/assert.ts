@@ -62,7 +62,7 @@ export async function rejects<E extends Error>(
   }
   assertThrows(
     () => {
-      if (error !== undefined) throw error
+      if (error !== undefined) throw error as Error
     },
     type,
     ...parts,

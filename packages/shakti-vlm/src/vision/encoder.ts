@@ -45,14 +45,18 @@ export class PatchEmbed extends Module {
       )
     }
     const weight = this.weight.ready(pixels.device)
+    // Resized in f32, whatever the weights' dtype: entries of a pseudo-inverse cancel.
     const kernel =
       p === this.base
         ? weight.reshape([this.width, -1])
         : weight
+            .float()
             .reshape([this.width * 3, -1])
             .matmul(kernelResize(this.base, p, pixels.device))
             .reshape([this.width, 3 * p * p])
+            .to(weight.dtype)
     const patches = pixels
+      .to(weight.dtype)
       .reshape([b, h / p, p, w / p, p, 3])
       .permute([0, 1, 3, 5, 2, 4])
       .reshape([b, (h / p) * (w / p), 3 * p * p])
