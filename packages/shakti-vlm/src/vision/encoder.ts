@@ -1,6 +1,15 @@
 // The vision encoder: patches of a chosen size, 2-D position bias, then blocks that are Pre-LayerNorm at first and
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
-import { cat, checkpoint, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
+import {
+  cat,
+  checkpoint,
+  isGradEnabled,
+  ShapeError,
+  tensor,
+  tidy,
+  type DeviceName,
+  type Tensor,
+} from '@shakti/tensor'
 import {
   initFanIn,
   initZeros,
@@ -164,10 +173,17 @@ export class VisionEncoder extends Module {
 
   #blocks(x: Tensor, inputs: AttentionInputs): Tensor {
     for (const block of this.encoder.layers) {
-      x =
-        this.activationCheckpointing && x.requiresGrad
-          ? checkpoint((t) => block.forward(t!, inputs), x)
-          : block.forward(x, inputs)
+      const before = x
+      if (isGradEnabled()) {
+        x =
+          this.activationCheckpointing && x.requiresGrad
+            ? checkpoint((t) => block.forward(t!, inputs), x)
+            : block.forward(x, inputs)
+      } else {
+        // One block's activations at a time: those of all are 6 GB for the 1B at 4,096 patches.
+        x = tidy(() => block.forward(before, inputs))
+        before.dispose()
+      }
     }
     return this.norm.forward(x)
   }

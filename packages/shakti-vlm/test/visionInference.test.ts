@@ -1,4 +1,4 @@
-import { manualSeed, noGrad, tidy } from '@shakti/tensor'
+import { manualSeed, memory, noGrad, resetPeakMemoryStats, tidy } from '@shakti/tensor'
 import { nano, ShaktiVlm, type EncodedImage } from '../src/index.js'
 import { assert, test } from './assert.js'
 
@@ -31,6 +31,19 @@ test('an encoder in bf16 sees what it sees in f32: at the base patch, at another
     assert.ok(off < 0.03, `input ${i}: relative error ${off}`)
     assert.ok(off > 0, 'the two were not computed apart')
   }
+})
+
+test('without gradients the encoder holds the activations of one layer, however many there are', async () => {
+  const grown = async (layers: number): Promise<number> => {
+    const model = new ShaktiVlm({ ...nano, vision: { ...nano.vision, layers, maxPatches: 256 } })
+    await visual(model, [image(64, 64, 4)])
+    resetPeakMemoryStats()
+    const before = memory().liveBytes
+    await visual(model, [image(64, 64, 4)])
+    return memory().peakBytes - before
+  }
+  const [few, many] = [await grown(3), await grown(24)]
+  assert.ok(few > 0 && many < 1.5 * few, `3 layers ${few} bytes, 24 layers ${many}`)
 })
 
 test.run()
