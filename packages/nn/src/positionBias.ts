@@ -44,14 +44,14 @@ export class PositionBias2d extends Module {
     return m
   }
 
-  /** [rows * columns, width], in the dtype of the tables; in between f32. */
+  /** [rows * columns, width], in the tables' dtype; interpolated and summed in f32. */
   forward(rows: number, columns: number): Tensor {
-    const { device } = this.posRow
+    const { device, dtype } = this.posRow
     const r = this.#matrix(rows, device).matmul(this.posRow.ready(device).float()).unsqueeze(1)
     const c = this.#matrix(columns, device).matmul(this.posCol.ready(device).float()).unsqueeze(0)
     return r
       .add(c)
-      .to(this.posRow.dtype)
       .reshape([rows * columns, this.width])
+      .to(dtype)
   }
 }

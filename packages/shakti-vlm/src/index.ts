@@ -43,19 +43,26 @@ export {
   type ScoreOptions,
 } from './scoreAnswers.js'
 export {
-  chooseSize,
-  fittingPatchSizes,
-  ImageError,
   ImageProcessor,
   normalizePixels,
   type ImageLimits,
   type ImageSource,
-  type ProcessorConfig,
 } from './processor/image.js'
 export { fromHfConfig, toHfConfig, type HfConfigOptions } from './hf/config.js'
 export { fromPretrained, type LoadPretrainedOptions } from './hf/loading.js'
 export { savePretrained, type SaveOptions } from './hf/saving.js'
 export { initPretrained, type InitPretrainedOptions } from './hf/init.js'
+export {
+  checkProcessor,
+  chooseSize,
+  fittingPatchSizes,
+  ImageError,
+  type PatchedSize,
+  type ProcessorConfig,
+} from './processor/size.js'
+export { resizeBicubic, type Size } from './processor/resize.js'
+export { fromHfPreprocessor, toHfPreprocessor } from './processor/preprocessor.js'
+export { processorFromPretrained } from './hf/processor.js'
 export {
   quantizationIn,
   quantizeModel_,
@@ -80,6 +87,7 @@ export { memoryBudget, type MemoryBudget, type MemoryBudgetOptions } from './bud
 export { perplexity, type Perplexity, type PerplexityOptions } from './perplexity.js'
 export type { Progress, WriteOptions } from './hf/folder.js'
 export {
+  checkImages,
   chunkLength,
   chunks,
   imageChunk,

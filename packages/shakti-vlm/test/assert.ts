@@ -47,3 +47,24 @@ export function assertThrows<E extends Error>(
 export function fill(k: number, n: number, plus = 0): Float32Array {
   return Float32Array.from({ length: n }, (_, i) => Math.fround(0.2 * Math.sin(1.3 * i + k)) + plus)
 }
+
+/** As `assertThrows`, for a promise. */
+export async function rejects<E extends Error>(
+  promise: Promise<unknown>,
+  type: abstract new (...args: never[]) => E,
+  ...parts: string[]
+): Promise<void> {
+  let error: unknown
+  try {
+    await promise
+  } catch (e) {
+    error = e
+  }
+  assertThrows(
+    () => {
+      if (error !== undefined) throw error as Error
+    },
+    type,
+    ...parts,
+  )
+}

@@ -10,6 +10,8 @@ import {
   type TensorSource,
 } from '@shakti/tensor'
 import type { ShaktiVlmConfig } from '../config.js'
+import { toHfPreprocessor } from '../processor/preprocessor.js'
+import type { ProcessorConfig } from '../processor/size.js'
 import { cardMark, modelCard } from './card.js'
 import { indexName } from './weights.js'
 
@@ -32,6 +34,8 @@ export interface FolderContent {
   readonly tensors: Readonly<Record<string, TensorSource>>
   /** Files to copy from elsewhere, as [path, name]. They come before those that are made. */
   readonly copies?: readonly (readonly [string, string])[]
+  /** How images are prepared. Default: as the config says, without bounds on pixels. */
+  readonly processor?: ProcessorConfig | undefined
   /** Of the weights, as an SPDX identifier, for the model card. */
   readonly license?: string | undefined
 }
@@ -146,19 +150,15 @@ async function writeTexts(
   op: string,
   folder: string,
   stage: string,
-  { config, json, tensors, license }: FolderContent,
+  { config, json, tensors, license, processor }: FolderContent,
 ): Promise<void> {
   const { vision, projector } = config
   await writeJson(join(stage, 'config.json'), json)
   if (!(await exists(join(stage, 'preprocessor_config.json'))))
-    await writeJson(join(stage, 'preprocessor_config.json'), {
-      image_processor_type: 'ShaktiImageProcessor',
-      patch_sizes: vision.patchSizes,
-      max_patches: vision.maxPatches,
-      merge_size: projector.merge,
-      image_mean: [0.5, 0.5, 0.5],
-      image_std: [0.5, 0.5, 0.5],
-    })
+    await writeJson(
+      join(stage, 'preprocessor_config.json'),
+      toHfPreprocessor(processor ?? { vision, merge: projector.merge }),
+    )
   const there = async (name: string): Promise<boolean> =>
     (await exists(join(folder, name))) || (await exists(join(stage, name)))
   if (!(await there('generation_config.json')))

@@ -8,6 +8,7 @@ import {
   type TensorSource,
 } from '@shakti/tensor'
 import { Linear } from '@shakti/nn'
+import type { ProcessorConfig } from '../processor/size.js'
 import type { ShaktiVlm } from '../vlm.js'
 import { toHfConfig } from './config.js'
 import { writeFolder, type WriteOptions } from './folder.js'
@@ -16,6 +17,8 @@ import { headName, quantizationIn } from './quantization.js'
 export interface SaveOptions extends WriteOptions {
   /** Of the weights, as an SPDX identifier, for the model card; default: none is stated. */
   license?: string
+  /** How images are prepared. Default: as the model's config says, without bounds on pixels. */
+  processor?: ProcessorConfig
 }
 
 /**
@@ -37,9 +40,14 @@ export async function savePretrained(
   const held = state.map(([name, t]) => [name, keep(t.detach())] as const)
   const tensors = Object.fromEntries(held.map(([name, t]) => [name, asItIs(name, t)]))
   const { config } = model
-  const { license } = options
+  const { license, processor } = options
   try {
-    await writeFolder('savePretrained', folder, { config, json, tensors, license }, options)
+    await writeFolder(
+      'savePretrained',
+      folder,
+      { config, json, tensors, license, processor },
+      options,
+    )
   } finally {
     for (const [, t] of held) t.dispose()
   }

@@ -2,103 +2,64 @@
 import { stat } from 'node:fs/promises'
 import sharp, { type Sharp } from 'sharp'
 import { ShaktiError } from '@shakti/tensor'
-import type { VisionConfig } from '../config.js'
 import { visualTokens, type EncodedImage } from '../vlm.js'
+import { perChannel } from './preprocessor.js'
+import { resizeBicubic, type Size } from './resize.js'
+import {
+  checkProcessor,
+  chooseSize,
+  ImageError,
+  type PatchedSize,
+  type ProcessorConfig,
+} from './size.js'
+import { checkImages, chunks, type Chunk } from './splice.js'
 
 /** A path, or the bytes of a file. */
 export type ImageSource = string | Uint8Array
 
+/** What a file may ask of this machine; how large the picture becomes is the `ProcessorConfig`'s matter. */
 export interface ImageLimits {
-  /** Pixels of the decoded picture, checked before decoding. Default 64 million. */
-  maxPixels?: number
+  /** Pixels of the decoded picture, checked by the header before decoding. Default 64 million (192 MB). */
+  maxDecodedPixels?: number
   /** Bytes of the file. Default 64 MiB. */
   maxBytes?: number
 }
 
-export class ImageError extends ShaktiError {
-  override name = 'ImageError'
-}
-
-/** What the processor needs of a model. */
-export interface ProcessorConfig {
-  readonly vision: Pick<VisionConfig, 'patchSizes' | 'maxPatches'>
-  readonly merge: number
-  /** Default 0.5, for each channel. */
-  readonly mean?: number
-  readonly std?: number
+export interface ImageOptions {
+  /** Forces a patch size. */
+  patch?: number
 }
 
 /** Bytes in, one picture out. Formats that hold text or programs (SVG, PDF) could reach for other files: not read. */
 const formats = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif', 'jp2', 'jxl']
 
-/** The patch sizes under which an image of this size has at most maxPatches patches; training draws among them. */
-export function fittingPatchSizes(
-  height: number,
-  width: number,
-  { vision }: Pick<ProcessorConfig, 'vision'>,
-): number[] {
-  return vision.patchSizes.filter(
-    (p) => Math.ceil(height / p) * Math.ceil(width / p) <= vision.maxPatches,
-  )
-}
-
-/**
- * The smallest patch size under which an image has at most maxPatches patches, and the size it is brought to: both sides
- * multiples of patch * merge, the aspect ratio about kept (after Qwen2-VL's smart_resize). An image too large for the
- * largest patch is scaled down first. Sides more than 200 times apart are refused.
- * @param forced a patch size to use instead: smaller ones keep fine print, as far as maxPatches lets them
- */
-export function chooseSize(
-  height: number,
-  width: number,
-  { vision, merge }: ProcessorConfig,
-  forced?: number,
-): { patch: number; height: number; width: number } {
-  if (forced !== undefined && !vision.patchSizes.includes(forced)) {
-    throw new ImageError(
-      'chooseSize',
-      `patch size ${forced} is not one of ${vision.patchSizes.join(', ')}.`,
-    )
-  }
-  if (!(height >= 1 && width >= 1))
-    throw new ImageError('chooseSize', `an image of ${height} x ${width} has no pixels.`)
-  if (Math.max(height / width, width / height) > 200) {
-    throw new ImageError(
-      'chooseSize',
-      `sides of ${height} and ${width} are more than 200 times apart.`,
-    )
-  }
-  const { patchSizes, maxPatches } = vision
-  const patch = forced ?? fittingPatchSizes(height, width, { vision })[0] ?? patchSizes.at(-1)!
-  const unit = patch * merge
-  const round = (v: number): number => Math.max(unit, Math.round(v / unit) * unit)
-  const patches = (h: number, w: number): number => (h / patch) * (w / patch)
-  let [h, w] = [round(height), round(width)]
-  if (patches(h, w) > maxPatches) {
-    const scale = Math.sqrt((maxPatches * patch * patch) / (height * width))
-    const down = (v: number): number => Math.max(unit, Math.floor((v * scale) / unit) * unit)
-    ;[h, w] = [down(height), down(width)]
-    // A very long image cannot go below one unit on its short side: then the long side gives.
-    if (patches(h, w) > maxPatches) {
-      const room = Math.floor(maxPatches / (merge * merge)) * unit
-      ;[h, w] =
-        h > w
-          ? [Math.floor(room / (w / unit) / unit) * unit, w]
-          : [h, Math.floor(room / (h / unit) / unit) * unit]
-    }
-  }
-  return { patch, height: h, width: w }
-}
-
-/** 8-bit RGB rows to normalised floats. */
+/** 8-bit RGB rows to normalised floats: (value / 255 - mean) / std. */
 export function normalizePixels(
   rgb: Uint8Array,
   { mean = 0.5, std = 0.5 }: Pick<ProcessorConfig, 'mean' | 'std'> = {},
 ): Float32Array {
+  const [means, stds] = [perChannel(mean), perChannel(std)]
+  const table = Float32Array.from(
+    { length: 3 * 256 },
+    (_, i) => ((i & 255) / 255 - means[i >> 8]!) / stds[i >> 8]!,
+  )
   const out = new Float32Array(rgb.length)
-  const scale = 1 / (255 * std)
-  const shift = mean / std
-  for (let i = 0; i < rgb.length; i++) out[i] = rgb[i]! * scale - shift
+  for (let i = 0; i < rgb.length; i += 3) {
+    out[i] = table[rgb[i]!]!
+    out[i + 1] = table[256 + rgb[i + 1]!]!
+    out[i + 2] = table[512 + rgb[i + 2]!]!
+  }
+  return out
+}
+
+/** RGBA onto white, rounded to the nearest as Pillow does; libvips' flatten rounds down, which darkens. */
+function ontoWhite(rgba: Uint8Array): Uint8Array {
+  const out = new Uint8Array((rgba.length / 4) * 3)
+  for (let i = 0, o = 0; i < rgba.length; i += 4) {
+    const alpha = rgba[i + 3]!
+    const white = 255 * (255 - alpha)
+    for (let c = 0; c < 3; c++) out[o++] = Math.round((rgba[i + c]! * alpha + white) / 255)
+  }
   return out
 }
 
@@ -115,58 +76,159 @@ async function fileSize(path: string): Promise<number> {
   throw new ImageError(path, 'is not a file.')
 }
 
+const nameOf = (source: ImageSource): string => (typeof source === 'string' ? source : 'image')
+
+const isSource = (source: unknown): source is ImageSource =>
+  typeof source === 'string' || source instanceof Uint8Array
+
+const isSize = (source: unknown): source is Size => {
+  const { height, width } = (source ?? {}) as Partial<Size>
+  return Number.isInteger(height) && Number.isInteger(width)
+}
+
 /** Turns image files into what the encoder reads. */
 export class ImageProcessor {
+  /** @throws ImageError naming the field of `config` that no image could satisfy */
   constructor(
     readonly config: ProcessorConfig,
     readonly limits: ImageLimits = {},
-  ) {}
+  ) {
+    checkProcessor(config)
+  }
 
   /**
-   * Decodes (JPEG, PNG, WebP, GIF, TIFF, HEIF/AVIF; first frame, upright, transparency on white, any colour space to sRGB), resizes (cubic) and normalises.
-   * @param options.patch forces a patch size
+   * Decodes (JPEG, PNG, WebP, GIF, TIFF, HEIF/AVIF; first frame, upright, transparency on white, any colour space to sRGB),
+   * resizes with Pillow's bicubic and normalises.
    * @throws ImageError for files that are too large, truncated or not images
    */
-  async encode(source: ImageSource, options: { patch?: number } = {}): Promise<EncodedImage> {
-    const name = typeof source === 'string' ? source : 'image'
-    const { maxPixels = 64_000_000, maxBytes = 64 << 20 } = this.limits
-    if (typeof source !== 'string' && !(source instanceof Uint8Array))
+  async encode(source: ImageSource, options: ImageOptions = {}): Promise<EncodedImage> {
+    const picture = await this.#header(source)
+    const { patch, ...size } = chooseSize(picture.height, picture.width, this.config, options.patch)
+    const rgb = await resizeBicubic(await this.#decode(source, picture), picture, size)
+    return { pixels: normalizePixels(rgb, this.config), ...size, patch }
+  }
+
+  /**
+   * The size that `encode` brings an image to, from the header of its file alone.
+   * @param source a file, or the size of an upright picture
+   * @throws ImageError as `encode` does, but for damage behind the header
+   */
+  async measure(source: ImageSource | Size, options: ImageOptions = {}): Promise<PatchedSize> {
+    const { height, width } = isSize(source)
+      ? this.#checkPixels('image', source)
+      : await this.#header(source)
+    return chooseSize(height, width, this.config, options.patch)
+  }
+
+  /** Tokens that an image takes in the text, exactly, before anything is decoded; arguments as for `measure`. */
+  async count(source: ImageSource | Size, options: ImageOptions = {}): Promise<number> {
+    return this.tokens(await this.measure(source, options))
+  }
+
+  /** Tokens that an image of this size takes in the text. */
+  tokens(image: PatchedSize): number {
+    return visualTokens(image, this.config.merge)
+  }
+
+  /**
+   * A prompt of text and images as chunks, for `splice`. A file that stands in `sources` twice is decoded once.
+   * @param ids each image as a single image token, as the chat template writes it
+   * @throws PromptError, before a file is opened, when `ids` names more or fewer images than there are; ImageError
+   */
+  async encodePrompt(
+    ids: ArrayLike<number>,
+    sources: readonly ImageSource[],
+    options: ImageOptions & { imageToken: number },
+  ): Promise<Chunk[]> {
+    const { imageToken } = options
+    checkImages(ids, sources.length, imageToken)
+    const encoded = new Map<ImageSource, EncodedImage>()
+    // One after the other: the memory of one decoded picture is enough.
+    for (const source of sources)
+      if (!encoded.has(source)) encoded.set(source, await this.encode(source, options))
+    const images = sources.map((source) => encoded.get(source)!)
+    return chunks(ids, images, { imageToken, merge: this.config.merge })
+  }
+
+  /** Places that `encodePrompt`'s chunks take in the sequence, from the files' headers; throws as it does. */
+  async countPrompt(
+    ids: ArrayLike<number>,
+    sources: readonly (ImageSource | Size)[],
+    options: ImageOptions & { imageToken: number },
+  ): Promise<number> {
+    checkImages(ids, sources.length, options.imageToken)
+    let places = ids.length - sources.length
+    for (const source of sources) places += await this.count(source, options)
+    return places
+  }
+
+  #checkPixels(name: string, { height, width }: Size): Size {
+    const { maxDecodedPixels = 64_000_000 } = this.limits
+    if (width * height > maxDecodedPixels) {
       throw new ImageError(
         name,
+        `is ${width} x ${height} pixels, more than the limit of ${maxDecodedPixels}.`,
+      )
+    }
+    return { height, width }
+  }
+
+  #open(source: ImageSource, limit: number | false): Sharp {
+    return sharp(source, { limitInputPixels: limit, failOn: 'warning', pages: 1 })
+  }
+
+  /** The size of the upright picture. */
+  async #header(source: ImageSource): Promise<Size> {
+    if (!isSource(source)) {
+      throw new ImageError(
+        'image',
         `is ${String(source)}; a path or the bytes of a file are expected.`,
       )
+    }
+    const name = nameOf(source)
+    const { maxBytes = 64 << 20 } = this.limits
     const bytes = typeof source === 'string' ? await fileSize(source) : source.byteLength
     if (bytes > maxBytes)
       throw new ImageError(name, `has ${bytes} bytes, more than the limit of ${maxBytes}.`)
-    // metadata() reads the header alone, so it needs no limit: ours then names the size it found.
-    const open = (limit: number | false): Sharp =>
-      sharp(source, { limitInputPixels: limit, failOn: 'warning', pages: 1 })
-    try {
-      const { width, height, orientation = 1, format } = await open(false).metadata()
+    return this.#reading(name, async () => {
+      // metadata() reads the header alone, so it needs no limit: ours then names the size it found.
+      const { width, height, orientation = 1, format } = await this.#open(source, false).metadata()
       if (!formats.includes(format))
         throw new ImageError(name, `is a file of format ${format}; ${formats.join(', ')} are read.`)
-      if (width * height > maxPixels) {
-        throw new ImageError(
-          name,
-          `is ${width} x ${height} pixels, more than the limit of ${maxPixels}.`,
-        )
-      }
+      this.#checkPixels(name, { height, width })
       // Orientations 5 to 8 lie on their side.
-      const size =
-        orientation >= 5
-          ? chooseSize(width, height, this.config, options.patch)
-          : chooseSize(height, width, this.config, options.patch)
-      const { data } = await open(maxPixels)
-        .rotate()
-        .flatten({ background: '#ffffff' })
+      return orientation >= 5 ? { height: width, width: height } : { height, width }
+    })
+  }
+
+  /** 8-bit RGB of the upright picture. Whole: shrinking while decoding would give other pixels. */
+  async #decode(source: ImageSource, { height, width }: Size): Promise<Uint8Array> {
+    const name = nameOf(source)
+    return this.#reading(name, async () => {
+      const { data, info } = await this.#open(source, height * width)
+        .autoOrient()
         .toColourspace('srgb')
-        .resize(size.width, size.height, { fit: 'fill', kernel: 'cubic' })
-        .removeAlpha()
         .raw()
         .toBuffer({ resolveWithObject: true })
-      if (data.length !== size.width * size.height * 3)
-        throw new ImageError(name, `decoded to ${data.length} bytes instead of RGB.`)
-      return { pixels: normalizePixels(data, this.config), ...size }
+      const { channels } = info
+      if (
+        info.height !== height ||
+        info.width !== width ||
+        (channels !== 3 && channels !== 4) ||
+        data.length !== height * width * channels
+      ) {
+        throw new ImageError(
+          name,
+          `decoded to ${info.width} x ${info.height} x ${channels} in ${data.length} bytes, its header says ${width} x ${height}.`,
+        )
+      }
+      return channels === 4 ? ontoWhite(data) : data
+    })
+  }
+
+  async #reading<T>(name: string, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read()
     } catch (error) {
       if (error instanceof ShaktiError) throw error
       throw new ImageError(
@@ -174,10 +236,5 @@ export class ImageProcessor {
         `cannot be read as an image: ${(error as Error).message.split('\n')[0]}.`,
       )
     }
-  }
-
-  /** Tokens that an image takes in the text. */
-  tokens(image: EncodedImage): number {
-    return visualTokens(image, this.config.merge)
   }
 }

@@ -47,6 +47,17 @@ export function imageChunk(image: EncodedImage, merge: number): ImageChunk {
 }
 
 /**
+ * Sees that a prompt has an image for every image token and the reverse, before any image is opened.
+ * @throws PromptError naming both numbers
+ */
+export function checkImages(ids: ArrayLike<number>, images: number, imageToken: number): void {
+  let named = 0
+  for (let i = 0; i < ids.length; i++) if (ids[i] === imageToken) named++
+  if (named !== images)
+    throw new PromptError('prompt', `the prompt names ${named} images, ${images} were given.`)
+}
+
+/**
  * Splits token ids at the image token: one chunk an image, text between. In `ids` each image stands as a single image
  * token, as the chat template writes it.
  * @throws PromptError when the ids name more or fewer images than there are
@@ -57,6 +68,7 @@ export function chunks(
   options: { imageToken: number; merge: number },
 ): Chunk[] {
   const { imageToken, merge } = options
+  checkImages(ids, images.length, imageToken)
   const out: Chunk[] = []
   let text: number[] = []
   let seen = 0
@@ -70,12 +82,9 @@ export function chunks(
       continue
     }
     flush()
-    const image = images[seen++]
-    if (image) out.push(imageChunk(image, merge))
+    out.push(imageChunk(images[seen++]!, merge))
   }
   flush()
-  if (seen !== images.length)
-    throw new PromptError('chunks', `the prompt names ${seen} images, ${images.length} were given.`)
   return out
 }
 

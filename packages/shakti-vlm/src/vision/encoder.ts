@@ -50,6 +50,7 @@ export class PatchEmbed extends Module {
       )
     }
     const weight = this.weight.ready(pixels.device)
+    // Resized in f32, whatever the weights' dtype: entries of a pseudo-inverse cancel.
     const kernel =
       p === this.base
         ? weight.reshape([this.width, -1])

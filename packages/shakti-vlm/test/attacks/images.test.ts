@@ -63,13 +63,13 @@ test('the pixel limit and the byte limit name both values', async () => {
     .png()
     .toBuffer()
   const config = { vision: tiny1B.vision, merge: 2 }
-  await refused(png, ['2999'], new ImageProcessor(config, { maxPixels: 2999 }))
+  await refused(png, ['2999'], new ImageProcessor(config, { maxDecodedPixels: 2999 }))
   await refused(
     png,
     [`${png.length} bytes`, 'limit of 10'],
     new ImageProcessor(config, { maxBytes: 10 }),
   )
-  assert.is((await new ImageProcessor(config, { maxPixels: 3000 }).encode(png)).width, 60)
+  assert.is((await new ImageProcessor(config, { maxDecodedPixels: 3000 }).encode(png)).width, 60)
 })
 
 test('truncated and damaged files are errors, at every place of the cut', async () => {
