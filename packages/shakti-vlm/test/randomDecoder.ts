@@ -9,17 +9,18 @@ export interface RandomOptions {
   /** Default 'f32'. */
   dtype?: DType
   /**
-   * Lets each token have a likely successor, (t + 171) mod vocab: greedy text then walks through the vocabulary, and its steps do
-   * not hang on differences that rounding makes. For untied decoders.
+   * Gives each token a likely successor, (t + 171) mod vocab, by embeddings so many times the size of what a layer adds: greedy
+   * text then walks through the vocabulary instead of repeating itself, at 2 with steps that hang on no rounding. Default 0: none.
+   * For untied decoders.
    */
-  successors?: boolean
+  successors?: number
 }
 
 export function randomDecoder(
   config: Partial<DecoderConfigInput>,
   options: RandomOptions = {},
 ): Decoder {
-  const { seed = 1, dtype = 'f32', successors = false } = options
+  const { seed = 1, dtype = 'f32', successors = 0 } = options
   manualSeed(seed)
   const decoder = new Decoder(
     parseDecoderConfig({
@@ -38,13 +39,15 @@ export function randomDecoder(
     for (const [name, p] of Object.entries(decoder.stateDict()))
       if (name.includes('norm') || name.endsWith('bias')) p.add_(randn(p.shape).mul(0.3))
     const { lmHead } = decoder
-    if (!successors || !lmHead) return
+    if (successors === 0 || !lmHead) return
     const { vocab, width } = decoder.config
     const embedding = decoder.model.embedTokens.weight
-    embedding.mul_(2 * Math.sqrt(width))
+    embedding.mul_(successors * Math.sqrt(width))
     const before = new Int32Array(vocab)
     for (let t = 0; t < vocab; t++) before[(t + 171) % vocab] = t
-    lmHead.weight.add_(embedding.indexSelect(0, tensor(before)).mul(0.5 / Math.sqrt(width)))
+    lmHead.weight.add_(
+      embedding.indexSelect(0, tensor(before)).mul(1 / (successors * Math.sqrt(width))),
+    )
   })
   return decoder.to({ dtype }).eval() as Decoder
 }

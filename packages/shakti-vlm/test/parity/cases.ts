@@ -60,4 +60,4 @@ export const bounds: Readonly<Record<GgufType, number>> = {
 
 /** In f32 greedy steps hang on every part of the decoder; where rounding differs, tokens have likely successors. */
 export const decoderFor = (config: Partial<DecoderConfigInput>, type: GgufType): Decoder =>
-  randomDecoder(config, { successors: type !== 'f32' })
+  randomDecoder(config, { successors: type === 'f32' ? 1 : 2 })
