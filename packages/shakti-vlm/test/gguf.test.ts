@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gguf } from '@huggingface/gguf'
-import { FileFormatError, ShaktiError } from '@shakti/tensor'
+import { FileFormatError, noGrad, ShaktiError } from '@shakti/tensor'
 import {
   architectureOf,
   exportGguf,
@@ -319,6 +319,21 @@ test('what cannot be exported is refused before a file is there, and a failure l
       ShaktiError,
       '8 tokens',
       'vocabulary of 4',
+    )
+    const large = randomDecoder({})
+    noGrad(() => large.model.layers.at(1).attn.outProj.weight.narrow(0, 3, 1).mul_(1e6))
+    await refused(
+      exportGguf(large, file, { type: 'f16' }),
+      ShaktiError,
+      'blk.1.attn_output',
+      '65,504',
+    )
+    noGrad(() => large.model.layers.at(1).attn.outProj.weight.narrow(0, 3, 1).mul_(NaN))
+    await refused(
+      exportGguf(large, file, { type: 'q8_0' }),
+      ShaktiError,
+      'blk.1.attn_output',
+      'finite',
     )
     const abort = new AbortController()
     const stopped = exportGguf(m, file, {
