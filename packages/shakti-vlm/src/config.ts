@@ -201,25 +201,37 @@ function checkDecoder(decoder: DecoderConfig, at = 'decoder.'): void {
   }
 }
 
-/** Checks a config and fills in defaults. Unknown fields and impossible combinations are refused by name. */
-export function parseConfig(input: unknown): ShaktiVlmConfig {
-  const config = parse(configSchema, input, 'config')
-  const { vision, decoder } = config
+/** As `checkDecoder`, of an encoder. */
+function checkVision(vision: VisionConfig, at = 'vision.'): void {
   const { preNormLayers, layers, width, heads, patchSizes } = vision
   if (preNormLayers > layers)
-    refuse('vision.preNormLayers', `is ${preNormLayers}, more than the ${layers} layers.`)
+    refuse(`${at}preNormLayers`, `is ${preNormLayers}, more than the ${layers} layers.`)
   if (width % heads !== 0 || (width / heads) % 4 !== 0) {
     refuse(
-      'vision.heads',
+      `${at}heads`,
       `width ${width} over ${heads} heads gives a head dim of ${width / heads}; it must be a multiple of 4 (2-D RoPE).`,
     )
   }
   if (patchSizes.some((p, i) => i > 0 && p <= patchSizes[i - 1]!))
-    refuse('vision.patchSizes', `must ascend, got [${patchSizes.join(', ')}].`)
+    refuse(`${at}patchSizes`, `must ascend, got [${patchSizes.join(', ')}].`)
+}
+
+/** Checks a config and fills in defaults. Unknown fields and impossible combinations are refused by name. */
+export function parseConfig(input: unknown): ShaktiVlmConfig {
+  const config = parse(configSchema, input, 'config')
+  const { vision, decoder } = config
+  checkVision(vision)
   checkDecoder(decoder)
   if (config.imageToken !== undefined && config.imageToken >= decoder.vocab) {
     refuse('imageToken', `${config.imageToken} lies outside the vocabulary of ${decoder.vocab}.`)
   }
+  return config
+}
+
+/** As `parseConfig`, of an encoder that stands alone. */
+export function parseVisionConfig(input: unknown): VisionConfig {
+  const config = parse(visionSchema, input, 'vision')
+  checkVision(config, '')
   return config
 }
 

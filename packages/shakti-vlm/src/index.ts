@@ -7,6 +7,7 @@ export {
   nano,
   parseConfig,
   parseDecoderConfig,
+  parseVisionConfig,
   shaktiVlm1B,
   shaktiVlm4B,
   tiny1B,
@@ -104,5 +105,6 @@ export {
   type ImportDecoderOptions,
   type ImportOptions,
 } from './hf/import/decoder.js'
+export { importVision, type ImportVisionOptions } from './hf/import/vision.js'
 export type { ImportReport } from './hf/import/mapping.js'
 export * from './gguf/index.js'

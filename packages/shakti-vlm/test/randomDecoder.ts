@@ -1,13 +1,26 @@
 // Decoders with random weights of which every part shows in the logits: norms that are not 1, biases that are not 0.
-import { manualSeed, noGrad, randn, type DType } from '@shakti/tensor'
+import { manualSeed, noGrad, randn, tensor, type DType } from '@shakti/tensor'
 import { parseDecoderConfig, type DecoderConfigInput } from '../src/config.js'
 import { Decoder } from '../src/decoder.js'
 
+export interface RandomOptions {
+  /** Default 1. */
+  seed?: number
+  /** Default 'f32'. */
+  dtype?: DType
+  /**
+   * Gives each token a likely successor, (t + 171) mod vocab, by embeddings so many times the size of what a layer adds: greedy
+   * text then walks through the vocabulary instead of repeating itself, at 2 with steps that hang on no rounding. Default 0: none.
+   * For untied decoders.
+   */
+  successors?: number
+}
+
 export function randomDecoder(
   config: Partial<DecoderConfigInput>,
-  options: { seed?: number; dtype?: DType } = {},
+  options: RandomOptions = {},
 ): Decoder {
-  const { seed = 1, dtype = 'f32' } = options
+  const { seed = 1, dtype = 'f32', successors = 0 } = options
   manualSeed(seed)
   const decoder = new Decoder(
     parseDecoderConfig({
@@ -25,6 +38,16 @@ export function randomDecoder(
   noGrad(() => {
     for (const [name, p] of Object.entries(decoder.stateDict()))
       if (name.includes('norm') || name.endsWith('bias')) p.add_(randn(p.shape).mul(0.3))
+    const { lmHead } = decoder
+    if (successors === 0 || !lmHead) return
+    const { vocab, width } = decoder.config
+    const embedding = decoder.model.embedTokens.weight
+    embedding.mul_(successors * Math.sqrt(width))
+    const before = new Int32Array(vocab)
+    for (let t = 0; t < vocab; t++) before[(t + 171) % vocab] = t
+    lmHead.weight.add_(
+      embedding.indexSelect(0, tensor(before)).mul(1 / (successors * Math.sqrt(width))),
+    )
   })
   return decoder.to({ dtype }).eval() as Decoder
 }

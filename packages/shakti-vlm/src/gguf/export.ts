@@ -1,6 +1,6 @@
 // A decoder as a GGUF file that llama.cpp loads.
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import {
   noGrad,
   ShaktiError,
@@ -9,9 +9,10 @@ import {
   writeAtomically,
   type Tensor,
 } from '@shakti/tensor'
-import { Decoder } from '../decoder.js'
+import type { Decoder } from '../decoder.js'
 import { ShaktiVlm } from '../vlm.js'
 import type { DecoderConfig } from '../config.js'
+import { readJson } from '../hf/files.js'
 import { openDecoder } from '../hf/import/decoder.js'
 import { planGguf, type GgufArchitecture, type PlannedTensor } from './architecture.js'
 import { quantizeQ4, quantizeQ8 } from './blocks.js'
@@ -62,11 +63,8 @@ interface Source {
 async function folderTokenizer(folder: string): Promise<GgufTokenizer | undefined> {
   const read = async (name: string): Promise<unknown> => {
     const path = join(folder, name)
-    const found = await stat(path).then(
-      (s) => s.isFile(),
-      () => false,
-    )
-    return found ? (JSON.parse(await readFile(path, 'utf8')) as unknown) : undefined
+    const found = await stat(path).catch(() => undefined)
+    return found ? readJson(path) : undefined
   }
   const json = await read('tokenizer.json')
   if (json === undefined) return undefined
@@ -103,27 +101,34 @@ function interleaved(t: Tensor, heads: number): Tensor {
 // Numbers converted at a time: what bounds the memory.
 const pieceNumbers = 1 << 21
 
-async function* encodeTensor(t: Tensor, type: GgufType): AsyncGenerator<Uint8Array> {
+async function* encodeTensor(t: Tensor, type: GgufType, name: string): AsyncGenerator<Uint8Array> {
   const rows = t.shape[0]!
   const step = Math.max(1, Math.floor(pieceNumbers / (t.numel / rows)))
+  const quantised = type === 'q8_0' || type === 'q4_0'
   for (let row = 0; row < rows; row += step) {
     const n = Math.min(step, rows - row)
-    const quantised = type === 'q8_0' || type === 'q4_0'
-    const piece = tidy(() =>
-      noGrad(() =>
-        t
+    const { piece, finite } = tidy(() =>
+      noGrad(() => {
+        const piece = t
           .narrow(0, row, n)
           .to(quantised ? 'f32' : type)
-          .clone(),
-      ),
+          .clone()
+        return { piece, finite: piece.isfinite().all() }
+      }),
     )
     try {
+      if ((await finite.data())[0] !== 1)
+        throw new ShaktiError(
+          'exportGguf',
+          `${name} has numbers that are not finite${type === 'f16' ? ' in f16, which ends at 65,504. Export it as bf16' : ''}.`,
+        )
       if (quantised) {
         const x = (await piece.data()) as Float32Array
         yield type === 'q8_0' ? quantizeQ8(x) : quantizeQ4(x)
       } else yield* tensorBytes(piece)
     } finally {
       piece.dispose()
+      finite.dispose()
     }
   }
 }
@@ -139,12 +144,12 @@ async function* encodePlanned(
   }
   const t = state[planned.from!]!
   if (planned.interleave === undefined) {
-    yield* encodeTensor(t, type)
+    yield* encodeTensor(t, type, planned.name)
     return
   }
   const turned = tidy(() => noGrad(() => interleaved(t, planned.interleave!).clone()))
   try {
-    yield* encodeTensor(turned, type)
+    yield* encodeTensor(turned, type, planned.name)
   } finally {
     turned.dispose()
   }
@@ -175,6 +180,7 @@ export async function exportGguf(
     const { config, state } = opened
     const { architecture, fields, tensors: planned } = planGguf(config)
     const tokenizer = options.tokenizer ?? opened.tokenizer ?? placeholderTokenizer(config.vocab)
+    const name = typeof source === 'string' ? basename(resolve(source)) : 'decoder'
     const byName = new Map(planned.map((p) => [p.name, p]))
     const tensors = planned.map(({ name, from, values, head: isHead }): GgufTensor => {
       const shape = values ? [values.length] : state[from!]!.shape
@@ -183,7 +189,7 @@ export async function exportGguf(
     const all: GgufField[] = [
       { key: 'general.architecture', type: 'string', value: architecture },
       { key: 'general.type', type: 'string', value: 'model' },
-      { key: 'general.name', type: 'string', value: 'Shakti decoder' },
+      { key: 'general.name', type: 'string', value: name },
       { key: 'general.file_type', type: 'u32', value: tensorTypes[type].file },
       { key: 'general.quantization_version', type: 'u32', value: 2 },
       ...fields,

@@ -16,7 +16,7 @@ export interface ImportOptions {
 }
 
 export interface ImportDecoderOptions extends ImportOptions {
-  /** Of all parameters. Default 'keep': that of the checkpoint's embedding; f16, for which there are no kernels, becomes f32. */
+  /** Of all parameters. Default 'keep': that of the checkpoint's embedding. */
   dtype?: 'keep' | DType
 }
 
@@ -126,7 +126,7 @@ export async function importDecoder(
     const found = state['model.embed_tokens.weight']!.dtype
     const { dtype = 'keep' } = options
     const decoder = meta(() => new Decoder(config))
-    decoder.to({ dtype: dtype !== 'keep' ? dtype : found === 'f16' ? 'f32' : found })
+    decoder.to({ dtype: dtype === 'keep' ? found : dtype })
     decoder.loadStateDict({ ...state })
     return { decoder, report }
   } finally {

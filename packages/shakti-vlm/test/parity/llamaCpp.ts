@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 /** The few names of node-llama-cpp 3 that are used; its types come with the package, which need not be here. */
-interface Binding {
+export interface Binding {
   getLlama(options: object): Promise<{
     loadModel(options: object): Promise<{
       createContext(options: object): Promise<{
