@@ -68,7 +68,7 @@ test('each tensor has the mean and deviation that a new model starts from', asyn
 
 test('nothing is left of a folder that was not finished', async () => {
   await inFolder(async (parent) => {
-    const folder = join(parent, 'model')
+    const folder = join(parent, 'some', 'model')
     let calls = 0
     const stop = new AbortController()
     await refused(

@@ -1,7 +1,7 @@
 // Writing a model's folder as a whole: everything goes into a folder of its own within it, and is moved out at the end.
 import { randomBytes } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import {
   dtypeSize,
   saveSafetensors,
@@ -85,22 +85,36 @@ export async function writeFolder(
   if (!(shardBytes >= 1))
     throw new ShaktiError(op, `shardBytes is ${String(shardBytes)}. It must be a number from 1.`)
   signal?.throwIfAborted()
-  const isNew = !(await exists(folder))
-  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+  const target = resolve(folder)
+  const made = await mkdir(target, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     throw new ShaktiError(op, `cannot make the folder ${folder}: ${error.code ?? error.message}.`)
   })
-  const stage = join(folder, `.saving-${process.pid}-${randomBytes(4).toString('hex')}`)
+  const stage = join(target, `.saving-${process.pid}-${randomBytes(4).toString('hex')}`)
   try {
     await mkdir(stage)
     for (const [path, name] of content.copies ?? []) await copyFile(path, join(stage, name))
     const shards = shardsOf(content.tensors, shardBytes)
     await writeShards(stage, shards, onProgress, signal)
-    await writeTexts(op, folder, stage, content)
-    await moveOut(stage, folder)
+    await writeTexts(op, target, stage, content)
+    await moveOut(stage, target)
   } catch (error) {
     await rm(stage, { recursive: true, force: true })
-    if (isNew) await rmdir(folder).catch(() => undefined)
-    throw error
+    if (made !== undefined) await removeEmpty(target, made)
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
+    throw new ShaktiError(op, `cannot write ${folder}: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+}
+
+/** Removes a folder and those above it up to `first`, as far as they are empty. */
+async function removeEmpty(folder: string, first: string): Promise<void> {
+  for (let at = folder; at.length >= first.length; at = dirname(at)) {
+    const gone = await rmdir(at).then(
+      () => true,
+      () => false,
+    )
+    if (!gone) return
   }
 }
 
