@@ -1,5 +1,6 @@
 // Decoders with random weights of which every part shows in the logits: norms that are not 1, biases that are not 0.
 import { manualSeed, noGrad, randn, tensor, type DType } from '@shakti/tensor'
+import { Linear } from '@shakti/nn'
 import { parseDecoderConfig, type DecoderConfigInput } from '../src/config.js'
 import { Decoder } from '../src/decoder.js'
 
@@ -39,7 +40,7 @@ export function randomDecoder(
     for (const [name, p] of Object.entries(decoder.stateDict()))
       if (name.includes('norm') || name.endsWith('bias')) p.add_(randn(p.shape).mul(0.3))
     const { lmHead } = decoder
-    if (successors === 0 || !lmHead) return
+    if (successors === 0 || !(lmHead instanceof Linear)) return
     const { vocab, width } = decoder.config
     const embedding = decoder.model.embedTokens.weight
     embedding.mul_(successors * Math.sqrt(width))

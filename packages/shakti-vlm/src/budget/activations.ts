@@ -1,7 +1,7 @@
 // What a forward pass under noGrad holds at once beside weights and cache: the tensors of the code (block.ts and attention.ts of
 // @shakti/nn, vision/encoder.ts, projector.ts, decoder.ts), in which a layer's own go when the layer is done.
 import { blockBytes } from '@shakti/tensor'
-import type { DecoderConfig, ShaktiVlmConfig } from '../config.js'
+import { decoderHeadDim, type DecoderConfig, type ShaktiVlmConfig } from '../config.js'
 import { attentionWorkspace, productWorkspace, type Layout } from './workspaces.js'
 
 /** Bytes of tensors that are there together, as the allocator takes blocks for them. */
@@ -87,12 +87,12 @@ export function decoderActivations(
 ): number {
   const { batch, length, size } = rows
   const m = batch * length
-  const headDim = d.width / d.heads
+  const headDim = decoderHeadDim(d)
   const x = held(m * d.width * size)
   // The embeddings, which the pass holds to its end, the block's input, and cosines and sines.
   const base = (d.layers > 1 ? 2 : 1) * x + held(length * headDim * 2, length * headDim * 2)
   const block = (kv: number): number => {
-    const shape = { width: d.width, heads: d.heads, kvHeads: kv, headDim, keys, normed: false }
+    const shape = { width: d.width, heads: d.heads, kvHeads: kv, headDim, keys, normed: d.qkNorm !== 'none' }
     const first = half(base, m, d.width, false, size, (at, r) => attention(at, shape, rows, r))
     const second = half(base + x, m, d.width, false, size, (at) => {
       const hidden = held(m * d.ffn * size)

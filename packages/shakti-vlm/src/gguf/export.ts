@@ -12,7 +12,7 @@ import {
 import type { Decoder } from '../decoder.js'
 import { ShaktiVlm } from '../vlm.js'
 import type { DecoderConfig } from '../config.js'
-import { readJson } from '../hf/files.js'
+import { readJson } from '../hf/weights.js'
 import { openDecoder } from '../hf/import/decoder.js'
 import { planGguf, type GgufArchitecture, type PlannedTensor } from './architecture.js'
 import { quantizeQ4, quantizeQ8 } from './blocks.js'
