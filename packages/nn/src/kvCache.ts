@@ -8,6 +8,7 @@ import {
   ShaktiError,
   ShapeError,
   tidy,
+  zeros,
   type Tensor,
 } from '@shakti/tensor'
 
@@ -94,7 +95,9 @@ class Rows {
   replace(like: readonly Tensor[], room: number, start: number, rows: readonly Tensor[]): void {
     const fresh = like.map((x, i) => {
       const [batch, , ...rest] = x.shape
-      const t = held(empty([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
+      // A GPU multiplies what lies behind the last key by 0, which has to give 0.
+      const make = x.device === 'cpu' ? empty : zeros
+      const t = held(make([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
       if (rows[i]) t.narrow(1, 0, rows[i].shape[1]!).copy_(rows[i])
       return t
     })

@@ -225,6 +225,16 @@ const shapes: readonly Row[] = [
   ).map(([op, fn]): Row => [`${op} without a list`, fn, [`[${op}]`, 'list']]),
   ['item', () => x.itemSync(), ['[item]', '[2, 3]']],
   ['copy_', () => zeros([2]).copy_(x), ['[copy_]', '[2, 3]', '[2]']],
+  [
+    'indexCopy_',
+    () => zeros([2, 3]).indexCopy_(0, i(0), zeros([2, 3])),
+    ['[indexCopy_]', 'f32[1, 3]', 'f32[2, 3]'],
+  ],
+  [
+    'a source of another dtype to indexCopy_',
+    () => zeros([2, 3]).indexCopy_(0, i(0), zeros([1, 3]).to('bf16')),
+    ['[indexCopy_]', 'bf16'],
+  ],
   ['grad', () => (x.grad = y), ['[grad]', '[2, 3]', '[4, 5]']],
 ]
 
@@ -334,6 +344,9 @@ test('an index out of range is reported with its value, when the result is read,
     assertThrows(() => tidy(() => x.indexSelect(0, i(0, bad)).dataSync()), ShaktiError, String(bad))
     resetDevice()
     assertThrows(() => tidy(() => embedding(i(bad), x).dataSync()), ShaktiError, String(bad))
+    resetDevice()
+    const y = zeros([2, 3])
+    assertThrows(() => y.indexCopy_(0, i(bad), zeros([1, 3])).dataSync(), ShaktiError, String(bad))
     resetDevice()
     assertThrows(() => tidy(() => crossEntropy(x, i(0, bad)).dataSync()), ShaktiError, String(bad))
     resetDevice()

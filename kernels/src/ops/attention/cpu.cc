@@ -5,7 +5,7 @@
 
 namespace SHAKTI_ISA_NS {
 void run_attention(const Args& a, Context& c) {
-  const Problem p(a.in[0], a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], a);
+  Problem p(a.in[0], a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], a);
   if (!p.check(c, true)) return;
   if (p.q->dtype == DType::f64) return forward_f64(p, a);
 #if defined(__AVX512F__)
@@ -19,7 +19,7 @@ void run_attention(const Args& a, Context& c) {
 }
 
 void run_attention_backward(const Args& a, Context& c) {
-  const Problem p(a.in[1], a.in[2], a.in[3], a.in[6], a.in[7], a.in[8], a);
+  Problem p(a.in[1], a.in[2], a.in[3], a.in[6], a.in[7], a.in[8], a);
   if (!p.check(c, false)) return;
   if (p.q->dtype == DType::f64) return backward_f64(p, a);
 #if defined(__AVX512F__)

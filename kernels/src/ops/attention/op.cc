@@ -67,7 +67,8 @@ size_t workspace_attention(const Args& a) {
   const Operand &q = a.in[0], &k = a.in[1];
   if (q.dtype == DType::f64) return static_cast<size_t>(k.shape[1]) * 16 + 64;
   const attention::Forward cut(k.shape[0] * k.shape[2], q.shape[1] * (q.shape[2] / k.shape[2]), k.shape[1]);
-  return static_cast<size_t>(cut.floats(padded(q))) * sizeof(float);
+  const int64_t dp = padded(q);
+  return static_cast<size_t>(a.in[5].present() ? cut.most_floats(dp) : cut.floats(dp)) * sizeof(float);
 }
 
 Status check_attention_backward(const Args& a) {

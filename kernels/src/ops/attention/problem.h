@@ -44,8 +44,8 @@ struct Problem {
     window = a.attr_int(2);
   }
 
-  // @param room keys may follow that no sequence has
-  bool check(Context& c, bool room) const {
+  // @param room keys may follow that no sequence has: lk then is where they begin
+  bool check(Context& c, bool room) {
     if (!cu_q->present()) return true;
     for (int side = 0; side < 2; ++side) {
       const Operand* cu = side == 0 ? cu_q : cu_k;
@@ -57,6 +57,7 @@ struct Problem {
         c.fail("%s must ascend from 0 to %lld", cu == cu_q ? "cu_q" : "cu_k", static_cast<long long>(length));
         return false;
       }
+      if (side == 1) lk = p[n - 1];
     }
     return true;
   }

@@ -14,11 +14,16 @@ constexpr int64_t kTasks = 32;        // wanted before keys are split
 struct Parts {
   int64_t keys, count;
 
-  SHAKTI_INLINE Parts(int64_t tasks, int64_t lk, int64_t least) {
+  // No fewer than there are for any number of keys up to lk: whole blocks can make fewer parts of more keys.
+  static SHAKTI_INLINE int64_t most(int64_t tasks, int64_t lk, int64_t least) {
     if (tasks < 1) tasks = 1;
-    count = tasks >= kTasks ? 1 : (kTasks + tasks - 1) / tasks;
+    int64_t count = tasks >= kTasks ? 1 : (kTasks + tasks - 1) / tasks;
     if (count > lk / least) count = lk / least;
-    if (count < 1) count = 1;
+    return count < 1 ? 1 : count;
+  }
+
+  SHAKTI_INLINE Parts(int64_t tasks, int64_t lk, int64_t least) {
+    count = most(tasks, lk, least);
     keys = ((lk + count - 1) / count + kKeysOfBlock - 1) / kKeysOfBlock * kKeysOfBlock;
     count = lk > 0 ? (lk + keys - 1) / keys : 1;
   }
@@ -51,10 +56,15 @@ struct Forward {
     return (lk + kKeysOfBlock - 1) / kKeysOfBlock * packed_block(dp);
   }
   SHAKTI_INLINE int64_t part_row(int64_t dp) const { return parts.count > 1 ? dp + 2 : 0; }
-  SHAKTI_INLINE int64_t floats(int64_t dp) const { return heads * (packed_head(dp) + n * parts.count * part_row(dp)); }
+  SHAKTI_INLINE int64_t floats(int64_t dp) const { return floats(dp, parts.count); }
+  // The same if a sequence's border may leave fewer keys.
+  SHAKTI_INLINE int64_t most_floats(int64_t dp) const { return floats(dp, Parts::most(heads * blocks, lk, kPart)); }
 
  private:
   // Blocks are as equal as whole strips allow.
+  SHAKTI_INLINE int64_t floats(int64_t dp, int64_t count) const {
+    return heads * (packed_head(dp) + n * count * (count > 1 ? dp + 2 : 0));
+  }
   static SHAKTI_INLINE int64_t rows_of(int64_t n) {
     if (n < 1) return kStrip;
     const int64_t blocks = (n + kRows - 1) / kRows;

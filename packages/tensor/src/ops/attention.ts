@@ -26,7 +26,7 @@ export interface AttentionOptions {
   window?: number
   /** Several sequences packed into one (batch 1): i32 [n + 1] borders from 0 to the length. No attention across. */
   cuSeqlensQ?: Tensor
-  /** Borders of the keys; default those of the queries. Without a gradient the last may lie before the end: keys behind it are not there yet. */
+  /** Borders of the keys; default those of the queries. Without a gradient the last may lie before the end: keys behind it are not there yet (on a GPU they must be finite all the same). */
   cuSeqlensK?: Tensor
   /** Order of the dimensions: 'bhld' [batch, heads, length, head dim] as in PyTorch (default), or 'blhd'. */
   layout?: 'bhld' | 'blhd'

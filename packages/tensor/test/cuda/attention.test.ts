@@ -115,6 +115,9 @@ if (!isCudaAvailable()) {
       }
       compare({ lq: 6, lk: 420, h: 4, hk: 2, d: 64 }, dtype, packed)
       compare({ lq: 6, lk: 420, h: 4, hk: 2, d: 64 }, dtype, { ...packed, isCausal: true })
+      // A cache with room: keys behind the last border are not there.
+      const room = { cuSeqlensQ: borders(0, 2), cuSeqlensK: borders(0, 310) }
+      compare({ lq: 2, lk: 420, h: 4, hk: 2, d: 64 }, dtype, { ...room, isCausal: true })
       const keep = randn([1, 1, 3, 270]).gt(0.5)
       compare({ lq: 3, lk: 270, h: 4, hk: 2, d: 80 }, dtype, { mask: keep })
       compare({ lq: 3, lk: 270, h: 4, hk: 2, d: 80 }, dtype, { mask: randn([4, 3, 270]) })

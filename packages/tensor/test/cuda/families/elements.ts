@@ -128,6 +128,11 @@ export const elements: Readonly<Record<string, readonly Case[]>> = {
           source.scatterAdd(1, places, d.normal([5, 31])),
           ...d.both([source], (x) => x!.indexSelect(1, d.integers(n, [45]))),
           source.indexAdd(0, d.integers(5, [9]), d.normal([9, n])),
+          source.clone().indexCopy_(0, d.integers(5, [9]), d.normal([9, n])),
+          source
+            .clone()
+            .mT()
+            .indexCopy_(1, d.integers(5, [2]), d.normal([n, 2])),
         ]
       },
     ),
