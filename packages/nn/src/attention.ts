@@ -184,22 +184,24 @@ export class Attention extends Module {
       )
     }
     const [b, l] = x.shape as [number, number]
-    const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
-    let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
-    let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
-    const bound = causal ? window : undefined
-    if (cache) ({ k, v } = cache.append(layer, k, v, bound))
-    // A cache may have let go of keys that the window does not reach: the last ones are here.
-    const keys = k.shape[1]!
-    const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
-    const visible = past > 0 ? mask!.narrow(-1, past, keys) : mask
-    const y = scaledDotProductAttention(q, k, v, {
-      layout: 'blhd',
-      isCausal: causal,
-      ...(visible ? { mask: visible } : {}),
-      ...(bound ? { window: bound } : {}),
-      ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+    return frugal(() => {
+      const q = this.#heads(x, this.qProj, this.heads, this.qNorm, rotary)
+      let k = this.#heads(x, this.kProj, this.kvHeads, this.kNorm, rotary)
+      let v = this.#heads(x, this.vProj, this.kvHeads, undefined, undefined)
+      const bound = causal ? window : undefined
+      if (cache) ({ k, v } = cache.append(layer, k, v, bound))
+      // A cache may have let go of keys that the window does not reach: the last ones are here.
+      const keys = k.shape[1]!
+      const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
+      const visible = past > 0 ? mask!.narrow(-1, past, keys) : mask
+      const y = scaledDotProductAttention(q, k, v, {
+        layout: 'blhd',
+        isCausal: causal,
+        ...(visible ? { mask: visible } : {}),
+        ...(bound ? { window: bound } : {}),
+        ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+      })
+      return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
     })
-    return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })
   }
 }

@@ -35,6 +35,7 @@ export {
   type RotaryTable,
 } from './rope.js'
 export { interpolationMatrix, PositionBias2d } from './positionBias.js'
+export { frugal } from './frugal.js'
 export {
   KVCache,
   type KeysValues,

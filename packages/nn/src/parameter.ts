@@ -1,6 +1,7 @@
 // A tensor that a module trains. Its identity is what ties weights: two fields that hold the same Parameter share it.
 import {
   customFunction,
+  empty,
   isFloating,
   noGrad,
   ShaktiError,
@@ -112,7 +113,13 @@ export function parameter(
     ])
   const device = creationDevice()
   // In a scope, so that the parameter alone holds its memory and gives it back when it is disposed.
-  const p = tidy(() => new Parameter(init(shape, device), dims ? { dims } : {}))
-  if (device === 'meta') p.init = init
-  return p
+  return tidy(() => {
+    const meta = device === 'meta'
+    const p = new Parameter(
+      meta ? empty(shape, { device }) : init(shape, device),
+      dims ? { dims } : {},
+    )
+    if (meta) p.init = init
+    return p
+  })
 }

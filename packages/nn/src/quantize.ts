@@ -11,6 +11,7 @@ import {
   type QuantizeOptions,
   type Tensor,
 } from '@shakti/tensor'
+import { frugal } from './frugal.js'
 import type { Linear } from './layers.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
@@ -72,7 +73,10 @@ export class QuantizedLinear extends Module {
     }
     this.weight.ready(x.device)
     const dtype = this.compute ?? x.dtype
-    return quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype), epilogue)
+    // The epilogue is ops of its own: without gradients the product alone is not kept beside its result.
+    return frugal(() =>
+      quantizedLinear(x.to(dtype), this.packedWeight, this.bias?.as(dtype), epilogue),
+    )
   }
 
   override setCompute(dtype: DType): void {

@@ -68,6 +68,16 @@ export {
   type QuantizedLayer,
   type QuantizePretrainedOptions,
 } from './hf/quantize.js'
+export {
+  inspectConfig,
+  inspectPretrained,
+  type InspectedFolder,
+  type InspectedModule,
+  type InspectedTensor,
+  type Precision,
+} from './hf/inspect.js'
+export { memoryBudget, type MemoryBudget, type MemoryBudgetOptions } from './budget/memoryBudget.js'
+export { perplexity, type Perplexity, type PerplexityOptions } from './perplexity.js'
 export type { Progress, WriteOptions } from './hf/folder.js'
 export {
   chunkLength,

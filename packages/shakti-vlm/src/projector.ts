@@ -1,6 +1,6 @@
 // From patches to the decoder's embedding space (PAPER.md 6.5): merge x merge neighbours side by side, then LayerNorm and a
 // two-layer MLP with GELU. With merge 1 it is the plain MLP of LLaVA's kind.
-import { LayerNorm, Linear, Module } from '@shakti/nn'
+import { frugal, LayerNorm, Linear, Module } from '@shakti/nn'
 import { ShapeError, type Tensor } from '@shakti/tensor'
 
 export class Projector extends Module {
@@ -32,10 +32,12 @@ export class Projector extends Module {
         [x.shape],
       )
     }
-    const merged = x
-      .reshape([b, rows / m, m, columns / m, m, d])
-      .permute([0, 1, 3, 2, 4, 5])
-      .reshape([b, (rows / m) * (columns / m), m * m * d])
-    return this.fc2.forward(this.fc1.forward(this.norm.forward(merged), { activation: 'gelu' }))
+    return frugal(() => {
+      const merged = x
+        .reshape([b, rows / m, m, columns / m, m, d])
+        .permute([0, 1, 3, 2, 4, 5])
+        .reshape([b, (rows / m) * (columns / m), m * m * d])
+      return this.fc2.forward(this.fc1.forward(this.norm.forward(merged), { activation: 'gelu' }))
+    })
   }
 }

@@ -7,7 +7,7 @@ import {
   Tensor,
   type LinearCrossEntropyOptions,
 } from '@shakti/tensor'
-import { Module } from '@shakti/nn'
+import { frugal, Module } from '@shakti/nn'
 import { parseConfig, type ShaktiVlmConfig, type ShaktiVlmConfigInput } from './config.js'
 import { Decoder, type DecoderInputs } from './decoder.js'
 import { Projector } from './projector.js'
@@ -115,22 +115,24 @@ export class ShaktiVlm extends Module {
    * those of several sizes packed into one sequence.
    */
   encodeImages(images: readonly EncodedImage[] | PlacedImages): Tensor {
-    const groups = isPlaced(images) ? images : this.placeImages(images)
-    const patches =
-      groups.length === 1
-        ? [this.vision.forward(groups[0]!.pixels, groups[0]!.patch)]
-        : this.vision.forwardPacked(groups)
-    const parts: Tensor[] = []
-    for (const [g, { pixels, patch, members }] of groups.entries()) {
-      const tokens = this.projector.forward(
-        patches[g]!,
-        pixels.shape[1]! / patch,
-        pixels.shape[2]! / patch,
-      )
-      if (groups.length === 1) return tokens.reshape([-1, tokens.shape[2]!])
-      members.forEach((m, i) => (parts[m] = tokens.select(0, i)))
-    }
-    return cat(parts, 0)
+    return frugal(() => {
+      const groups = isPlaced(images) ? images : this.placeImages(images)
+      const patches =
+        groups.length === 1
+          ? [this.vision.forward(groups[0]!.pixels, groups[0]!.patch)]
+          : this.vision.forwardPacked(groups)
+      const parts: Tensor[] = []
+      for (const [g, { pixels, patch, members }] of groups.entries()) {
+        const tokens = this.projector.forward(
+          patches[g]!,
+          pixels.shape[1]! / patch,
+          pixels.shape[2]! / patch,
+        )
+        if (groups.length === 1) return tokens.reshape([-1, tokens.shape[2]!])
+        members.forEach((m, i) => (parts[m] = tokens.select(0, i)))
+      }
+      return cat(parts, 0)
+    })
   }
 
   /** Images of one size as one tensor. */
@@ -201,12 +203,14 @@ export class ShaktiVlm extends Module {
   /** Embeddings [rows, length, width] in which the placeholders are replaced by the images' tokens. */
   embed(inputs: VlmInputs | PlacedInputs): Tensor {
     const { ids, images, source } = this.#placed(inputs)
-    const text = this.decoder.embed(ids)
-    if (!images || !source) return text
-    const flat = text.reshape([-1, this.config.decoder.width])
-    return cat([flat, this.encodeImages(images)], 0)
-      .indexSelect(0, source)
-      .reshape(text.shape)
+    if (!images || !source) return this.decoder.embed(ids)
+    return frugal(() => {
+      const text = this.decoder.embed(ids)
+      const flat = text.reshape([-1, this.config.decoder.width])
+      return cat([flat, this.encodeImages(images)], 0)
+        .indexSelect(0, source)
+        .reshape(text.shape)
+    })
   }
 
   /**

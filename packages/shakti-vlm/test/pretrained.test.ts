@@ -1,14 +1,6 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  FileFormatError,
-  manualSeed,
-  ones,
-  saveSafetensors,
-  ShaktiError,
-  type Tensor,
-} from '@shakti/tensor'
+import { FileFormatError, manualSeed, ones, saveSafetensors, ShaktiError } from '@shakti/tensor'
 import { StateDictError } from '@shakti/nn'
 import {
   fromHfConfig,
@@ -22,38 +14,7 @@ import {
   toHfConfig,
 } from '../src/index.js'
 import { assert, assertThrows, test } from './assert.js'
-
-async function inFolder(f: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'shakti-vlm-'))
-  try {
-    await f(folder)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
-
-async function refused(
-  promise: Promise<unknown>,
-  type: abstract new (...args: never[]) => Error,
-  ...parts: string[]
-): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  )
-  assert.ok(error instanceof type, `expected ${type.name}, got ${String(error)}`)
-  for (const part of parts)
-    assert.ok(error.message.includes(part), `'${error.message}' does not name '${part}'`)
-}
-
-const bits = (t: Tensor): string =>
-  Buffer.from(t.dataSync().buffer as ArrayBuffer).toString('base64')
-
-function same(a: ShaktiVlm, b: ShaktiVlm): void {
-  const [x, y] = [a.stateDict(), b.stateDict()]
-  assert.equal(Object.keys(x), Object.keys(y))
-  for (const name of Object.keys(x)) assert.is(bits(x[name]!), bits(y[name]!), name)
-}
+import { bits, inFolder, refused, same } from './folder.js'
 
 for (const [name, config] of [
   ['1B', shaktiVlm1B],

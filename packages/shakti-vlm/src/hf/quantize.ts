@@ -90,8 +90,12 @@ export async function quantizePretrained(
     const make = async (): Promise<Tensor> => {
       const whole = stored(source, original)
       try {
+        // Before the engine finds it, which would end all that is under way.
+        const length = await squaredLength(whole)
+        if (!Number.isFinite(length))
+          throw new ShaktiError(op, `${original} of ${from} holds numbers that are not finite.`)
         const weight = quantizeWeight(whole, { bits, group })
-        const { difference, length } = await compare(whole, weight)
+        const difference = await squaredDifference(whole, weight)
         ;[errors, squares] = [errors + difference, squares + length]
         layers.set(name, {
           name: name.slice(0, -'.weight'.length),
@@ -155,28 +159,40 @@ function stored({ folder, tensors }: Checkpoint, name: string): Tensor {
   return loadSafetensors(path, { names: [name], device: 'cpu' }).tensors[name]!
 }
 
-/** Squared lengths of a weight and of its difference to what its bytes stand for, a few rows at a time. */
-async function compare(
+// Rows at a time: 16 MB of f32, whole panels of 32.
+const rowsOf = (columns: number): number => 32 * Math.max(1, Math.floor(131_072 / columns))
+
+/** The sum over all rows of what `part` makes of some of them. */
+async function sumOverRows(
   whole: Tensor,
-  { packed, shape: [rows, columns], bits, group }: QuantizedWeight,
-): Promise<{ difference: number; length: number }> {
-  // Panels of 32 rows; 16 MB of f32.
-  const panels = Math.max(1, Math.floor(131_072 / columns))
-  let [difference, length] = [0, 0]
-  for (let at = 0; at < packed.shape[0]!; at += panels) {
-    const some = Math.min(panels, packed.shape[0]! - at)
-    const first = at * 32
-    const n = Math.min(some * 32, rows - first)
-    const sums = tidy(() =>
-      noGrad(() => {
-        const part = new QuantizedWeight(packed.narrow(0, at, some), [n, columns], { bits, group })
-        const w = whole.narrow(0, first, n).float()
-        return [w.sub(part.dequantize()).square().sum(), w.square().sum()] as const
-      }),
+  part: (rows: Tensor, first: number) => Tensor,
+): Promise<number> {
+  const [rows, columns] = whole.shape as [number, number]
+  let total = 0
+  for (let first = 0; first < rows; first += rowsOf(columns)) {
+    const n = Math.min(rowsOf(columns), rows - first)
+    const sum = tidy(() =>
+      noGrad(() =>
+        part(whole.narrow(0, first, n).float(), first)
+          .square()
+          .sum(),
+      ),
     )
-    difference += await sums[0].item()
-    length += await sums[1].item()
-    for (const t of sums) t.dispose()
+    total += await sum.item()
+    sum.dispose()
   }
-  return { difference, length }
+  return total
 }
+
+const squaredLength = (whole: Tensor): Promise<number> => sumOverRows(whole, (rows) => rows)
+
+/** Of a weight to what its bytes stand for. */
+const squaredDifference = (
+  whole: Tensor,
+  { packed, shape: [, columns], bits, group }: QuantizedWeight,
+): Promise<number> =>
+  sumOverRows(whole, (rows, first) => {
+    const n = rows.shape[0]!
+    const panels = packed.narrow(0, first / 32, Math.ceil(n / 32))
+    return rows.sub(new QuantizedWeight(panels, [n, columns], { bits, group }).dequantize())
+  })

@@ -2,6 +2,7 @@
 // RMSNorm behind the branch later, with QK-norm and 2-D RoPE in every attention (PAPER.md 6.1 - 6.4).
 import { cat, ShapeError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
 import {
+  frugal,
   initFanIn,
   initZeros,
   MLP,
@@ -182,7 +183,9 @@ class VisionEmbeddings extends Module {
   }
 
   forward(pixels: Tensor, patch: number, rows: number, columns: number): Tensor {
-    return this.patchEmbedding.forward(pixels, patch).add(this.positionBias.forward(rows, columns))
+    return frugal(() =>
+      this.patchEmbedding.forward(pixels, patch).add(this.positionBias.forward(rows, columns)),
+    )
   }
 }
 
