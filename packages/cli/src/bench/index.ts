@@ -93,7 +93,9 @@ Examples
         `${positions} positions are more than the context of ${config.decoder.context}. Lower --prefill or --decode.`,
       )
     if (size && text(args, 'peer') !== undefined)
-      throw new UsageError('--image and --peer exclude each other: the peer runs the decoder alone.')
+      throw new UsageError(
+        '--image and --peer exclude each other: the peer runs the decoder alone.',
+      )
     useThreads(args)
     const { cpu, isa, threads } = deviceInfo()
     const peer = await askedPeer(args, folder, found, io)
