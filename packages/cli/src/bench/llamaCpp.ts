@@ -39,6 +39,18 @@ export interface FoundLlamaCpp {
   readonly version: string
 }
 
+export type { Llama }
+
+/** The engine, on so many threads of the CPU; one for all models. */
+export const openLlamaCpp = ({ binding }: FoundLlamaCpp, threads: number): Promise<Llama> =>
+  binding.getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    logLevel: 'error',
+    maxThreads: threads,
+  })
+
 /**
  * node-llama-cpp where the command was called, or in the folder that SHAKTI_LLAMA_CPP names, or beside this package.
  * @throws ShaktiError saying how to install it
@@ -65,28 +77,20 @@ const greedy = { generateNext: { token: true, options: { temperature: 0 } } }
 
 export class LlamaCpp {
   private constructor(
-    private readonly llama: Llama,
     private readonly model: Model,
-    private context: Context,
-    private sequence: Sequence,
+    private readonly context: Context,
+    private readonly sequence: Sequence,
     readonly flashAttention: boolean,
   ) {}
 
   /** Loads a file; of both kinds of attention the one that is faster on this work stays. */
   static async load(
-    { binding }: FoundLlamaCpp,
+    llama: Llama,
     file: string,
     work: Work,
     ids: readonly number[],
     threads: number,
   ): Promise<LlamaCpp> {
-    const llama = await binding.getLlama({
-      gpu: false,
-      build: 'never',
-      skipDownload: true,
-      logLevel: 'error',
-      maxThreads: threads,
-    })
     const model = await llama.loadModel({ modelPath: file, useMmap: true })
     const contextSize = work.prefill + work.decode + 8
     const open = async (flashAttention: boolean): Promise<LlamaCpp> => {
@@ -96,7 +100,7 @@ export class LlamaCpp {
         threads: { ideal: threads, min: threads },
         flashAttention,
       })
-      return new LlamaCpp(llama, model, context, context.getSequence(), flashAttention)
+      return new LlamaCpp(model, context, context.getSequence(), flashAttention)
     }
     const trial = { prefill: work.prefill, decode: Math.min(16, work.decode) }
     const seconds = async (engine: LlamaCpp): Promise<number> => {
@@ -133,6 +137,5 @@ export class LlamaCpp {
   async dispose(): Promise<void> {
     await this.context.dispose()
     await this.model.dispose()
-    await this.llama.dispose()
   }
 }

@@ -10,8 +10,8 @@ import type { GgufType, InspectedFolder } from '@shakti/vlm'
 import { ggufTypes } from '../export.js'
 import { withProgress } from '../io.js'
 import type { Io } from '../io.js'
-import { findLlamaCpp, LlamaCpp } from './llamaCpp.js'
-import type { FoundLlamaCpp } from './llamaCpp.js'
+import { findLlamaCpp, LlamaCpp, openLlamaCpp } from './llamaCpp.js'
+import type { FoundLlamaCpp, Llama } from './llamaCpp.js'
 import type { Round, Work } from './ours.js'
 
 export interface Peers {
@@ -75,8 +75,10 @@ export async function openPeers(
 ): Promise<Peers> {
   const folder = await mkdtemp(join(tmpdir(), 'shakti-bench-'))
   const engines: { name: string; engine: LlamaCpp }[] = []
+  let llama: Llama | undefined
   const dispose = async (): Promise<void> => {
     for (const { engine } of engines) await engine.dispose()
+    await llama?.dispose()
     await rm(folder, { recursive: true, force: true })
   }
   try {
@@ -88,9 +90,10 @@ export async function openPeers(
       )
       made.push([type, file])
     }
+    llama = await openLlamaCpp(binding, threads)
     for (const [name, file] of made) {
       signal.throwIfAborted()
-      engines.push({ name, engine: await LlamaCpp.load(binding, file, work, ids, threads) })
+      engines.push({ name, engine: await LlamaCpp.load(llama, file, work, ids, threads) })
     }
   } catch (error) {
     await dispose()
