@@ -85,9 +85,11 @@ class Chat {
     const lines = this.#open()
     if (this.#terminal) this.#say('/help lists what can be typed here, /exit leaves.')
     lines.prompt()
+    let left = false
     for await (const line of lines) {
       try {
-        if (!(await this.#take(line.trim()))) break
+        left = !(await this.#take(line.trim()))
+        if (left) break
       } catch (error) {
         if (!(error instanceof ShaktiError || error instanceof TokenizerError)) throw error
         this.#failures++
@@ -96,6 +98,7 @@ class Chat {
       lines.prompt()
     }
     lines.close()
+    if (this.#terminal && !left) this.io.stdout.write('\n') // behind the prompt that Ctrl-D answered
     // Someone at the terminal has seen it; a script has not.
     return this.#failures > 0 && !this.#terminal ? FAILED : OK
   }

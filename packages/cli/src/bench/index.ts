@@ -14,7 +14,7 @@ import {
 import { inspectPretrained, memoryBudget } from '@shakti/vlm'
 import type { InspectedFolder, Precision } from '@shakti/vlm'
 import { loadModel, useThreads } from '../assistant.js'
-import { imageSize } from '../imageSize.js'
+import { imageSize, tokensOf } from '../imageSize.js'
 import type { Command } from '../io.js'
 import { modelFolder, noMore } from '../presets.js'
 import { Bandwidth, median } from './bandwidth.js'
@@ -86,8 +86,7 @@ Examples
       throw new UsageError(
         `--image: ${folder} has no image token. 'shakti init' and training write one into config.json.`,
       )
-    const positions =
-      work.prefill + work.decode + 1 + (size ? tokens(size, config.projector.merge) : 0)
+    const positions = work.prefill + work.decode + 1 + (size ? tokensOf(size, config) : 0)
     if (positions > config.decoder.context)
       throw new UsageError(
         `${positions} positions are more than the context of ${config.decoder.context}. Lower --prefill or --decode.`,
@@ -187,11 +186,6 @@ Examples
     return OK
   },
 }
-
-const tokens = (
-  { width, height, patch }: { width: number; height: number; patch: number },
-  merge: number,
-): number => (width * height) / (patch * merge) ** 2
 
 const precisionOf = ({ quantization, dtype }: InspectedFolder): Precision =>
   quantization ? (quantization.bits === 8 ? 'int8' : 'int4') : dtype === 'f32' ? 'f32' : 'bf16'
