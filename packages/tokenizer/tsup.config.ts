@@ -5,7 +5,11 @@ const common = { sourcemap: true, target: 'node20' } as const
 export default defineConfig([
   {
     ...common,
-    entry: ['src/index.ts', 'src/core.ts'],
+    entry: {
+      index: 'src/index.ts',
+      core: 'src/core.ts',
+      'command-line': 'src/cli/command-line.ts',
+    },
     format: ['esm', 'cjs'],
     dts: true,
     clean: true,

@@ -17,6 +17,8 @@ const folders = [
   'packages/trainer',
   'packages/cuda-sim',
 ]
+// Commands alone, nothing to import.
+const commands = { 'packages/cli': 'shakti' }
 let failures = 0
 
 function run(what, command, args, cwd = root) {
@@ -35,10 +37,10 @@ const bin = (name) => join(root, 'node_modules/.bin', name)
 rmSync(work, { recursive: true, force: true })
 mkdirSync(join(work, 'tarballs'), { recursive: true })
 const packages = []
-for (const folder of folders) {
+for (const folder of [...folders, ...Object.keys(commands)]) {
   const json = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
-  if (!existsSync(join(root, folder, json.main))) {
-    console.log(`FAIL ${json.name}: ${json.main} is not built`)
+  if (!existsSync(join(root, folder, json.main ?? json.bin[commands[folder]]))) {
+    console.log(`FAIL ${json.name} is not built`)
     failures++
     continue
   }
@@ -55,8 +57,9 @@ for (const folder of folders) {
   const target = join(work, 'node_modules', json.name)
   mkdirSync(target, { recursive: true })
   execFileSync('tar', ['xzf', tarball, '--strip-components=1', '-C', target])
-  packages.push(json.name)
   run(`${json.name} publint`, bin('publint'), ['run', '--strict', target])
+  if (folder in commands) continue
+  packages.push(json.name)
   // The addon's package is CommonJS by nature; our others have both.
   const rules = json.name === '@shakti/kernels' ? ['--ignore-rules', 'cjs-resolves-to-esm'] : []
   run(`${json.name} types (attw)`, bin('attw'), [tarball, '--profile', 'node16', ...rules])
@@ -128,6 +131,11 @@ if (packages.includes('@shakti/tensor')) {
   run('a consumer compiles against the packed .d.ts', bin('tsc'), ['-p', work])
   run('a consumer runs by import', process.execPath, ['out/esm.mjs'], work)
   run('a consumer runs by require', process.execPath, ['out/cjs.cjs'], work)
+  for (const [folder, name] of Object.entries(commands)) {
+    const json = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+    const file = join('node_modules', json.name, json.bin[name])
+    run(`the command ${name} runs`, process.execPath, [file, '--help'], work)
+  }
 }
 console.log(failures === 0 ? 'exports: all good' : `exports: ${failures} failures`)
 process.exitCode = failures === 0 ? 0 : 1

@@ -1,0 +1,256 @@
+// A model that answers messages: what chat and describe have in common.
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setNumThreads, ShaktiError } from '@shakti/tensor'
+import { Tokenizer } from '@shakti/tokenizer'
+import type { ChatMessage } from '@shakti/tokenizer'
+import {
+  choice,
+  decimal,
+  flag,
+  integer,
+  list,
+  Progress,
+  Rate,
+  size,
+  UsageError,
+} from '@shakti/tokenizer/command-line'
+import type { Arguments } from '@shakti/tokenizer/command-line'
+import { fromPretrained, generate, ImageProcessor, PrefixCache } from '@shakti/vlm'
+import type {
+  EncodedImage,
+  Finish,
+  GenerateOptions,
+  ShaktiVlm,
+  Timing,
+  TokenConstraint,
+  Usage,
+} from '@shakti/vlm'
+import type { Io } from './io.js'
+
+export const answerOptions = {
+  'max-tokens': { type: 'string' },
+  temperature: { type: 'string' },
+  'top-k': { type: 'string' },
+  'top-p': { type: 'string' },
+  'min-p': { type: 'string' },
+  'typical-p': { type: 'string' },
+  'repetition-penalty': { type: 'string' },
+  'presence-penalty': { type: 'string' },
+  'frequency-penalty': { type: 'string' },
+  seed: { type: 'string' },
+  stop: { type: 'string', multiple: true },
+  kv: { type: 'string' },
+  packed: { type: 'boolean' },
+  threads: { type: 'string' },
+} as const
+
+export const answerHelp = `  --max-tokens N             of an answer (256)
+  --temperature T            0 takes the likeliest token always (0)
+  --top-k N, --top-p P       only the N likeliest; only those that together reach P
+  --min-p P, --typical-p P   only those P times as likely as the likeliest; only the most typical that reach P
+  --repetition-penalty F     scores of tokens that were there are divided by it (1)
+  --presence-penalty F       taken from the scores of tokens written (0)
+  --frequency-penalty F      the same, as often as they were written (0)
+  --seed N                   one seed, one text (0)
+  --stop TEXT                ends an answer; may be repeated
+  --kv TYPE                  keys and values in f32, bf16 or i8 (that of the activations)
+  --packed                   lay matrices out for products: slower to load, faster to answer
+  --threads N                of the CPU (all cores)`
+
+/** Options of an answer, checked as far as their form goes; the library checks their ranges before any work. */
+export function answerOptionsOf(args: Arguments): GenerateOptions {
+  const given: Record<string, unknown> = {
+    maxTokens: integer(args, 'max-tokens'),
+    temperature: decimal(args, 'temperature'),
+    topK: integer(args, 'top-k'),
+    topP: decimal(args, 'top-p'),
+    minP: decimal(args, 'min-p'),
+    typicalP: decimal(args, 'typical-p'),
+    repetitionPenalty: decimal(args, 'repetition-penalty'),
+    presencePenalty: decimal(args, 'presence-penalty'),
+    frequencyPenalty: decimal(args, 'frequency-penalty'),
+    seed: integer(args, 'seed'),
+    stop: list(args, 'stop'),
+    kvDtype: choice(args, 'kv', ['f32', 'bf16', 'i8']),
+  }
+  return Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined))
+}
+
+/** --threads, where it is given. */
+export function useThreads(args: Arguments): void {
+  const threads = integer(args, 'threads')
+  if (threads === 0) throw new UsageError('--threads is 0. At least 1 is expected.')
+  if (threads !== undefined) setNumThreads(threads)
+}
+
+/** Loads a model, with a bar where it takes long. */
+export async function loadModel(
+  folder: string,
+  args: Arguments,
+  { stderr }: Io,
+  signal: AbortSignal,
+): Promise<ShaktiVlm> {
+  const progress = new Progress(stderr)
+  let rate: Rate | undefined
+  try {
+    return await fromPretrained(folder, {
+      packed: flag(args, 'packed'),
+      signal,
+      onProgress: (done, total) => {
+        rate ??= new Rate('loading', total, (n) => `${size(n)}/s`)
+        progress.update(rate.at(done))
+      },
+    })
+  } finally {
+    progress.stop()
+  }
+}
+
+export interface Answer {
+  readonly text: string
+  /** 'interrupted' by the signal. */
+  readonly finish: Finish | 'interrupted'
+  readonly usage?: Usage
+  readonly timing?: Timing
+}
+
+export class Assistant {
+  readonly prefixCache: PrefixCache
+  readonly #processor: ImageProcessor
+  readonly #constraint: TokenConstraint | undefined
+
+  private constructor(
+    readonly model: ShaktiVlm,
+    readonly tokenizer: Tokenizer,
+    readonly stopTokens: readonly number[],
+  ) {
+    const { vision, projector, decoder } = model.config
+    this.#processor = new ImageProcessor({ vision, merge: projector.merge })
+    this.prefixCache = new PrefixCache(model)
+    this.#constraint =
+      tokenizer.vocabSize < decoder.vocab ? tokensOf(tokenizer, stopTokens) : undefined
+  }
+
+  static async load(
+    folder: string,
+    args: Arguments,
+    io: Io,
+    signal: AbortSignal,
+  ): Promise<Assistant> {
+    useThreads(args)
+    // Short work first: a folder without a tokenizer is told before its weights are read.
+    const tokenizer = await Tokenizer.fromPretrained(folder)
+    const stopTokens = await stopTokensOf(folder, tokenizer)
+    const model = await loadModel(folder, args, io, signal)
+    const { vocab } = model.config.decoder
+    if (tokenizer.vocabSize > vocab)
+      throw new ShaktiError(
+        folder,
+        `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${vocab}. Use the tokenizer that the model was trained with.`,
+      )
+    return new Assistant(model, tokenizer, stopTokens)
+  }
+
+  /** Reads an image file. */
+  async image(path: string): Promise<EncodedImage> {
+    if (this.model.config.imageToken === undefined)
+      throw new ShaktiError(
+        path,
+        "the model has no image token, so it takes text alone. 'shakti init' writes one into config.json.",
+      )
+    return this.#processor.encode(path)
+  }
+
+  /** The ids of a conversation, up to where the answer begins. */
+  prompt(messages: readonly ChatMessage[], images: readonly EncodedImage[]): number[] {
+    const { tokenizer, model } = this
+    const imageToken = tokenizer.idToToken(model.config.imageToken ?? -1)
+    return tokenizer.applyChatTemplate(messages, {
+      addGenerationPrompt: true,
+      ...(images.length > 0 && imageToken !== undefined
+        ? { imageToken, imageTokens: images.map((i) => this.#processor.tokens(i)) }
+        : {}),
+    }).ids
+  }
+
+  /** Answers piece by piece. What was read for an earlier answer is not read again. */
+  async answer(
+    prompt: { readonly ids: readonly number[]; readonly images: readonly EncodedImage[] },
+    options: GenerateOptions,
+    signal: AbortSignal,
+    onText: (text: string) => void,
+  ): Promise<Answer> {
+    const { model, tokenizer, stopTokens, prefixCache } = this
+    let text = ''
+    let last: Omit<Answer, 'text'> = { finish: 'interrupted' }
+    try {
+      for await (const token of generate(model, prompt, {
+        ...options,
+        tokenizer,
+        stopTokens,
+        prefixCache,
+        signal,
+        ...(this.#constraint ? { constraint: this.#constraint } : {}),
+      })) {
+        text += token.text
+        if (token.text !== '') onText(token.text)
+        const { finish, usage, timing } = token
+        if (finish && usage && timing) last = { finish, usage, timing }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
+    return { text, ...last }
+  }
+}
+
+/** What ends an answer: what generation_config.json says, the tokenizer's end of text, and the end of a turn in our format. */
+async function stopTokensOf(folder: string, tokenizer: Tokenizer): Promise<number[]> {
+  const file = join(folder, 'generation_config.json')
+  const source = await readFile(file, 'utf8').catch(() => '{}')
+  let given: unknown
+  try {
+    given = (JSON.parse(source) as { eos_token_id?: unknown } | null)?.eos_token_id
+  } catch (error) {
+    throw new ShaktiError(file, `is not JSON: ${(error as Error).message}.`)
+  }
+  const turn = tokenizer.tokenToId('<|end_of_turn|>')
+  const ids = [given, tokenizer.eosId, turn].flat()
+  return [...new Set(ids.filter((id): id is number => Number.isInteger(id)))]
+}
+
+/** Models pad their vocabulary: of ids that the tokenizer has no token for none is written. */
+function tokensOf(tokenizer: Tokenizer, stopTokens: readonly number[]): TokenConstraint<null> {
+  const { vocabSize: vocab } = tokenizer
+  const tokens = new Uint32Array(Math.ceil(vocab / 32))
+  for (let id = 0; id < vocab; id++)
+    if (tokenizer.idToToken(id) !== undefined && !stopTokens.includes(id))
+      tokens[id >> 5]! |= 1 << (id & 31)
+  return {
+    vocab,
+    shortest: 0,
+    start: () => null,
+    next: () => null,
+    allowed: () => ({ tokens, mayEnd: true, mustEnd: false }),
+  }
+}
+
+/** A model's text for a terminal: it cannot move the cursor. */
+export const onTerminal = (text: string): string =>
+  // eslint-disable-next-line no-control-regex -- what is taken out
+  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
+
+/** What an answer cost, in a line. */
+export function costOf({ usage, timing }: Answer): string {
+  if (!usage || !timing) return 'stopped'
+  const { prompt, cached, visual, generated } = usage
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
+  return (
+    `${prompt} tokens read${visual > 0 ? `, ${visual} of images` : ''}${cached > 0 ? `, ${cached} known` : ''}; ` +
+    `${generated} written, the first after ${seconds(timing.firstToken)}` +
+    `${timing.encode > 0 ? ` (encoder ${seconds(timing.encode)})` : ''}` +
+    `${timing.tokensPerSecond > 0 ? `, then ${timing.tokensPerSecond.toFixed(1)} a second` : ''}`
+  )
+}
