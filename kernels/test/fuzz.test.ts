@@ -143,13 +143,14 @@ function conv(): { x: number[]; w: number[]; y: number[]; attrs: number[] } {
 /** A quantised weight [n, k], packed, and its format. */
 function quantized(): { n: number; k: number; d: number; packed: Spec; attrs: number[] } {
   const [n, k, bits, group] = [size(), size() * pick([1, 5]), pick([8, 4]), pick([32, 64, 128])]
-  const bytes = 32 * Math.ceil(k / group) * (2 + (group * bits) / 8)
+  const [groups, zeroPoint] = [Math.ceil(k / group), int(2)]
+  const bytes = 32 * groups * (2 + (group * bits) / 8) + zeroPoint * 64 * Math.ceil(groups / 2)
   return {
     n,
     k,
     d: pick([f32, bf16, f16]),
     packed: t([Math.ceil(n / 32), bytes], u8),
-    attrs: [bits, group],
+    attrs: [bits, group, zeroPoint],
   }
 }
 

@@ -34,6 +34,7 @@ const norm = own('norm')
 const normRope = own('norm_rope')
 const optim = own('optim')
 const quant = own('quant')
+const ranges = inFile('quant', 'ops/quant/range.cuh')
 const integers = inFile('quant', 'ops/quant/integer_product.cuh')
 const random = own('random')
 const reduce = own('reduce')
@@ -400,13 +401,33 @@ export const mutants: readonly Mutant[] = [
     'i <= p.chunks; i += blockDim.x) sum',
   ),
 
+  quant(
+    'what fills zero points up is not written',
+    'if (g == layout.groups - 1 && layout.groups % 2 == 1) zeros[layout.groups * quant::kPanel] = 0;',
+    '',
+  ),
+  ranges(
+    'a sum of steps that is off',
+    'const float of_q = total(q);',
+    'const float of_q = total(q) + 0.0625f;',
+  ),
+  ranges(
+    'a zero point that is not rounded to what is stored',
+    'rintf(zero / zero_step(bits))',
+    'zero / zero_step(bits)',
+  ),
+  ranges(
+    'the first best range becomes the last',
+    'if (error < least) {\n      least = error;\n      best = s;',
+    'if (error <= 2 * least) {\n      least = error;\n      best = s;',
+  ),
   quant('an offset by one', 'static_cast<int>(q) + 128', 'static_cast<int>(q) + 127'),
   quant(
     'the neighbour of another lane',
     '__shfl_xor_sync(kFullWarp, value, 4)',
     '__shfl_xor_sync(kFullWarp, value, 8)',
   ),
-  quant(
+  ranges(
     'a scale is cut where it is to be rounded',
     '(scale + 0x7fff + (scale >> 16 & 1)) >> 16',
     'scale >> 16',
@@ -426,6 +447,16 @@ export const mutants: readonly Mutant[] = [
     'terms are overwritten before they are added up',
     '    __syncthreads();\n  }\n#pragma unroll\n  for (int i = 0; i < kElements; ++i) {\n    const int e',
     '  }\n#pragma unroll\n  for (int i = 0; i < kElements; ++i) {\n    const int e',
+  ),
+  integers(
+    'the zero point of another column',
+    'static_cast<int8_t>(all >> column % 4 * 8)',
+    'static_cast<int8_t>(all >> (3 - column % 4) * 8)',
+  ),
+  integers(
+    'zero points are read where weights stand',
+    'panel + layout.scale_bytes() + first)',
+    'panel + layout.head_bytes() + first)',
   ),
   integers('the first four for the second', '(half == 0 ? word : word >> 4)', '(word)'),
   integers(

@@ -20,13 +20,14 @@ import { Parameter } from './parameter.js'
 
 /** A Linear with W in 8 or 4 bits: [..., in] to [..., out], in x's dtype. Made from a Linear. */
 export class QuantizedLinear extends Module {
-  /** u8: scales and weights, packed as products read them. */
+  /** u8: scales, zero points and weights, packed as products read them. */
   readonly weight: Parameter
   readonly bias: Parameter | undefined
   readonly inWidth: number
   readonly outWidth: number
   readonly bits: QuantBits
   readonly group: QuantGroup
+  readonly zeroPoint: boolean
   compute: DType | undefined
 
   /** @param weight its memory is shared, not copied; one held by a parameter ties the two layers */
@@ -39,6 +40,7 @@ export class QuantizedLinear extends Module {
     ;[this.outWidth, this.inWidth] = weight.shape
     this.bits = weight.bits
     this.group = weight.group
+    this.zeroPoint = weight.zeroPoint
   }
 
   /**
@@ -60,8 +62,8 @@ export class QuantizedLinear extends Module {
 
   /** The weight with what its bytes mean: `packedWeight.dequantize()`. */
   get packedWeight(): QuantizedWeight {
-    const { weight, outWidth, inWidth, bits, group } = this
-    return new QuantizedWeight(weight, [outWidth, inWidth], { bits, group })
+    const { weight, outWidth, inWidth, bits, group, zeroPoint } = this
+    return new QuantizedWeight(weight, [outWidth, inWidth], { bits, group, zeroPoint })
   }
 
   forward(x: Tensor, epilogue?: Epilogue): Tensor {

@@ -104,12 +104,13 @@ test('a quantised module comes back from a file into one built without values', 
   const folder = mkdtempSync(join(tmpdir(), 'shakti-quantize-'))
   try {
     const path = join(folder, 'model.safetensors')
-    const model = quantize_(new Model(), { bits: 4 })
+    const options = { bits: 4, zeroPoint: true } as const
+    const model = quantize_(new Model(), options)
     const want = model.forward(ids).dataSync()
     const state = model.stateDict()
     assert.equal([state['lm_head.weight']!.dtype, state['layers.0.fc1.bias']!.dtype], ['u8', 'f32'])
     await saveSafetensors(path, state)
-    const again = meta(() => quantize_(new Model(), { bits: 4 }))
+    const again = meta(() => quantize_(new Model(), options))
     assertThrows(() => again.forward(ids), UninitialisedError, 'embedTokens.weight')
     assertThrows(
       () => (again.lmHead as unknown as QuantizedLinear).forward(randn([1, 48])),
@@ -118,8 +119,10 @@ test('a quantised module comes back from a file into one built without values', 
     const { tensors } = loadSafetensors(path)
     again.loadStateDict(tensors)
     assert.equal(again.forward(ids).dataSync(), want)
-    const other = quantize_(new Model(), { bits: 8 })
-    assertThrows(() => other.loadStateDict(tensors), StateDictError, 'lm_head.weight')
+    for (const format of [{ bits: 8 }, { bits: 4 }] as const) {
+      const other = quantize_(new Model(), format)
+      assertThrows(() => other.loadStateDict(tensors), StateDictError, 'lm_head.weight')
+    }
     assertThrows(() => new Model().loadStateDict(tensors), StateDictError, 'lm_head.weight')
   } finally {
     rmSync(folder, { recursive: true })

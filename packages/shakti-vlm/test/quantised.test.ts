@@ -43,20 +43,26 @@ for (const [name, config] of [
   ['tied', tied],
   ['untied', untied],
 ] as const) {
-  for (const bitsOf of [8, 4] as const) {
-    test(`a ${name} model of a folder in ${bitsOf} bits is the one quantised in memory`, async () => {
+  for (const [bitsOf, zeroPoint] of [
+    [8, false],
+    [4, false],
+    [4, true],
+  ] as const) {
+    test(`a ${name} model of a folder in ${bitsOf} bits${zeroPoint ? ' with zero points' : ''} is the one quantised in memory`, async () => {
       await inFolder(async (folder) => {
         const [from, to] = [join(folder, 'whole'), join(folder, 'few')]
         await initPretrained(from, config, { seed: 2, shardBytes: 50_000 })
         await writeFile(join(from, 'tokenizer.json'), '{"a":1}')
-        const report = await quantizePretrained(from, to, { bits: bitsOf, shardBytes: 50_000 })
+        const options = { bits: bitsOf, zeroPoint }
+        const report = await quantizePretrained(from, to, { ...options, shardBytes: 50_000 })
         assert.is(await readFile(join(to, 'tokenizer.json'), 'utf8'), '{"a":1}')
         assert.match(await readFile(join(to, 'README.md'), 'utf8'), `in ${bitsOf} bits`)
         assert.match(await readFile(join(to, 'README.md'), 'utf8'), 'license: apache-2.0')
 
         const whole = await fromPretrained(from)
         const got = await fromPretrained(to)
-        const want = quantizeModel_(await fromPretrained(from), { bits: bitsOf })
+        const want = quantizeModel_(await fromPretrained(from), options)
+        assert.equal([report.zeroPoint, quantizationIn(got)!.zeroPoint], [zeroPoint, zeroPoint])
         same(got, want)
         assert.equal(got.config, want.config)
         assert.ok(got.decoder.lmHead instanceof QuantizedLinear)
@@ -111,7 +117,12 @@ test('modules that are left whole are named in config.json, the fewest names tha
     [{ head: false }, ['language_model.lm_head']],
     [{ except: ['vision_tower.*'] }, ['vision_tower.*']],
     [
-      { except: ['vision_tower.*', '*.q_proj', '*.layers.1.mlp.*'], bits: 4, group: 64 },
+      {
+        except: ['vision_tower.*', '*.q_proj', '*.layers.1.mlp.*'],
+        bits: 4,
+        group: 64,
+        zeroPoint: true,
+      },
       [
         'vision_tower.*',
         'language_model.model.layers.0.self_attn.q_proj',
@@ -131,7 +142,7 @@ test('modules that are left whole are named in config.json, the fewest names tha
         layout: 1,
         bits: 'bits' in options ? 4 : 8,
         group_size: 64,
-        zero_point: false,
+        zero_point: 'zeroPoint' in options,
         modules_not_converted: want,
       })
       assert.is((json as Record<string, unknown>)['torch_dtype'], 'bfloat16')
@@ -164,7 +175,7 @@ test('options that do not fit are refused before anything is written', async () 
       refused(quantizePretrained(from, to, options), ShaktiError, ...parts)
     await refuse({ bits: 5 }, 'bits')
     await refuse({ group: 16 }, 'group')
-    await refuse({ zeroPoint: true }, 'zeroPoint')
+    await refuse({ zeroPoint: 1 }, 'zeroPoint')
     await refuse({ except: ['decoder.*'] }, "'decoder.*'")
     await refused(quantizePretrained(from, from), ShaktiError, 'overwritten')
     await refused(quantizePretrained(to, from), FileFormatError, 'config.json')
@@ -211,7 +222,7 @@ test('a quantization_config that this version cannot read is refused by field', 
       [{ layout: 2 }, 'layout', 'reads 1'],
       [{ bits: 3 }, 'bits'],
       [{ group_size: 48 }, 'group'],
-      [{ zero_point: true }, 'zeroPoint'],
+      [{ zero_point: 1 }, 'zeroPoint'],
       [{ modules_not_converted: 'all' }, 'except'],
       [{ desc_act: true }, 'desc_act'],
     ] as const) {
@@ -219,12 +230,12 @@ test('a quantization_config that this version cannot read is refused by field', 
       await editJson(path, (json) => Object.assign(json['quantization_config'] as object, change))
       await refused(fromPretrained(folder), FileFormatError, 'quantization_config', ...parts)
     }
-    // Other groups ask for other bytes.
-    await copyFile(copy, path)
-    await editJson(path, (json) =>
-      Object.assign(json['quantization_config'] as object, { group_size: 32 }),
-    )
-    await refused(fromPretrained(folder), StateDictError, 'wrong shape')
+    // Other groups ask for other bytes, and so do zero points.
+    for (const change of [{ group_size: 32 }, { zero_point: true }]) {
+      await copyFile(copy, path)
+      await editJson(path, (json) => Object.assign(json['quantization_config'] as object, change))
+      await refused(fromPretrained(folder), StateDictError, 'wrong shape')
+    }
     await copyFile(copy, path)
     const { tensors } = loadSafetensors(join(folder, 'model.safetensors'))
     await saveSafetensors(join(folder, 'model.safetensors'), {

@@ -33,7 +33,9 @@ import { assert, assertClose, assertThrows, test } from './assert.js'
 
 const native = createRequire(import.meta.url)('@shakti/kernels') as NativeModule
 const formats = ([8, 4] as const).flatMap((bits) =>
-  ([32, 64, 128] as const).map((group) => ({ bits, group })),
+  ([32, 64, 128] as const).flatMap((group) =>
+    [false, true].map((zeroPoint) => ({ bits, group, zeroPoint })),
+  ),
 )
 
 /** Length of the difference over the length of what is wanted. */
@@ -44,8 +46,8 @@ function relativeError(got: Tensor, want: Tensor): number {
 
 test('several weights in one pass give what each gives alone, to the bit', () => {
   manualSeed(11)
-  for (const { bits, group } of formats) {
-    const weights = [64, 32, 45].map((n) => quantizeWeight(randn([n, 200]), { bits, group }))
+  for (const format of formats) {
+    const weights = [64, 32, 45].map((n) => quantizeWeight(randn([n, 200]), format))
     for (const [rows, dtype] of [
       [1, 'bf16'],
       [13, 'f32'],
@@ -70,8 +72,8 @@ test('several weights in one pass give what each gives alone, to the bit', () =>
 
 test('a gated product in one pass is silu(gate) * up', () => {
   manualSeed(12)
-  for (const { bits, group } of formats) {
-    const [gate, up] = [0, 1].map(() => quantizeWeight(randn([75, 136]), { bits, group }))
+  for (const format of formats) {
+    const [gate, up] = [0, 1].map(() => quantizeWeight(randn([75, 136]), format))
     for (const rows of [1, 19]) {
       const x = randn([2, rows, 136])
       const want = quantizedLinear(x, gate!).silu().mul(quantizedLinear(x, up!))
@@ -113,18 +115,58 @@ test('each format keeps a product within its stated error of f32, in every dtype
   const stated = { 8: { 32: 0.009, 64: 0.01, 128: 0.011 }, 4: { 32: 0.09, 64: 0.1, 128: 0.11 } }
   const [w, x, bias] = [randn([100, 515]), randn([2, 9, 515]), randn([100])]
   const want = x.linear(w, bias)
-  for (const { bits, group } of formats) {
-    const weight = quantizeWeight(w, { bits, group })
-    const most = stated[bits][group]
+  for (const format of formats) {
+    const { bits, group, zeroPoint } = format
+    const weight = quantizeWeight(w, format)
+    const most = stated[bits][group] * (zeroPoint && bits === 4 ? 0.93 : 1)
     for (const dtype of ['f32', 'bf16', 'f16'] as const) {
       const y = quantizedLinear(x.to(dtype), weight, bias.to(dtype))
       assert.equal([y.dtype, ...y.shape], [dtype, 2, 9, 100])
       const error = relativeError(y, want)
-      assert.ok(error < most && error > most / 4, `${bits} bits, group ${group}: ${error}`)
+      assert.ok(error < most && error > most / 4, `${JSON.stringify(format)}: ${error}`)
     }
     const whole = relativeError(weight.dequantize(), w)
     assert.ok(whole < most && whole > most / 4, `the weight itself: ${whole}`)
   }
+})
+
+test('zero points halve the error of 4 bits where a group lies to one side of 0, and cost a byte a group', () => {
+  manualSeed(15)
+  const w = randn([64, 256])
+    .add(2.5)
+    .mul(tensor([1, -1]).reshape([1, 2, 1]).expand([64, 2, 128]).reshape([64, 256]))
+  const x = randn([20, 256])
+  for (const group of [32, 64, 128] as const) {
+    const [even, placed] = [false, true].map((zeroPoint) =>
+      quantizeWeight(w, { bits: 4, group, zeroPoint }),
+    )
+    assert.is(placed!.bytes - even!.bytes, (64 * 256) / group)
+    const error = (weight: QuantizedWeight): number =>
+      relativeError(quantizedLinear(x, weight), x.linear(w))
+    assert.ok(error(placed!) < 0.6 * error(even!), `${error(placed!)} ${error(even!)}`)
+    assert.ok(error(placed!) > 0.01)
+  }
+})
+
+test('weights in two formats go one by one, and a layer with its zero points read away is refused', () => {
+  manualSeed(16)
+  const w = randn([64, 96])
+  const some = [false, true].map((zeroPoint) => quantizeWeight(w, { bits: 4, zeroPoint }))
+  const x = randn([3, 96])
+  quantizedLinears(x, some).forEach((y, i) =>
+    assert.equal([...y.contiguous().dataSync()], [...quantizedLinear(x, some[i]!).dataSync()]),
+  )
+  assertThrows(
+    () => new QuantizedWeight(some[1]!.packed, [64, 96], { bits: 4 }),
+    ShapeError,
+    'groups of 32 is packed',
+  )
+  assertThrows(
+    () => new QuantizedWeight(some[0]!.packed, [64, 96], { bits: 4, zeroPoint: true }),
+    ShapeError,
+    'with zero points',
+  )
+  assertThrows(() => quantizeWeight(w, { zeroPoint: 1 as never }), ShaktiError, 'zeroPoint', '1')
 })
 
 test('8 bits of a weight that 8 bits can hold, and of such an x, give the exact product', () => {
@@ -181,6 +223,8 @@ test('a weight is packed in the bytes it says and comes back from a file', async
       [{ bits: 8 }, 64 * 2 * 66],
       [{ bits: 8, group: 128 }, 64 * 130],
       [{ bits: 4 }, 64 * 4 * 18],
+      [{ bits: 4, zeroPoint: true }, 64 * 4 * 19],
+      [{ bits: 4, group: 128, zeroPoint: true }, 64 * (66 + 2)],
     ] as [QuantizeOptions, number][]) {
       const weight = quantizeWeight(randn([40, 100]), format)
       assert.is(weight.bytes, bytes)

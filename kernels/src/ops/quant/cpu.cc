@@ -3,114 +3,15 @@
 // the same bits on every instruction set, for any number of rows beside it and any number of threads.
 #include "../../runtime/cpu_features.h"
 #include "../../simd/activation.h"
+#include "range.h"
 #include "register_tile.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-using quant::kMostGroup;
-
-// The bits of the largest magnitude. From 0x7f800000 on not all are finite.
-SHAKTI_INLINE int32_t largest_bits(const float* p, int64_t n) {
-  vi most = {};
-  lanes(n, [&](int64_t i, int64_t count, bool part) {
-    const vi bits = (vi)load_n(p + i, count, part) & 0x7fffffff;
-    most = bits > most ? bits : most;
-  });
-  int32_t all[W], best = 0;
-  std::memcpy(all, &most, sizeof all);
-  for (int32_t bits : all) best = bits > best ? bits : best;
-  return best;
-}
-constexpr int32_t kNotFinite = 0x7f800000;
-
-SHAKTI_INLINE float float_of(int32_t bits) {
-  float f;
-  std::memcpy(&f, &bits, sizeof f);
-  return f;
-}
-// A scale from what is stored of it.
-SHAKTI_INLINE float scale_from(const void* upper_half) {
-  uint16_t upper;
-  std::memcpy(&upper, upper_half, sizeof upper);
-  return float_of(static_cast<int32_t>(static_cast<uint32_t>(upper) << 16));
-}
-SHAKTI_INLINE int32_t bits_of(float f) {
-  int32_t bits;
-  std::memcpy(&bits, &f, sizeof bits);
-  return bits;
-}
-
-// ---- Weights, once.
-
-// 32 sums, added up in one order on every instruction set.
-struct Sum {
-  vf part[H] = {};
-  SHAKTI_INLINE float total() const {
-    float t[kPanel];
-    std::memcpy(t, part, sizeof t);
-    for (int step = kPanel / 2; step > 0; step /= 2) {
-      for (int i = 0; i < step; ++i) t[i] += t[i + step];
-    }
-    return t[0];
-  }
-};
-
-SHAKTI_INLINE vf to_4_bits(vf v) { return vmax(vmin(vround_small(v), splat(7)), splat(-8)); }
-
-// The scale under which 16 steps from -8 fit v, whose largest magnitude is 1 and has this sign, with the least squared
-// error: for several first guesses, the steps are chosen, then the best scale for these steps.
-float scale_of_4_bits(const float* v, int64_t n, float sign) {
-  float best = 0, least = float_of(kNotFinite);
-  for (float most = 6; most <= 9; most += 0.5f) {
-    float scale = -sign / most;
-    Sum vq, qq;
-    for (int64_t i = 0; i < n; i += kPanel) {
-      for (int h = 0; h < H; ++h) {
-        const vf x = load(v + i + h * W), q = to_4_bits(x / splat(scale));
-        vq.part[h] += x * q;
-        qq.part[h] += q * q;
-      }
-    }
-    scale = vq.total() / qq.total();
-    Sum squares;
-    for (int64_t i = 0; i < n; i += kPanel) {
-      for (int h = 0; h < H; ++h) {
-        const vf x = load(v + i + h * W), off = x - to_4_bits(x / splat(scale)) * splat(scale);
-        squares.part[h] += off * off;
-      }
-    }
-    const float error = squares.total();
-    if (error < least) {
-      least = error;
-      best = scale;
-    }
-  }
-  return best;
-}
-
-// The scale of a group as the upper half of its bits.
-uint16_t scale_of(const float* w, int64_t n, int bits, int32_t largest) {
-  const float most = float_of(largest);
-  // Rounded up, so that 127 steps reach the largest.
-  if (bits == 8) return static_cast<uint16_t>((bits_of(most / 127) + 0xffff) >> 16);
-  if (largest == 0) return 0;
-  alignas(64) float unit[kMostGroup];
-  float highest = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    unit[i] = w[i] / most;
-    highest = unit[i] > highest ? unit[i] : highest;
-  }
-  const int32_t scale = bits_of(scale_of_4_bits(unit, n, highest < 1 ? -1.0f : 1.0f) * most);
-  return static_cast<uint16_t>((scale + 0x7fff + (scale >> 16 & 1)) >> 16);
-}
-
-// ---- x, at each product.
-
-// One group of one row, each four bytes of it `step` behind the four before. A group that is not finite makes the row
-// NaN.
-void quantize_group(const float* x, int64_t n, int64_t step, int32_t bias, int8_t* bytes, float* scale,
-                    int32_t* start) {
+// One group of one row of x, each four bytes of it `step` behind the four before: the sum of its bytes. A group that is not
+// finite makes the row NaN.
+int32_t quantize_group(const float* x, int64_t n, int64_t step, int8_t* bytes, float* scale) {
   const int32_t largest = largest_bits(x, n);
   const float most = float_of(largest);
   alignas(64) int8_t q[kMostGroup] = {};
@@ -127,8 +28,8 @@ void quantize_group(const float* x, int64_t n, int64_t step, int32_t bias, int8_
   for (int64_t i = 0; i < n; i += 4) std::memcpy(bytes + i / 4 * step, q + i, 4);
   int32_t total = 0;
   for (int i = 0; i < W; ++i) total += sum[i];
-  *start = -bias * total;
   *scale = largest < kNotFinite ? most / 127 : float_of(0x7fc00000);
+  return total;
 }
 
 // Fewer rows than a tile has leave the tile unit idle, and memory is the limit anyway.
@@ -137,6 +38,10 @@ Unit unit_for(int64_t m) {
   if (m >= amx::kRows && has_amx_int8()) return Unit::amx;
 #endif
   return kHasVnni && has_avx512_vnni() ? Unit::vnni : Unit::plain;
+}
+
+Layout layout_of(int64_t k, const Args& args) {
+  return {k, args.attr_int(0), args.attr_int(1), args.attr_bool(2)};
 }
 
 // A weight's panels, side by side with those of others.
@@ -150,12 +55,13 @@ struct Panels {
 void run_quantize_weight(const Args& args, Context& c) {
   const Operand &w = args.in[0], &packed = args.out[0];
   const int64_t n = w.shape[0], k = w.shape[1];
-  const Layout layout(k, args.attr_int(0), args.attr_int(1));
+  const Layout layout = layout_of(k, args);
   const int bits = layout.bits, bias = bits == 8 ? 128 : 8;
+  const float least = static_cast<float>(-bias), most = static_cast<float>(bias - 1);
   c.parallel_for(packed.shape[0], 1 + 2048 / (k + 1), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
       uint8_t* panel = packed.ptr<uint8_t>() + p * packed.shape[1];
-      uint8_t* bytes = panel + layout.scale_bytes();
+      uint8_t* bytes = panel + layout.head_bytes();
       std::memset(panel, 0, static_cast<size_t>(packed.shape[1]));
       for (int64_t r = 0; r < kPanel; ++r) {
         for (int64_t g = 0; g < layout.groups; ++g) {
@@ -168,12 +74,13 @@ void run_quantize_weight(const Args& args, Context& c) {
             c.fail("row %lld of the weight is not finite", static_cast<long long>(row));
             return;
           }
-          const uint16_t upper = scale_of(v, layout.group, bits, largest);
-          std::memcpy(panel + (g * kPanel + r) * 2, &upper, 2);
-          const float scale = scale_from(&upper);
+          const Range range = range_of(v, layout.group, bits, layout.zero_point, largest);
+          std::memcpy(panel + (g * kPanel + r) * 2, &range.scale, 2);
+          if (layout.zero_point) std::memcpy(panel + layout.scale_bytes() + g * kPanel + r, &range.zero, 1);
+          const float scale = scale_from(&range.scale), zero = zero_of(range.zero, bits);
           for (int64_t i = 0; i < layout.group; ++i) {
-            float q = scale == 0 ? 0 : __builtin_rintf(v[i] / scale);
-            if (bits == 4) q = q > 7 ? 7 : q < -8 ? -8 : q;
+            float q = scale == 0 ? 0 : __builtin_rintf(v[i] / scale + zero);
+            q = q > most ? most : q < least ? least : q;
             const int value = static_cast<int>(q) + bias, shift = bits == 4 && i % 8 >= 4 ? 4 : 0;
             bytes[layout.byte_of(r, from + i)] |= static_cast<uint8_t>(value << shift);
           }
@@ -186,21 +93,24 @@ void run_quantize_weight(const Args& args, Context& c) {
 void run_dequantize_weight(const Args& args, Context& c) {
   const Operand &packed = args.in[0], &w = args.out[0];
   const int64_t n = w.shape[0], k = w.shape[1];
-  const Layout layout(k, args.attr_int(0), args.attr_int(1));
+  const Layout layout = layout_of(k, args);
   const int bits = layout.bits, bias = bits == 8 ? 128 : 8;
   c.parallel_for(n, 1 + 16384 / (k + 1), [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       const uint8_t* panel = packed.ptr<uint8_t>() + row / kPanel * packed.shape[1];
-      const uint8_t* bytes = panel + layout.scale_bytes();
+      const uint8_t* bytes = panel + layout.head_bytes();
       const int64_t r = row % kPanel;
       for (int64_t g = 0; g < layout.groups; ++g) {
         const int64_t from = g * layout.group, count = k - from < layout.group ? k - from : layout.group;
         const float scale = scale_from(panel + (g * kPanel + r) * 2);
+        int8_t zero_byte = 0;
+        if (layout.zero_point) std::memcpy(&zero_byte, panel + layout.scale_bytes() + g * kPanel + r, 1);
+        const float zero = zero_of(zero_byte, bits);
         float v[kMostGroup];
         for (int64_t i = 0; i < count; ++i) {
           const int byte = bytes[layout.byte_of(r, from + i)];
           const int value = bits == 8 ? byte : i % 8 >= 4 ? byte >> 4 : byte & 15;
-          v[i] = static_cast<float>(value - bias) * scale;
+          v[i] = (static_cast<float>(value - bias) - zero) * scale;
         }
         scatter_f32(w, row * k + from, v, count);
       }
@@ -212,7 +122,7 @@ void run_quantized_linear(const Args& args, Context& c) {
   const Operand &x = args.in[0], &bias = args.in[4], &residual = args.in[5], &y = args.out[0];
   const int64_t m = x.shape[0], k = x.shape[1], n = y.shape[1];
   if (m * n == 0) return;
-  const bool gated = args.attr_bool(2);
+  const bool gated = args.attr_bool(3);
   const int64_t panel_bytes = args.in[1].shape[1];
   Panels weights[3];
   int64_t panels = 0;
@@ -224,12 +134,13 @@ void run_quantized_linear(const Args& args, Context& c) {
     weights[count++] = {w.ptr<uint8_t>(), gated ? 0 : panels, w.shape[0], column, columns};
     if (!gated || count == 1) panels += w.shape[0];
   }
-  const Layout layout(k, args.attr_int(0), args.attr_int(1));
+  const Layout layout = layout_of(k, args);
   const Unit unit = unit_for(m);
   const quant::Rows rows(m, rows_together(unit));
   auto* bytes = static_cast<int8_t*>(args.workspace);
   auto* scales = reinterpret_cast<float*>(bytes + quant::bytes_of_rows(m, layout));
   auto* starts = reinterpret_cast<int32_t*>(scales + m * layout.groups);
+  auto* sums = layout.zero_point ? reinterpret_cast<float*>(starts + m * layout.groups) : nullptr;
   const auto rows_of = [&](int64_t block) {
     return m - block * rows.each < rows.each ? m - block * rows.each : rows.each;
   };
@@ -247,8 +158,9 @@ void run_quantized_linear(const Args& args, Context& c) {
         int8_t* to = bytes + first * layout.depth() + from * of;
         // A row's group lies in one piece, or between the same fours of the block's other rows.
         to += unit == Unit::amx ? r * layout.group : r * 4;
-        quantize_group(buffer, layout.group, unit == Unit::amx ? 4 : of * 4, bias_of(layout.bits, unit), to,
-                       scales + at, starts + at);
+        const int32_t sum = quantize_group(buffer, layout.group, unit == Unit::amx ? 4 : of * 4, to, scales + at);
+        starts[at] = -bias_of(layout.bits, unit) * sum;
+        if (sums) sums[at] = static_cast<float>(-sum) * zero_step(layout.bits);
       }
     }
   });
@@ -257,8 +169,8 @@ void run_quantized_linear(const Args& args, Context& c) {
   const int64_t fit = (384 << 10) / (rows.each * layout.depth() + 1), together = fit > 1 ? fit : 1;
   const int64_t chunks = quant::blocks_of(rows.blocks(), together);
   const int64_t work = panel_bytes * (rows.blocks() < together ? rows.blocks() : together) * (gated ? 2 : 1);
-  const TileFn whole = tile_of(layout.bits, unit, rows.each);
-  const TileFn last = tile_of(layout.bits, unit, rows_of(rows.blocks() - 1));
+  const TileFn whole = tile_of(layout, unit, rows.each);
+  const TileFn last = tile_of(layout, unit, rows_of(rows.blocks() - 1));
   c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int) {
     alignas(64) float out[kMostRows * kPanel], gate[kMostRows * kPanel], add[kPanel];
     for (int64_t i = begin; i < end; ++i) {
@@ -271,7 +183,9 @@ void run_quantized_linear(const Args& args, Context& c) {
       if (bias.present()) gather_f32(add, bias, c0 * bias.strides[0], bias.strides[0], columns);
       for (int64_t b = first; b < first + together && b < rows.blocks(); ++b) {
         const int64_t r0 = b * rows.each, of = rows_of(b);
-        const Block block = {of, bytes + r0 * layout.depth(), scales + r0 * layout.groups, starts + r0 * layout.groups};
+        const int64_t groups = r0 * layout.groups;
+        const Block block = {of, bytes + r0 * layout.depth(), scales + groups, starts + groups,
+                             sums ? sums + groups : nullptr};
         const TileFn tile = of == rows.each ? whole : last;
         tile(w.p + at * panel_bytes, layout, block, out);
         if (gated) {

@@ -5,6 +5,8 @@
 namespace shakti::cuda {
 namespace {
 
+quant::Layout layout_of(int64_t k, const Args& a) { return {k, a.attr_int(0), a.attr_int(1), a.attr_bool(2)}; }
+
 constexpr const char* kFamily = "quant";
 // As in integer_product.cuh.
 constexpr int64_t kFewRows = 16, kFewWarps = 8, kRun = 128, kTermLine = 36;
@@ -19,21 +21,21 @@ void run_quantize_weight(const Args& a, Launch& launch) {
   const QuantizeWeight p{w.data,          packed.ptr<uint8_t>(), w.shape[0],
                          w.shape[1],      w.strides[0],          w.strides[1],
                          packed.shape[0], packed.shape[1],       static_cast<int>(a.attr_int(0)),
-                         a.attr_int(1),   launch.reporter()};
-  const int64_t groups = p.panels * quant::kPanel * quant::Layout(p.k, p.bits, p.group).groups;
+                         a.attr_bool(2),  a.attr_int(1),         launch.reporter()};
+  const int64_t groups = p.panels * quant::kPanel * quant::blocks_of(p.k, p.group);
   launch.kernel(kFamily, KernelName("quantize_weight", w.dtype), grid_for(launch, groups * 32), kThreads, p);
 }
 
 void run_dequantize_weight(const Args& a, Launch& launch) {
   const Operand &packed = a.in[0], &w = a.out[0];
-  const DequantizeWeight p{packed.ptr<uint8_t>(),           w.data,       w.shape[0], w.shape[1], packed.shape[1],
-                           static_cast<int>(a.attr_int(0)), a.attr_int(1)};
+  const DequantizeWeight p{packed.ptr<uint8_t>(),           w.data,         w.shape[0],   w.shape[1], packed.shape[1],
+                           static_cast<int>(a.attr_int(0)), a.attr_bool(2), a.attr_int(1)};
   launch.kernel(kFamily, KernelName("dequantize_weight", w.dtype), grid_for(launch, w.numel()), kThreads, p);
 }
 
 size_t workspace_quantized_linear(const Args& a) {
   const Operand& x = a.in[0];
-  return static_cast<size_t>(quant::workspace(x.shape[0], quant::Layout(x.shape[1], a.attr_int(0), a.attr_int(1))));
+  return static_cast<size_t>(quant::workspace(x.shape[0], layout_of(x.shape[1], a)));
 }
 
 void run_quantized_linear(const Args& a, Launch& launch) {
@@ -42,7 +44,7 @@ void run_quantized_linear(const Args& a, Launch& launch) {
     launch.fail("a GPU takes one weight and no residual at a time");
     return;
   }
-  const quant::Layout layout(x.shape[1], a.attr_int(0), a.attr_int(1));
+  const quant::Layout layout = layout_of(x.shape[1], a);
   const int64_t m = x.shape[0], n = y.shape[1];
   if (!aligned16(packed.data)) {
     launch.fail("packed must begin at a multiple of 16 bytes on a GPU. Use .clone().");
@@ -62,7 +64,8 @@ void run_quantized_linear(const Args& a, Launch& launch) {
                           n,     x.shape[1], packed.shape[1],       bias.strides[0], layout.group};
   char name[32];
   const bool few = m <= kFewest;
-  std::snprintf(name, sizeof name, "quantized_%s_rows_%d", few ? "few" : "many", layout.bits);
+  std::snprintf(name, sizeof name, "quantized_%s_rows_%d%s", few ? "few" : "many", layout.bits,
+                layout.zero_point ? "_zero" : "");
   if (few) {
     const int64_t groups = kFewWarps * kRun / layout.group;
     launch.kernel(kFamily, KernelName(name, x.dtype), Dim(packed.shape[0], quant::blocks_of(m, kFewRows)),

@@ -12,6 +12,7 @@ struct QuantizeWeight {
   uint8_t* packed;
   int64_t n, k, row_stride, column_stride, panels, panel_bytes;
   int bits;
+  bool zero_point;
   int64_t group;
   Reporter reporter;
 };
@@ -20,6 +21,7 @@ struct DequantizeWeight {
   void* w;  // [n, k], contiguous
   int64_t n, k, panel_bytes;
   int bits;
+  bool zero_point;
   int64_t group;
 };
 // Of a group of a row of x in 8 bits: its scale, and which float stands for 0 among those that its sums of products end

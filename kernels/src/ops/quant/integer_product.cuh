@@ -63,22 +63,34 @@ __device__ __forceinline__ void clear(int (&dots)[4][4]) {
   }
 }
 
-// The scales of a group for the lane's eight columns.
-struct ColumnScales {
+// The scales of a group for the lane's eight columns, and with them the zero points.
+template <bool Zero>
+struct ColumnRanges {
   uint4 two;
-  __device__ __forceinline__ void load(const uint8_t* panel, int64_t group, const ByteLane& l) {
-    two = *reinterpret_cast<const uint4*>(panel + (group * quant::kPanel + 8 * l.quad) * 2);
+  uint2 four;
+  __device__ __forceinline__ void load(const uint8_t* panel, const quant::Layout& layout, int64_t group, const ByteLane& l) {
+    const int64_t first = group * quant::kPanel + 8 * l.quad;
+    two = *reinterpret_cast<const uint4*>(panel + first * 2);
+    if (Zero) four = *reinterpret_cast<const uint2*>(panel + layout.scale_bytes() + first);
   }
-  __device__ __forceinline__ float at(int column) const {
+  __device__ __forceinline__ float scale(int column) const {
     const unsigned both = column / 2 == 0 ? two.x : column / 2 == 1 ? two.y : column / 2 == 2 ? two.z : two.w;
     return scale_from(column % 2 == 0 ? both & 0xffff : both >> 16);
+  }
+  // As stored.
+  __device__ __forceinline__ float zero(int column) const {
+    const unsigned all = column / 4 == 0 ? four.x : four.y;
+    return static_cast<float>(static_cast<int8_t>(all >> column % 4 * 8));
   }
 };
 
 // What a group gives to the sum of column c of the lane's eight, in its row `lower`; never fused, as on the CPU.
-__device__ __forceinline__ float term(const int (&dots)[4][4], int c, int lower, const ColumnScales& of_w, RowScale of_x) {
-  const float dot = __fsub_rn(__int_as_float(dots[c % 4][lower * 2 + c / 4]), of_x.zero);
-  return __fmul_rn(__fmul_rn(dot, of_w.at(c)), of_x.scale);
+template <bool Zero>
+__device__ __forceinline__ float term(const int (&dots)[4][4], int c, int lower, const ColumnRanges<Zero>& of_w, RowScale of_x) {
+  float dot = __fsub_rn(__int_as_float(dots[c % 4][lower * 2 + c / 4]), of_x.zero);
+  // x's bytes summed, times what a weight's byte has too much: 128 steps of the zero point. All exact.
+  if (Zero) dot = __fmaf_rn(of_w.zero(c), __fmul_rn(__fsub_rn(kZero, of_x.zero), 1.0f / 128), dot);
+  return __fmul_rn(__fmul_rn(dot, of_w.scale(c)), of_x.scale);
 }
 
 template <class T>
@@ -91,18 +103,18 @@ __device__ __forceinline__ float with_bias(const QuantizedLinear& p, float sum, 
 constexpr int kFewRows = 16, kFewWarps = 8, kRun = 128;
 constexpr int kTermLine = 36;  // from row to row of terms: lanes of one request lie in different banks
 
-template <class T, int Bits>
+template <class T, int Bits, bool Zero>
 __device__ __forceinline__ void few_rows(const QuantizedLinear& p) {
   extern __shared__ uint4 memory[];
   auto* terms = reinterpret_cast<float*>(memory);  // [groups of kFewWarps runs][rows][kTermLine]
   constexpr int kSteps = kRun / kDepth, kElements = kFewRows * static_cast<int>(quant::kPanel) / (kFewWarps * 32);
-  const quant::Layout layout(p.k, Bits, p.group);
+  const quant::Layout layout(p.k, Bits, p.group, Zero);
   const ByteLane l;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kFewRows;
   const int rows = p.m - first < kFewRows ? static_cast<int>(p.m - first) : kFewRows, group = static_cast<int>(p.group);
   const int depth = static_cast<int>(layout.depth());
   const uint8_t* panel = p.packed + blockIdx.x * p.panel_bytes;
-  const uint8_t* weights = panel + layout.scale_bytes();
+  const uint8_t* weights = panel + layout.head_bytes();
   const int8_t* x = p.bytes + first * depth + 8 * l.quad;
   const RowScale* scales = p.scales + first;
 
@@ -133,8 +145,8 @@ __device__ __forceinline__ void few_rows(const QuantizedLinear& p) {
       multiply_panel(dots, eight_of(l.line, k), eight_of(l.line + 8, k), words[s]);
       if ((s + 1) * kDepth % group != 0) continue;
       const int g = k / group;
-      ColumnScales of_w;
-      of_w.load(panel, g, l);
+      ColumnRanges<Zero> of_w;
+      of_w.load(panel, layout, g, l);
 #pragma unroll
       for (int lower = 0; lower < 2; ++lower) {
         const int row = l.line + lower * 8;
@@ -178,11 +190,11 @@ struct Stage {
   static constexpr int bytes = x_bytes + kTilePanels * panel_bytes;
 };
 
-template <class T, int Bits>
+template <class T, int Bits, bool Zero>
 __device__ __forceinline__ void many_rows(const QuantizedLinear& p) {
   using Stage = Stage<Bits>;
   extern __shared__ uint4 memory[];
-  const quant::Layout layout(p.k, Bits, p.group);
+  const quant::Layout layout(p.k, Bits, p.group, Zero);
   const ByteLane l;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kTileRows, first_panel = static_cast<int64_t>(blockIdx.x) * kTilePanels;
   const int64_t panels = quant::blocks_of(p.n, quant::kPanel);
@@ -205,7 +217,7 @@ __device__ __forceinline__ void many_rows(const QuantizedLinear& p) {
 #pragma unroll
       for (int i = 0; i < panel_copies; ++i) {
         const int c = i * kTileThreads + threadIdx.x, chunk = c % panel_chunks;
-        const int64_t panel = first_panel + c / panel_chunks, at = layout.scale_bytes() + int64_t{step} * Stage::panel_bytes + chunk * 16;
+        const int64_t panel = first_panel + c / panel_chunks, at = layout.head_bytes() + int64_t{step} * Stage::panel_bytes + chunk * 16;
         const bool there = panel < panels && at < p.panel_bytes;
         copy_async(shared_address(stage + Stage::x_bytes + c / panel_chunks * Stage::panel_bytes + Words<Bits>::mixed(chunk) * 16),
                    there ? p.packed + panel * p.panel_bytes + at : p.packed, there ? 16 : 0);
@@ -223,7 +235,7 @@ __device__ __forceinline__ void many_rows(const QuantizedLinear& p) {
   for (int t = 0; t < 4; ++t) row[t / 2][t % 2] = first + tile_row + t / 2 * 16 + t % 2 * 8 + l.line;
   float sums[2][2][8] = {};  // [16 rows][lower][column]
   int dots[2][4][4];
-  ColumnScales of_w{};
+  ColumnRanges<Zero> of_w{};
   RowScale of_x[2][2]{};
   int g = -1, left = 0;  // the group, and what of it is to come
   for (int s = 0; s < kByteStages - 1; ++s) fetch(s);
@@ -238,7 +250,7 @@ __device__ __forceinline__ void many_rows(const QuantizedLinear& p) {
       if (left == 0) {
         ++g;
         left = static_cast<int>(p.group);
-        of_w.load(of_panel, g, l);
+        of_w.load(of_panel, layout, g, l);
 #pragma unroll
         for (int t = 0; t < 2; ++t) {
           clear(dots[t]);

@@ -1,10 +1,13 @@
 // How a quantised weight [n, k] lies in memory: the one place that checks, workspace and kernels read.
 //
 // A panel holds 32 rows of the weight. First come the scales of all its groups, bf16 [groups][32 rows], a multiple of
-// 64 bytes; then the weights. 8 bits: [k / 4][32 rows][4], each byte a weight plus 128. 4 bits: [k / 8][32 rows][4],
+// 64 bytes; with zero points these, i8 [groups][32 rows], filled up to a multiple of 64; then the weights. 8 bits: [k / 4][32 rows][4], each byte a weight plus 128. 4 bits: [k / 8][32 rows][4],
 // each byte two weights plus 8: in its lower half k .. k + 3, in its upper half k + 4 .. k + 7. So one load of 64 bytes
 // feeds one vpdpbusd (or two), whose lanes are rows, and a product reads a panel once from end to end. Tiles of AMX lie
 // so too. Rows and columns that fill up are 0.
+//
+// A weight is scale * (q - zero), where q is its byte without what that has too much. The zero point is the i8 in 8 bits and
+// a 16th of it in 4, so that 0 means the form without zero points, and a byte places the range as well as a bf16 would.
 #pragma once
 #include "../../runtime/dtype.h"
 
@@ -18,22 +21,27 @@ SHAKTI_INLINE int64_t blocks_of(int64_t n, int64_t size) { return (n + size - 1)
 
 struct Layout {
   int bits;
+  bool zero_point;
   int64_t group, groups;
 
-  SHAKTI_INLINE Layout(int64_t k, int64_t bits, int64_t group)
-      : bits(static_cast<int>(bits)), group(group), groups(blocks_of(k, group)) {}
+  SHAKTI_INLINE Layout(int64_t k, int64_t bits, int64_t group, bool zero_point)
+      : bits(static_cast<int>(bits)), zero_point(zero_point), group(group), groups(blocks_of(k, group)) {}
   SHAKTI_INLINE int64_t depth() const { return groups * group; }
   SHAKTI_INLINE int64_t scale_bytes() const { return groups * kPanel * 2; }
+  SHAKTI_INLINE int64_t zero_bytes() const { return zero_point ? blocks_of(groups * kPanel, 64) * 64 : 0; }
+  // Where the weights begin.
+  SHAKTI_INLINE int64_t head_bytes() const { return scale_bytes() + zero_bytes(); }
   SHAKTI_INLINE int64_t group_bytes() const { return group * kPanel * bits / 8; }
-  SHAKTI_INLINE int64_t panel_bytes() const { return scale_bytes() + groups * group_bytes(); }
-  // Where the weight (row, k) of a panel stands, behind the scales. In 4 bits it shares its byte.
+  SHAKTI_INLINE int64_t panel_bytes() const { return head_bytes() + groups * group_bytes(); }
+  // Where the weight (row, k) of a panel stands, behind the head. In 4 bits it shares its byte.
   SHAKTI_INLINE int64_t byte_of(int64_t row, int64_t k) const {
     return bits == 8 ? (k / 4 * kPanel + row) * 4 + k % 4 : (k / 8 * kPanel + row) * 4 + k % 4;
   }
 };
 
 // x in 8 bits. Its rows go in blocks of a few, each [depth / 4][rows][4] bytes (for the tile unit
-// [groups][rows][group]), [groups][rows] scales and [groups][rows] starts of sums.
+// [groups][rows][group]), [groups][rows] scales, [groups][rows] starts of sums and, for zero points, [groups][rows]
+// sums of the bytes in their steps.
 struct Rows {
   int64_t m, each;  // rows of a block; the last may have fewer
 
@@ -41,7 +49,9 @@ struct Rows {
   SHAKTI_INLINE int64_t blocks() const { return blocks_of(m, each); }
 };
 SHAKTI_INLINE int64_t bytes_of_rows(int64_t m, const Layout& w) { return blocks_of(m * w.depth(), 64) * 64; }
-SHAKTI_INLINE int64_t workspace(int64_t m, const Layout& w) { return bytes_of_rows(m, w) + 8 * m * w.groups; }
+SHAKTI_INLINE int64_t workspace(int64_t m, const Layout& w) {
+  return bytes_of_rows(m, w) + (w.zero_point ? 12 : 8) * m * w.groups;
+}
 
 }  // namespace quant
 }  // namespace shakti

@@ -11,7 +11,8 @@ Status want_packed(const Operand& packed, int64_t n, int64_t k, const Args& args
   SHAKTI_CHECK(bits == 8 || bits == 4, value, "bits must be 8 or 4, got %lld", static_cast<long long>(bits));
   SHAKTI_CHECK(group == 32 || group == 64 || group == 128, value, "group must be 32, 64 or 128, got %lld",
                static_cast<long long>(group));
-  const int64_t panels = quant::blocks_of(n, quant::kPanel), bytes = quant::Layout(k, bits, group).panel_bytes();
+  const int64_t panels = quant::blocks_of(n, quant::kPanel);
+  const int64_t bytes = quant::Layout(k, bits, group, args.attr_bool(2)).panel_bytes();
   SHAKTI_CHECK(packed.dtype == DType::u8 && packed.ndim == 2 && packed.shape[0] == panels && packed.shape[1] == bytes,
                shape, "packed must be u8 [%lld, %lld] for a weight [%lld, %lld]", static_cast<long long>(panels),
                static_cast<long long>(bytes), static_cast<long long>(n), static_cast<long long>(k));
@@ -53,7 +54,7 @@ Status check_quantized_linear(const Args& args) {
   if (Status s = want_vector(bias, "bias", y.shape[1]); !s) return s;
   const Operand *packed = &args.in[1], *second = &args.in[2], *third = &args.in[3];
   const int64_t n = y.shape[1], k = x.shape[1];
-  if (args.attr_bool(2)) {
+  if (args.attr_bool(3)) {
     SHAKTI_CHECK(second->present() && !third->present() && !bias.present(), value,
                  "a gated product takes two weights and no bias");
     return all(want_packed(*packed, n, k, args), want_packed(*second, n, k, args));
@@ -74,7 +75,7 @@ Status check_quantized_linear(const Args& args) {
 
 size_t workspace_quantized_linear(const Args& args) {
   const Operand& x = args.in[0];
-  const quant::Layout w(x.shape[1], args.attr_int(0), args.attr_int(1));
+  const quant::Layout w(x.shape[1], args.attr_int(0), args.attr_int(1), args.attr_bool(2));
   return static_cast<size_t>(quant::workspace(x.shape[0], w));
 }
 

@@ -2,19 +2,15 @@
 // them in f32 is the same on every unit, in the same order: so are the bits.
 #pragma once
 #include "../../simd/amx.h"
-#include "../../simd/vec.h"
-#include "layout.h"
+#include "range.h"
 
 namespace SHAKTI_ISA_NS {
 namespace {
 
-using quant::kPanel;
 using quant::Layout;
 
 // What multiplies bytes: the instruction set's own multiplications, AVX512-VNNI, or the tile unit.
 enum class Unit { plain, vnni, amx };
-
-constexpr int H = kPanel / W;  // vectors of a panel's rows
 
 // Rows of x that pass a panel together, and vectors of the panel that each byte of x meets: all their sums, integer and
 // f32, stay in registers.
@@ -42,6 +38,8 @@ struct Block {
   const int8_t* bytes;
   const float* scales;
   const int32_t* starts;
+  // Of each group, what a zero point of 1 as stored takes off its sum of products: their bytes' sum, negative. Null without.
+  const float* sums;
 };
 
 // out [rows][32 rows of the weight]: a block times a panel.
@@ -56,6 +54,13 @@ SHAKTI_INLINE vf load_scales(const void* p) {
   vh h;
   std::memcpy(&h, p, sizeof h);
   return from_bf16(h);
+}
+
+SHAKTI_INLINE vf load_zeros(const void* p) {
+  typedef int8_t vq __attribute__((vector_size(W)));
+  vq zeros;
+  std::memcpy(&zeros, p, sizeof zeros);
+  return __builtin_convertvector(__builtin_convertvector(zeros, vi), vf);
 }
 
 // sum[i] + the four bytes of w[i] times those of x[i]: the bytes of w are unsigned and those of x signed, except where
@@ -97,11 +102,11 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
 #endif
 }
 
-// For R rows.
-template <int Bits, int R, bool Vnni>
+// For R rows. What is taken off for zero points is exact (22 bits), fused or not.
+template <int Bits, int R, bool Vnni, bool Zero>
 void tile(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kStep = kPanel * 4;
-  const uint8_t* w = panel + layout.scale_bytes();
+  const uint8_t* w = panel + layout.head_bytes();
   const int8_t* x = block.bytes;
   const int64_t steps = layout.group_bytes() / kStep;
   vf sum[R][H] = {};
@@ -148,9 +153,12 @@ void tile(const uint8_t* panel, const Layout& layout, const Block& block, float*
 #pragma GCC unroll 2
       for (int i = 0; i < V; ++i) {
         const vf scale = load_scales(panel + (g * kPanel + (h + i) * W) * 2);
+        const vf zero = Zero ? load_zeros(panel + layout.scale_bytes() + g * kPanel + (h + i) * W) : vf{};
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
-          sum[r][h + i] += __builtin_convertvector(dot[r][i], vf) * scale * splat(block.scales[g * R + r]);
+          vf exact = __builtin_convertvector(dot[r][i], vf);
+          if (Zero) exact = vfma(zero, splat(block.sums[g * R + r]), exact);
+          sum[r][h + i] += exact * scale * splat(block.scales[g * R + r]);
         }
       }
     }
@@ -163,10 +171,10 @@ void tile(const uint8_t* panel, const Layout& layout, const Block& block, float*
   }
 }
 
-template <int Bits, bool Vnni, int R = kRows>
+template <int Bits, bool Vnni, bool Zero, int R = kRows>
 TileFn tile_of(int64_t rows) {
-  if (R == rows || R == 1) return tile<Bits, R, Vnni>;
-  return tile_of<Bits, Vnni, R == 1 ? 1 : R - 1>(rows);
+  if (R == rows || R == 1) return tile<Bits, R, Vnni, Zero>;
+  return tile_of<Bits, Vnni, Zero, R == 1 ? 1 : R - 1>(rows);
 }
 
 #if defined(__AVX512F__)
@@ -183,12 +191,12 @@ SHAKTI_INLINE void widen(const uint8_t* from, int64_t bytes, uint8_t* to) {
 }
 
 // On the tile unit, up to 32 rows: a group's sums leave the tiles for the vectors.
-template <int Bits>
+template <int Bits, bool Zero>
 void tile_amx(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kLine = kPanel * 4;
   const int64_t rows = block.rows, group = layout.group, step = group < 64 ? group : 64;
   const bool two = rows > amx::kRows;
-  const uint8_t* weights = panel + layout.scale_bytes();
+  const uint8_t* weights = panel + layout.head_bytes();
   const int8_t* x = block.bytes;
   alignas(64) int32_t dots[kMostRows][kPanel];
   alignas(64) uint8_t widened[quant::kMostGroup * kPanel];
@@ -221,15 +229,19 @@ void tile_amx(const uint8_t* panel, const Layout& layout, const Block& block, fl
       amx::store<2>(dots[amx::kRows], kLine);
       amx::store<3>(dots[amx::kRows] + W, kLine);
     }
-    vf scale[H];
-    for (int h = 0; h < H; ++h) scale[h] = load_scales(panel + (g * kPanel + h * W) * 2);
+    vf scale[H], zero[H];
+    for (int h = 0; h < H; ++h) {
+      scale[h] = load_scales(panel + (g * kPanel + h * W) * 2);
+      if (Zero) zero[h] = load_zeros(panel + layout.scale_bytes() + g * kPanel + h * W);
+    }
     for (int64_t r = 0; r < rows; ++r) {
       const vi start = splat_i(block.starts[g * rows + r]);
       const vf of_x = splat(block.scales[g * rows + r]);
       for (int h = 0; h < H; ++h) {
         float* sum = out + r * kPanel + h * W;
-        const vi dot = load_i(dots[r] + h * W) + start;
-        store(sum, load(sum) + __builtin_convertvector(dot, vf) * scale[h] * of_x);
+        vf exact = __builtin_convertvector(load_i(dots[r] + h * W) + start, vf);
+        if (Zero) exact = vfma(zero[h], splat(block.sums[g * rows + r]), exact);
+        store(sum, load(sum) + exact * scale[h] * of_x);
       }
     }
   }
@@ -237,12 +249,17 @@ void tile_amx(const uint8_t* panel, const Layout& layout, const Block& block, fl
 }
 #endif
 
-TileFn tile_of(int bits, Unit unit, int64_t rows) {
+template <int Bits, bool Zero>
+TileFn tile_of(Unit unit, int64_t rows) {
 #if defined(__AVX512F__)
-  if (unit == Unit::amx) return bits == 8 ? tile_amx<8> : tile_amx<4>;
+  if (unit == Unit::amx) return tile_amx<Bits, Zero>;
 #endif
-  if (unit == Unit::vnni) return bits == 8 ? tile_of<8, kHasVnni>(rows) : tile_of<4, kHasVnni>(rows);
-  return bits == 8 ? tile_of<8, false>(rows) : tile_of<4, false>(rows);
+  return unit == Unit::vnni ? tile_of<Bits, kHasVnni, Zero>(rows) : tile_of<Bits, false, Zero>(rows);
+}
+
+TileFn tile_of(const Layout& layout, Unit unit, int64_t rows) {
+  if (layout.bits == 8) return layout.zero_point ? tile_of<8, true>(unit, rows) : tile_of<8, false>(unit, rows);
+  return layout.zero_point ? tile_of<4, true>(unit, rows) : tile_of<4, false>(unit, rows);
 }
 
 }  // namespace

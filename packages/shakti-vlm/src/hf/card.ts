@@ -21,9 +21,10 @@ export function modelCard(
     0,
   )
   const { vision: v, decoder: d } = config
-  const q = json['quantization_config'] as { bits: number; group_size: number } | undefined
+  const q = json['quantization_config'] as
+    { bits: number; group_size: number; zero_point: boolean } | undefined
   const precision = q
-    ? `matrices in ${q.bits} bits with a scale for each ${q.group_size} weights, all else in ${String(json['torch_dtype'])}`
+    ? `matrices in ${q.bits} bits with a scale${q.zero_point ? ' and a zero point' : ''} for each ${q.group_size} weights, all else in ${String(json['torch_dtype'])}`
     : String(json['torch_dtype'])
   return `---
 library_name: shakti

@@ -17,7 +17,8 @@ export interface QuantizationConfig {
   readonly bits: QuantBits
   /** Neighbours of a row that share a scale. */
   readonly group: QuantGroup
-  readonly zeroPoint: false
+  /** Whether a group has a zero point beside its scale. */
+  readonly zeroPoint: boolean
   /** Names of Linears that stay as they are, as in the state dict, without `.weight`; `*` stands for anything. */
   readonly except: readonly string[]
 }
@@ -27,7 +28,7 @@ export interface QuantizationOptions {
   bits?: QuantBits
   /** Default 64 for 8 bits, 32 for 4. */
   group?: QuantGroup
-  /** Only false is known so far. */
+  /** Whether a group has a zero point beside its scale: a tenth less error in 4 bits for 0.25 bits a weight. Default false. */
   zeroPoint?: boolean
   /**
    * Whether the output matrix is quantised too: it is up to a quarter of the bytes that a token reads. In a tied model it
@@ -54,7 +55,7 @@ const quantizationSchema = z
   .object({
     bits: z.literal([8, 4]),
     group: z.literal([32, 64, 128]),
-    zeroPoint: z.literal(false),
+    zeroPoint: z.boolean(),
     except: z.array(z.string().min(1).max(1000)).max(10_000),
   })
   .strict()
@@ -111,7 +112,7 @@ export function quantizeModel_(model: ShaktiVlm, options: QuantizationOptions = 
   return convert_(model, quantizationOf('quantizeModel_', options))
 }
 
-function convert_(model: ShaktiVlm, { bits, group, except }: QuantizationConfig): ShaktiVlm {
+function convert_(model: ShaktiVlm, { except, ...format }: QuantizationConfig): ShaktiVlm {
   const names = new Map(Array.from(model.stateModules(), ([name, m]) => [m, name]))
   const linears = Array.from(names).flatMap(([m, name]) => (m instanceof Linear ? [name] : []))
   for (const pattern of except) {
@@ -122,10 +123,10 @@ function convert_(model: ShaktiVlm, { bits, group, except }: QuantizationConfig)
   const keptPaths = Array.from(model.namedModules())
     .filter(([, m]) => m instanceof Linear && kept(names.get(m)!))
     .map(([path]) => path)
-  quantize_(model, { bits, group, except: keptPaths })
+  quantize_(model, { ...format, except: keptPaths })
   const { decoder } = model
   if (decoder.lmHead === undefined && !kept(headName)) {
-    const weight = quantizeWeight(decoder.model.embedTokens.weight, { bits, group })
+    const weight = quantizeWeight(decoder.model.embedTokens.weight, format)
     decoder.lmHead = new QuantizedLinear(weight)
     weight.dispose()
   }
@@ -142,13 +143,15 @@ export function emptyModel(config: ShaktiVlmConfig, quantization?: QuantizationC
 
 /**
  * How a model is quantised; undefined when it is not.
- * @throws ShaktiError when its layers differ in bits or groups, for which config.json has no words
+ * @throws ShaktiError when its layers differ in bits, groups or zero points, for which config.json has no words
  */
 export function quantizationIn(model: ShaktiVlm): QuantizationConfig | undefined {
-  const formats = new Map<string, Pick<QuantizationConfig, 'bits' | 'group'>>()
+  const formats = new Map<string, Omit<QuantizationConfig, 'except'>>()
   const layers = Array.from(model.stateModules())
-  for (const [, { bits, group }] of layers.filter(isQuantized))
-    formats.set(`${bits} bits, groups of ${group}`, { bits, group })
+  for (const [, { bits, group, zeroPoint }] of layers.filter(isQuantized)) {
+    const name = `${bits} bits, groups of ${group}${zeroPoint ? ', zero points' : ''}`
+    formats.set(name, { bits, group, zeroPoint })
+  }
   const [format, other] = formats.values()
   if (!format) return undefined
   if (other) {
@@ -159,7 +162,7 @@ export function quantizationIn(model: ShaktiVlm): QuantizationConfig | undefined
   }
   const except = unconverted(layers)
   if (model.decoder.lmHead === undefined) except.push(headName)
-  return { ...format, zeroPoint: false, except }
+  return { ...format, except }
 }
 
 type Named<M> = readonly [string, M]

@@ -42,6 +42,7 @@ export interface QuantizedLayer {
 export interface QuantizationReport {
   readonly bits: QuantBits
   readonly group: QuantGroup
+  readonly zeroPoint: boolean
   /** In the order of the model. */
   readonly layers: readonly QuantizedLayer[]
   /** Of all layers together. */
@@ -84,7 +85,7 @@ export async function quantizePretrained(
       tensors[name] = { dtype: 'bf16', shape, make }
       continue
     }
-    const { bits, group, outWidth, inWidth } = layer
+    const { bits, group, zeroPoint, outWidth, inWidth } = layer
     const original = source.tensors.has(name) ? name : 'language_model.model.embed_tokens.weight'
     const make = async (): Promise<Tensor> => {
       const whole = stored(source, original)
@@ -93,7 +94,7 @@ export async function quantizePretrained(
         const length = await squaredLength(whole)
         if (!Number.isFinite(length))
           throw new ShaktiError(op, `${original} of ${from} holds numbers that are not finite.`)
-        const weight = quantizeWeight(whole, { bits, group })
+        const weight = quantizeWeight(whole, { bits, group, zeroPoint })
         const difference = await squaredDifference(whole, weight)
         ;[errors, squares] = [errors + difference, squares + length]
         layers.set(name, {
@@ -127,6 +128,7 @@ export async function quantizePretrained(
   return {
     bits: wanted.bits,
     group: wanted.group,
+    zeroPoint: wanted.zeroPoint,
     layers: Object.keys(tensors).flatMap((name) => layers.get(name) ?? []),
     error: relative(errors, squares),
     bytesBefore: bytes(source.tensors.values()),
@@ -188,10 +190,11 @@ const squaredLength = (whole: Tensor): Promise<number> => sumOverRows(whole, (ro
 /** Of a weight to what its bytes stand for. */
 const squaredDifference = (
   whole: Tensor,
-  { packed, shape: [, columns], bits, group }: QuantizedWeight,
+  { packed, shape: [, columns], bits, group, zeroPoint }: QuantizedWeight,
 ): Promise<number> =>
   sumOverRows(whole, (rows, first) => {
     const n = rows.shape[0]!
     const panels = packed.narrow(0, first / 32, Math.ceil(n / 32))
-    return rows.sub(new QuantizedWeight(panels, [n, columns], { bits, group }).dequantize())
+    const format = { bits, group, zeroPoint }
+    return rows.sub(new QuantizedWeight(panels, [n, columns], format).dequantize())
   })

@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = 'ad85566f225e6baa'
+export const abi = '63f60d67e85bfaf5'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -111,7 +111,7 @@ export const commands = {
   interpolate_backward: { code: 104, inputs: ['g'], outputs: ['dx'], attrs: [['mode', 'int'], ['align_corners', 'bool']] },
   adamw: { code: 105, inputs: ['scale?', 'rate?', 'count?', 'grads*'], outputs: ['state*'], attrs: [['lr', 'float'], ['beta1', 'float'], ['beta2', 'float'], ['eps', 'float'], ['weight_decay', 'float'], ['step', 'int']] },
   global_norm: { code: 106, inputs: ['xs*'], outputs: ['y'], attrs: [] },
-  quantize_weight: { code: 107, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int']] },
-  dequantize_weight: { code: 108, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int']] },
-  quantized_linear: { code: 109, inputs: ['x', 'packed', 'second?', 'third?', 'bias?', 'residual?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int'], ['gated', 'bool']] },
+  quantize_weight: { code: 107, inputs: ['w'], outputs: ['packed'], attrs: [['bits', 'int'], ['group', 'int'], ['zero_point', 'bool']] },
+  dequantize_weight: { code: 108, inputs: ['packed'], outputs: ['w'], attrs: [['bits', 'int'], ['group', 'int'], ['zero_point', 'bool']] },
+  quantized_linear: { code: 109, inputs: ['x', 'packed', 'second?', 'third?', 'bias?', 'residual?'], outputs: ['y'], attrs: [['bits', 'int'], ['group', 'int'], ['zero_point', 'bool'], ['gated', 'bool']] },
 } as const

@@ -23,34 +23,41 @@ export interface QuantizeOptions {
   bits?: QuantBits
   /** How many neighbours of a row share a scale. Default 64 for 8 bits, 32 for 4. */
   group?: QuantGroup
+  /**
+   * Whether a group has, beside its scale, a zero point: its steps then need not lie evenly around 0. A byte more for each group,
+   * a tenth off the error in 4 bits, more where a group's weights lie to one side of 0. Default false.
+   */
+  zeroPoint?: boolean
 }
 
-interface Format {
-  readonly bits: QuantBits
-  readonly group: QuantGroup
-}
+type Format = Readonly<Required<QuantizeOptions>>
 
 const floats: readonly DType[] = ['f32', 'bf16', 'f16']
 
 /** Of the packed bytes, for files that hold them: alike on every machine, and counted up when they come to lie otherwise. */
 export const quantLayoutVersion = 1
 
-// As kernels/src/ops/quant/layout.h has it: panels of 32 rows, a bf16 scale a row and group, then the weights.
-const panelBytes = (k: number, { bits, group }: Format): number =>
-  32 * Math.ceil(k / group) * (2 + (group * bits) / 8)
+// As kernels/src/ops/quant/layout.h has it: panels of 32 rows, a bf16 scale a row and group, zero points, then the weights.
+function panelBytes(k: number, { bits, group, zeroPoint }: Format): number {
+  const groups = Math.ceil(k / group)
+  const zeroBytes = zeroPoint ? 64 * Math.ceil(groups / 2) : 0
+  return 32 * groups * (2 + (group * bits) / 8) + zeroBytes
+}
 
 function checkFormat(
   name: string,
-  { bits = 8, group = bits === 8 ? 64 : 32 }: QuantizeOptions,
+  { bits = 8, group = bits === 8 ? 64 : 32, zeroPoint = false }: QuantizeOptions,
 ): Format {
   if (bits !== 8 && bits !== 4)
     throw new ShaktiError(name, `bits must be 8 or 4, got ${String(bits)}.`)
   if (group !== 32 && group !== 64 && group !== 128)
     throw new ShaktiError(name, `group must be 32, 64 or 128, got ${String(group)}.`)
-  return { bits, group }
+  if (typeof zeroPoint !== 'boolean')
+    throw new ShaktiError(name, `zeroPoint must be true or false, got ${String(zeroPoint)}.`)
+  return { bits, group, zeroPoint }
 }
 
-const encode = ({ bits, group }: Format): number[] => [bits, group]
+const encode = ({ bits, group, zeroPoint }: Format): number[] => [bits, group, Number(zeroPoint)]
 
 const quantize = op({
   command: 'quantize_weight',
@@ -94,57 +101,60 @@ const product = op({
   check: ({ x }, { shape }: Product) => ({
     out: { shape: [x.shape[0]!, shape[0]], dtype: x.dtype },
   }),
-  encode: ({ bits, group, gated }) => [bits, group, Number(gated)],
+  encode: ({ gated, ...format }) => [...encode(format), Number(gated)],
   saves: ['packed'],
   // Of the product with the weight that the bytes stand for; that x is rounded too is left out. Several weights at once
   // are for calls without a gradient.
-  grad: (g, { packed }, { attrs: { shape, bits, group }, need }) => ({
-    x: need.x
-      ? g.matmul(dequantize({ packed }, { shape, bits, group, dtype: g.dtype }).w)
-      : undefined,
+  grad: (g, { packed }, { attrs, need }) => ({
+    x: need.x ? g.matmul(dequantize({ packed }, { ...attrs, dtype: g.dtype }).w) : undefined,
     bias: need.bias ? g.sum(0) : undefined,
     residual: need.residual ? g : undefined,
   }),
 })
 
+const formatName = ({ bits, group, zeroPoint }: Format): string =>
+  `${bits} bits and groups of ${group}${zeroPoint ? ' with zero points' : ''}`
+
+const formatOf = ({ bits, group, zeroPoint }: QuantizedWeight): Format => ({
+  bits,
+  group,
+  zeroPoint,
+})
+
 /**
  * A weight [out, in] in 8 or 4 bits. Its bytes lie in one tensor, scales and weights together, in the order in which a
- * product reads them; what they mean is said by shape, bits and group alone.
+ * product reads them; what they mean is said by shape, bits, group and zeroPoint alone.
  */
 export class QuantizedWeight extends PanelWeight {
   readonly bits: QuantBits
   readonly group: QuantGroup
+  readonly zeroPoint: boolean
 
   /**
    * @param packed as `quantizeWeight` or a file gave it; any bytes are some weight
-   * @throws ShapeError when it is not u8 of the size that shape, bits and group ask for
+   * @throws ShapeError when it is not u8 of the size that shape and options ask for
    */
   constructor(packed: Tensor, shape: readonly [number, number], options: QuantizeOptions = {}) {
     const format = checkFormat('QuantizedWeight', options)
-    const { bits, group } = format
-    super(
-      'QuantizedWeight',
-      packed,
-      shape,
-      panelBytes(shape[1], format),
-      `${bits} bits and groups of ${group}`,
-    )
-    this.bits = bits
-    this.group = group
+    super('QuantizedWeight', packed, shape, panelBytes(shape[1], format), formatName(format))
+    this.bits = format.bits
+    this.group = format.group
+    this.zeroPoint = format.zeroPoint
   }
 
   /** The weight that the bytes stand for: [out, in] in f32 (default), bf16 or f16. */
   dequantize(dtype: DType = 'f32'): Tensor {
     wantOneOf('dequantize', 'the dtype', dtype, floats)
-    const { packed, shape, bits, group } = this
-    return dequantize({ packed: packed.contiguous() }, { shape, dtype, bits, group }).w
+    const { packed, shape } = this
+    return dequantize({ packed: packed.contiguous() }, { ...formatOf(this), shape, dtype }).w
   }
 }
 
 /**
  * Rounds a weight [out, in] (f32, bf16 or f16, any strides) to 8 or 4 bits with a scale for each group of neighbours in a
- * row. 8 bits: the scale is the largest magnitude over 127. 4 bits: of several scales, the one of least squared error.
- * Relative error of a product with normal numbers: 0.9 % in 8 bits, 8 % in 4 (kernels/src/ops/quant/README.md).
+ * row. 8 bits: the scale is the largest magnitude over 127, or with `zeroPoint` the range over 255. 4 bits: of several ranges, the
+ * one of least squared error. Relative error of a product with normal numbers: 0.9 % in 8 bits, 8 % in 4, 7 % with zero points
+ * (kernels/src/ops/quant/README.md).
  * No scope frees the result: it lives until `dispose()` or until it is collected.
  * @throws when the result is read, if a weight is not finite
  */
@@ -175,7 +185,7 @@ export function quantizedLinear(
   epilogue: Epilogue = {},
 ): Tensor {
   wantTensors('quantizedLinear', { x }, { bias })
-  const { packed, shape, bits, group } = wantQuantized('quantizedLinear', weight)
+  const { packed, shape } = wantQuantized('quantizedLinear', weight)
   wantOneOf('quantizedLinear', 'x', x.dtype, floats)
   const { rows, whole } = rowsFor('quantizedLinear', x, weight, bias, epilogue)
   const { activation, swiglu: gate, residual } = epilogue
@@ -187,7 +197,7 @@ export function quantizedLinear(
     bias,
     residual: inPass ? asRows(residual) : undefined,
   }
-  const y = product(given, { shape, bits, group, gated: false }).out.reshape(whole)
+  const y = product(given, { ...formatOf(weight), shape, gated: false }).out.reshape(whole)
   return inPass ? y : applyEpilogue(y, epilogue)
 }
 
@@ -202,15 +212,13 @@ function together(x: Tensor, weights: readonly QuantizedWeight[]): boolean {
   return (
     x.device === 'cpu' &&
     !tracks([x]) &&
-    weights.every(
-      (w) => w.shape[1] === first!.shape[1] && w.bits === first!.bits && w.group === first!.group,
-    )
+    weights.every((w) => w.shape[1] === first!.shape[1] && formatName(w) === formatName(first!))
   )
 }
 
 /**
  * The products of x with two or three weights: `weights.map((w) => quantizedLinear(x, w))`, the same numbers. On a CPU, without a
- * gradient, they are one pass, which rounds x once, if the weights are alike in bits, group and depth and all but the last have
+ * gradient, they are one pass, which rounds x once, if the weights are alike in format and depth and all but the last have
  * a multiple of 32 rows.
  * @param x [..., in], f32, bf16 or f16
  * @returns for each weight [..., out]; of one pass, parts of one tensor
@@ -226,14 +234,14 @@ export function quantizedLinears(x: Tensor, weights: readonly QuantizedWeight[])
   wantOneOf(name, 'x', x.dtype, floats)
   const { rows } = rowsFor(name, x, first!, undefined, {})
   const out = weights.reduce((n, w) => n + w.shape[0], 0)
-  const { bits, group } = first!
   const given = {
     x: rows,
     packed: first!.packed.contiguous(),
     second: second.packed.contiguous(),
     third: third?.packed.contiguous(),
   }
-  const y = product(given, { shape: [out, first!.shape[1]], bits, group, gated: false }).out
+  const attrs = { ...formatOf(first!), shape: [out, first!.shape[1]] as const, gated: false }
+  const y = product(given, attrs).out
   const all = y.reshape([...x.shape.slice(0, -1), out])
   let at = 0
   return weights.map(({ shape: [n] }) => all.narrow(all.ndim - 1, (at += n) - n, n))
@@ -241,7 +249,7 @@ export function quantizedLinears(x: Tensor, weights: readonly QuantizedWeight[])
 
 /**
  * silu(x @ gateᵀ) * (x @ upᵀ) (arXiv 2002.05202), the hidden layer of a SwiGLU: on a CPU, without a gradient, one pass when the weights are
- * alike in shape, bits and group; else `quantizedLinear` twice.
+ * alike in shape and format; else `quantizedLinear` twice.
  * @param x [..., in], f32, bf16 or f16
  * @returns [..., out] in x's dtype
  */
@@ -254,7 +262,7 @@ export function quantizedSwiglu(x: Tensor, gate: QuantizedWeight, up: QuantizedW
     return quantizedLinear(x, up, undefined, { swiglu: quantizedLinear(x, gate) })
   wantOneOf(name, 'x', x.dtype, floats)
   const { rows, whole } = rowsFor(name, x, gate, undefined, {})
-  const { shape, bits, group } = gate
   const given = { x: rows, packed: gate.packed.contiguous(), second: up.packed.contiguous() }
-  return product(given, { shape, bits, group, gated: true }).out.reshape(whole)
+  const attrs = { ...formatOf(gate), shape: gate.shape, gated: true }
+  return product(given, attrs).out.reshape(whole)
 }

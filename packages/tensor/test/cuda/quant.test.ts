@@ -21,19 +21,22 @@ if (!isCudaAvailable()) {
   const rows = [1, 3, 16, 33, 100]
   for (const bits of [8, 4] as const) {
     for (const group of [32, 64, 128] as const) {
-      test(`${bits} bits in groups of ${group}: any number of rows has the CPU's bits`, () => {
-        manualSeed(bits * group)
-        const [w, bias] = [randn([75, 1100]), randn([75])]
-        const here = quantizeWeight(w, { bits, group })
-        const there = quantizeWeight(w.to('cuda'), { bits, group })
-        assert.equal(there.packed.dataSync(), here.packed.dataSync())
-        for (const m of rows) {
-          const x = randn([m, 1100])
-          const want = quantizedLinear(x, here, bias).dataSync()
-          const got = quantizedLinear(x.to('cuda'), there, bias.to('cuda')).dataSync()
-          assert.equal(got, want, `${m} rows`)
-        }
-      })
+      for (const zeroPoint of [false, true]) {
+        const format = { bits, group, zeroPoint }
+        test(`any number of rows has the CPU's bits: ${JSON.stringify(format)}`, () => {
+          manualSeed(bits * group)
+          const [w, bias] = [randn([75, 1100]).add(randn([75, 1])), randn([75])]
+          const here = quantizeWeight(w, format)
+          const there = quantizeWeight(w.to('cuda'), format)
+          assert.equal(there.packed.dataSync(), here.packed.dataSync())
+          for (const m of rows) {
+            const x = randn([m, 1100])
+            const want = quantizedLinear(x, here, bias).dataSync()
+            const got = quantizedLinear(x.to('cuda'), there, bias.to('cuda')).dataSync()
+            assert.equal(got, want, `${m} rows`)
+          }
+        })
+      }
     }
   }
 

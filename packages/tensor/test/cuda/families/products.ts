@@ -225,7 +225,9 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
   quant: [
     ...each(
       ([8, 4] as const).flatMap((bits) =>
-        ([32, 64, 128] as const).map((group) => ({ bits, group })),
+        ([32, 64, 128] as const).flatMap((group) =>
+          [false, true].map((zeroPoint) => ({ bits, group, zeroPoint })),
+        ),
       ),
       (c) => JSON.stringify(c),
       (d, format) =>
@@ -241,7 +243,9 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
         }),
     ),
     ...each(
-      ([8, 4] as const).flatMap((bits) => ([32, 128] as const).map((group) => ({ bits, group }))),
+      ([8, 4] as const).flatMap((bits) =>
+        ([32, 128] as const).map((group) => ({ bits, group, zeroPoint: group === 32 })),
+      ),
       (c) => `many rows, and a long one ${JSON.stringify(c)}`,
       (d, format) => {
         const [wide, long] = [515, 1100].map((k) => quantizeWeight(d.normal([70, k]), format))
@@ -257,8 +261,10 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
         .mT()
         .mul(d.of([0, ...Array<number>(39).fill(1)], 'f32').unsqueeze(1))
       return ([8, 4] as const).flatMap((bits) => {
-        const weight = quantizeWeight(w, { bits, group: 32 })
-        return [weight.dequantize(), quantizedLinear(d.normal([64, 3]).mT(), weight)]
+        return [false, true].flatMap((zeroPoint) => {
+          const weight = quantizeWeight(w, { bits, group: 32, zeroPoint })
+          return [weight.dequantize(), quantizedLinear(d.normal([64, 3]).mT(), weight)]
+        })
       })
     }),
   ],
