@@ -233,6 +233,7 @@ function tokensOf(tokenizer: Tokenizer, stopTokens: readonly number[]): TokenCon
     shortest: 0,
     start: () => null,
     next: () => null,
+    mayEnd: () => true,
     allowed: () => ({ tokens, mayEnd: true, mustEnd: false }),
   }
 }

@@ -34,6 +34,7 @@ difference over the length of the weight.
   --bits N             8 or 4
   --out DIR2           where to write
   --group N            weights that share a scale: 32, 64, 128 (64 with 8 bits, 32 with 4)
+  --zero-point         a zero point for each group beside its scale: smaller errors, a byte a group more
   --no-head            leave the output matrix whole
   --except PATTERN     leave modules whole, as in 'vision_tower.*'; may be repeated
   --worst N            how many of the worst layers to show (5)
@@ -50,6 +51,7 @@ Examples
     bits: { type: 'string' },
     out: { type: 'string' },
     group: { type: 'string' },
+    'zero-point': { type: 'boolean' },
     'no-head': { type: 'boolean' },
     except: { type: 'string', multiple: true },
     worst: { type: 'string' },
@@ -75,6 +77,7 @@ Examples
     const report = await withProgress(io, 'rounding', (onProgress) =>
       quantizePretrained(from, out, {
         bits: bits === '8' ? 8 : 4,
+        zeroPoint: flag(args, 'zero-point'),
         head: !flag(args, 'no-head'),
         except: list(args, 'except') ?? [],
         onProgress,

@@ -21,11 +21,11 @@ export type RopeScaling =
       readonly betaSlow?: number
     }
   /**
-   * Llama 3.1's: waves that turn at least `highFrequency` times over the original context are kept, those that turn at most
+   * NTK by parts (arXiv 2309.00071, section 3.2), without YaRN's factor: waves that turn at least `highFrequency` times over the original context are kept, those that turn at most
    * `lowFrequency` times are stretched by `factor`, those between go over from one to the other.
    */
   | {
-      readonly type: 'llama3'
+      readonly type: 'by-parts'
       readonly factor: number
       readonly original: number
       /** Turns. Default 1. */
@@ -58,7 +58,7 @@ function yarn(
   })
 }
 
-function llama3(f: Float64Array, s: RopeScaling & { type: 'llama3' }): Float64Array {
+function byParts(f: Float64Array, s: RopeScaling & { type: 'by-parts' }): Float64Array {
   const { factor, original, lowFrequency = 1, highFrequency = 4 } = s
   return f.map((v) => {
     const turns = (original * v) / (2 * Math.PI)
@@ -86,8 +86,8 @@ export function scaledFrequencies(
         frequencies: yarn(plain, dim, theta, scaling),
         gain: 0.1 * Math.log(scaling.factor) + 1,
       }
-    case 'llama3':
-      return { frequencies: llama3(plain, scaling), gain: 1 }
+    case 'by-parts':
+      return { frequencies: byParts(plain, scaling), gain: 1 }
   }
 }
 
@@ -122,12 +122,12 @@ export class RotaryEmbedding {
       )
     if (headDim < 4 && scaling?.type === 'ntk')
       throw new ShaktiError('rope', `ntk scaling needs a head dim of at least 4, got ${headDim}.`)
-    if (scaling?.type === 'llama3') {
+    if (scaling?.type === 'by-parts') {
       const { lowFrequency = 1, highFrequency = 4 } = scaling
       if (!(lowFrequency < highFrequency))
         throw new ShaktiError(
           'rope',
-          `llama3 scaling needs lowFrequency below highFrequency, got ${lowFrequency} and ${highFrequency}.`,
+          `by-parts scaling needs lowFrequency below highFrequency, got ${lowFrequency} and ${highFrequency}.`,
         )
     }
     frequencies(headDim, theta)

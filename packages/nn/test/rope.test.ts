@@ -76,10 +76,10 @@ test('linear scaling stretches positions by the factor', () => {
   )
 })
 
-test('llama3 scaling keeps waves that turn often over the original context and stretches those that hardly do', () => {
+test('by-parts scaling keeps waves that turn often over the original context and stretches those that hardly do', () => {
   // theta 10^4, head dim 8: waves of 1, 0.1, 0.01, 0.001 radians a position, so 159, 15.9, 1.59 and 0.159 turns in 1,000.
   const { frequencies: f, gain } = scaledFrequencies(8, 10_000, {
-    type: 'llama3',
+    type: 'by-parts',
     factor: 8,
     original: 1000,
   })
@@ -88,7 +88,7 @@ test('llama3 scaling keeps waves that turn often over the original context and s
   assert.is(gain, 1)
   assertThrows(
     () =>
-      new RotaryEmbedding(8, 1e4, { type: 'llama3', factor: 8, original: 1000, lowFrequency: 4 }),
+      new RotaryEmbedding(8, 1e4, { type: 'by-parts', factor: 8, original: 1000, lowFrequency: 4 }),
     Error,
     'lowFrequency below highFrequency',
   )

@@ -88,7 +88,7 @@ export const ropeScalingSchema = z.discriminatedUnion('type', [
     .strict(),
   z
     .object({
-      type: z.literal('llama3'),
+      type: z.literal('by-parts'),
       factor: z.number().min(1),
       original: count(16_777_216),
       lowFrequency: z.number().positive().default(1),
@@ -187,7 +187,7 @@ function checkDecoder(decoder: DecoderConfig, at = 'decoder.'): void {
     if (heads % n !== 0) refuse(`${at}kvHeads`, `${n} does not divide the ${heads} heads.`)
   }
   const { ropeScaling: scaling } = decoder
-  if (scaling?.type === 'llama3' && scaling.lowFrequency >= scaling.highFrequency) {
+  if (scaling?.type === 'by-parts' && scaling.lowFrequency >= scaling.highFrequency) {
     refuse(
       `${at}ropeScaling.lowFrequency`,
       `is ${scaling.lowFrequency}; it must be below highFrequency, ${scaling.highFrequency}.`,

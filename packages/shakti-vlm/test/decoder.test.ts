@@ -38,7 +38,7 @@ const forms: Record<string, Partial<DecoderConfigInput>> = {
   yarn: { ropeTheta: 10_000, ropeScaling: { type: 'yarn', factor: 4, original: 64 } },
   'llama3 scaling': {
     headDim: 128,
-    ropeScaling: { type: 'llama3', factor: 8, original: 512, lowFrequency: 1, highFrequency: 4 },
+    ropeScaling: { type: 'by-parts', factor: 8, original: 512, lowFrequency: 1, highFrequency: 4 },
   },
 }
 
@@ -167,7 +167,7 @@ test('yarn and llama3 scaling change the logits, so that agreeing with the refer
   }
   const base = of(null)
   assert.ok(relative(of({ type: 'yarn', factor: 4, original: 64 }), base) > 0.01)
-  assert.ok(relative(of({ type: 'llama3', factor: 8, original: 512 }), base) > 0.01)
+  assert.ok(relative(of({ type: 'by-parts', factor: 8, original: 512 }), base) > 0.01)
 })
 
 test('the closed form counts the parameters of every form', () => {
@@ -198,7 +198,7 @@ test('numbers of a decoder that do not fit each other are refused by field', () 
   assertThrows(call({ globalEvery: 2 }), Error, 'globalEvery')
   assertThrows(call({ qkNorms: 'head' }), Error, "did you mean 'qkNorm'")
   assertThrows(
-    call({ ropeScaling: { type: 'llama3', factor: 8, original: 512, lowFrequency: 4 } }),
+    call({ ropeScaling: { type: 'by-parts', factor: 8, original: 512, lowFrequency: 4 } }),
     Error,
     'lowFrequency',
   )

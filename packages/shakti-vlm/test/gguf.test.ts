@@ -203,7 +203,7 @@ test('each form of the decoder goes to the architecture that computes it, others
   assertThrows(call({ kvHeads: [4, 2], qkNorm: 'head' }), ShaktiError, 'kvHeads', 'head norms')
   assertThrows(call({ attentionBias: true, headDim: 32 }), ShaktiError, 'headDim', '32', '16')
   assertThrows(
-    call({ qkNorm: 'head', ropeScaling: { type: 'llama3', factor: 8, original: 64 } }),
+    call({ qkNorm: 'head', ropeScaling: { type: 'by-parts', factor: 8, original: 64 } }),
     ShaktiError,
     'ropeScaling',
     'qwen3',
@@ -220,7 +220,7 @@ test('scalings are written as llama.cpp reads them', async () => {
   assert.is(yarn['llama.rope.scaling.yarn_beta_fast'], 16)
   const ntk = (await fields({ type: 'ntk', factor: 4 })).metadata
   assertClose([ntk['llama.rope.freq_base'] as number], [10_000 * 4 ** (16 / 14)], 1e-6)
-  const llama3 = (await fields({ type: 'llama3', factor: 8, original: 64 })).tensors
+  const llama3 = (await fields({ type: 'by-parts', factor: 8, original: 64 })).tensors
   const factors = llama3.get('rope_freqs.weight')!.values
   assert.is(factors.length, 8)
   assert.is(factors[0], 1)

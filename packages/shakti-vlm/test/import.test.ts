@@ -200,7 +200,7 @@ test('rope scalings are read in the old and the new spelling', async () => {
     low_freq_factor: 1,
     high_freq_factor: 4,
   }
-  const want = { type: 'llama3', factor: 8, original: 64, lowFrequency: 1, highFrequency: 4 }
+  const want = { type: 'by-parts', factor: 8, original: 64, lowFrequency: 1, highFrequency: 4 }
   assert.equal((await imported(configJson('llama', { rope_scaling: llama3 }))).ropeScaling, want)
   const { rope_theta: _, ...rest } = configJson('llama') as Record<string, unknown>
   const fresh = await imported({ ...rest, rope_parameters: { ...llama3, rope_theta: 1e6 } })

@@ -35,7 +35,7 @@ for (const [name, config] of [
   })
 }
 
-for (const type of ['linear', 'ntk', 'yarn', 'llama3'] as const) {
+for (const type of ['linear', 'ntk', 'yarn', 'by-parts'] as const) {
   test(`an extended context (${type}) is saved with the model`, async () => {
     await inFolder(async (folder) => {
       const m = new ShaktiVlm(nano)
@@ -43,7 +43,7 @@ for (const type of ['linear', 'ntk', 'yarn', 'llama3'] as const) {
         1_000_000,
         type === 'yarn'
           ? { type, factor: 4, original: 32, betaFast: 16 }
-          : type === 'llama3'
+          : type === 'by-parts'
             ? { type, factor: 8, original: 32, lowFrequency: 2 }
             : { type, factor: 4 },
       )

@@ -26,7 +26,7 @@ function rotary(
     if (s === null || s.type === 'ntk') return f
     if (s.type === 'linear') return f / s.factor
     const turns = (s.original * f) / (2 * Math.PI)
-    if (s.type === 'llama3') {
+    if (s.type === 'by-parts') {
       if (turns > s.highFrequency) return f
       if (turns < s.lowFrequency) return f / s.factor
       const smooth = (turns - s.lowFrequency) / (s.highFrequency - s.lowFrequency)

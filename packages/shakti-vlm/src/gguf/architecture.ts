@@ -56,8 +56,8 @@ export function architectureOf(config: DecoderConfig): GgufArchitecture {
       'headDim',
       `is ${decoderHeadDim(config)}; with biases llama.cpp takes width / heads alone, ${config.width / config.heads}.`,
     )
-  if (ropeScaling?.type === 'llama3' && (architecture === 'qwen2' || architecture === 'qwen3'))
-    refuse('ropeScaling', `llama3 scaling is not read by llama.cpp for ${architecture}.`)
+  if (ropeScaling?.type === 'by-parts' && (architecture === 'qwen2' || architecture === 'qwen3'))
+    refuse('ropeScaling', `by-parts scaling (llama3) is not read by llama.cpp for ${architecture}.`)
   return architecture
 }
 
@@ -117,7 +117,7 @@ export function planGguf(config: DecoderConfig): GgufPlan {
   const tensors: PlannedTensor[] = [
     { name: 'token_embd.weight', from: 'model.embed_tokens.weight', head: true },
   ]
-  if (config.ropeScaling?.type === 'llama3') {
+  if (config.ropeScaling?.type === 'by-parts') {
     const plain = frequencies(headDim, config.ropeTheta)
     const scaled = scaledFrequencies(headDim, config.ropeTheta, config.ropeScaling).frequencies
     tensors.push({

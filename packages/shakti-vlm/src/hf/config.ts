@@ -7,7 +7,7 @@ type Json = Record<string, unknown>
 
 function toHfScaling(s: RopeScalingConfig | null): Json | null {
   if (s === null) return null
-  if (s.type === 'llama3')
+  if (s.type === 'by-parts')
     return {
       rope_type: 'llama3',
       factor: s.factor,
@@ -38,7 +38,7 @@ export function fromHfScaling(json: unknown): unknown {
   } = json as Json
   if (rope_type === 'llama3')
     return {
-      type: 'llama3',
+      type: 'by-parts',
       factor,
       original,
       ...(low_freq_factor === undefined ? {} : { lowFrequency: low_freq_factor }),

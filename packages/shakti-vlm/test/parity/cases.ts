@@ -25,7 +25,7 @@ export const decoders: Readonly<Record<string, Partial<DecoderConfigInput>>> = {
     width: 384,
     heads: 4,
     kvHeads: 2,
-    ropeScaling: { type: 'llama3', factor: 8, original: 128 },
+    ropeScaling: { type: 'by-parts', factor: 8, original: 128 },
   },
   'llama, linear scaling': {
     ...base,
