@@ -36,16 +36,17 @@ const half = (m: number, packed: boolean): Bench => ({
   },
 })
 
-const quantized = (bits: QuantBits, m: number): Bench => {
-  // As packed, with default groups: a bf16 scale for 64 weights of 8 bits, for 32 of 4.
-  const bytes = width * width * (bits === 8 ? 1 + 2 / 64 : 0.5 + 2 / 32)
+const quantized = (bits: QuantBits, m: number, zeroPoint = false): Bench => {
+  // As packed, with default groups: a bf16 scale, and a byte of zero point, for 64 weights of 8 bits, for 32 of 4.
+  const head = zeroPoint ? 3 : 2
+  const bytes = width * width * (bits === 8 ? 1 + head / 64 : 0.5 + head / 32)
   return {
-    name: `linear int${bits} ${m}x${width}x${width} from memory`,
+    name: `linear int${bits}${zeroPoint ? ' with zero points' : ''} ${m}x${width}x${width} from memory`,
     bytes,
     setup: () => {
       const x = randn([m, width])
       const weights = Array.from({ length: Math.ceil(atLeast / bytes) }, () =>
-        quantizeWeight(randn([width, width]), { bits }),
+        quantizeWeight(randn([width, width]), { bits, zeroPoint }),
       )
       return inTurn(weights, (w) => quantizedLinear(x, w))
     },
@@ -58,6 +59,7 @@ export const quant: Bench[] = [
     half(m, true),
     quantized(8, m),
     quantized(4, m),
+    quantized(4, m, true),
   ]),
   ...([8, 4] as const).map((bits) => ({
     name: `quantizeWeight int${bits} ${width}x${width}`,

@@ -57,10 +57,16 @@ SHAKTI_INLINE vf load_scales(const void* p) {
 }
 
 SHAKTI_INLINE vf load_zeros(const void* p) {
-  typedef int8_t vq __attribute__((vector_size(W)));
-  vq zeros;
-  std::memcpy(&zeros, p, sizeof zeros);
-  return __builtin_convertvector(__builtin_convertvector(zeros, vi), vf);
+  // GCC would convert them one by one.
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+#elif defined(__AVX2__)
+  return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+#else
+  vf zeros;
+  for (int i = 0; i < W; ++i) zeros[i] = static_cast<const int8_t*>(p)[i];
+  return zeros;
+#endif
 }
 
 // sum[i] + the four bytes of w[i] times those of x[i]: the bytes of w are unsigned and those of x signed, except where
@@ -106,7 +112,7 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
 template <int Bits, int R, bool Vnni, bool Zero>
 void tile(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kStep = kPanel * 4;
-  const uint8_t* w = panel + layout.head_bytes();
+  const uint8_t* w = panel + (Zero ? layout.head_bytes() : layout.scale_bytes());
   const int8_t* x = block.bytes;
   const int64_t steps = layout.group_bytes() / kStep;
   vf sum[R][H] = {};
@@ -196,7 +202,7 @@ void tile_amx(const uint8_t* panel, const Layout& layout, const Block& block, fl
   constexpr int64_t kLine = kPanel * 4;
   const int64_t rows = block.rows, group = layout.group, step = group < 64 ? group : 64;
   const bool two = rows > amx::kRows;
-  const uint8_t* weights = panel + layout.head_bytes();
+  const uint8_t* weights = panel + (Zero ? layout.head_bytes() : layout.scale_bytes());
   const int8_t* x = block.bytes;
   alignas(64) int32_t dots[kMostRows][kPanel];
   alignas(64) uint8_t widened[quant::kMostGroup * kPanel];

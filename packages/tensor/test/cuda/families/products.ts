@@ -235,6 +235,7 @@ export const products: Readonly<Record<string, readonly Case[]>> = {
           const weight = quantizeWeight(d.normal([45, k], 'f32'), format)
           const short = quantizeWeight(d.normal([33, k], 'bf16'), format)
           return [
+            weight.packed,
             weight.dequantize(),
             quantizedLinear(d.normal([7, k]), weight, d.normal([45])),
             short.dequantize(),
