@@ -92,7 +92,14 @@ export function decoderActivations(
   // The embeddings, which the pass holds to its end, the block's input, and cosines and sines.
   const base = (d.layers > 1 ? 2 : 1) * x + held(length * headDim * 2, length * headDim * 2)
   const block = (kv: number): number => {
-    const shape = { width: d.width, heads: d.heads, kvHeads: kv, headDim, keys, normed: d.qkNorm !== 'none' }
+    const shape = {
+      width: d.width,
+      heads: d.heads,
+      kvHeads: kv,
+      headDim,
+      keys,
+      normed: d.qkNorm !== 'none',
+    }
     const first = half(base, m, d.width, false, size, (at, r) => attention(at, shape, rows, r))
     const second = half(base + x, m, d.width, false, size, (at) => {
       const hidden = held(m * d.ffn * size)
