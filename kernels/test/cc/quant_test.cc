@@ -114,8 +114,8 @@ void products(const char* what, const Tensor& packed, const Tensor& x, const Ten
       cell.set(0, static_cast<double>(want));
       if (!same(y[i], cell[0])) {
         EXPECT(false, "%s: %s, %s [%lld x %lld x %lld] %s: y[%lld] is %.9g, should be %.9g", what,
-               dtype_name(x.o.dtype), f.name().c_str(), static_cast<long long>(m), static_cast<long long>(n), static_cast<long long>(k), way.name,
-               static_cast<long long>(i), y[i], cell[0]);
+               dtype_name(x.o.dtype), f.name().c_str(), static_cast<long long>(m), static_cast<long long>(n),
+               static_cast<long long>(k), way.name, static_cast<long long>(i), y[i], cell[0]);
         return;
       }
     }
@@ -134,13 +134,15 @@ void one(DType t, int64_t m, int64_t n, int64_t k, const Format& f, int layout, 
   for (int64_t i = 0; i < n * k; ++i) {
     const int64_t row = i / k, at = i % k;
     const double scale = std::fabs(static_cast<double>(read.scale(row, at)));
-    EXPECT(back[i] == static_cast<double>(read.scale(row, at)) * (read.whole(row, at) - read.zero(row, at)), "dequantized [%lld]",
-           static_cast<long long>(i));
+    EXPECT(back[i] == static_cast<double>(read.scale(row, at)) * (read.whole(row, at) - read.zero(row, at)),
+           "dequantized [%lld]", static_cast<long long>(i));
     // To the nearest step. In 4 bits the range may be cut: at most two steps are missing at its end. In 8 its place is
     // rounded to steps.
     const int step = read.whole(row, at);
     const double off = std::fabs(back[i] - w[i]);
-    const double most = f.bits == 8 ? (f.zero_point && (step == -128 || step == 127) ? 1 : 0.5) : step >= 7 || step <= -7 ? 2 : 0.5;
+    const double most = f.bits == 8               ? (f.zero_point && (step == -128 || step == 127) ? 1 : 0.5)
+                        : step >= 7 || step <= -7 ? 2
+                                                  : 0.5;
     if (off > most * scale * 1.0001) {
       EXPECT(false, "%s: weight %.6g became %.6g with scale %.6g", f.name().c_str(), w[i], back[i], scale);
       break;
@@ -150,7 +152,8 @@ void one(DType t, int64_t m, int64_t n, int64_t k, const Format& f, int layout, 
   products("random", packed, x, with_bias ? filled({n}, t, static_cast<int>(pick(0, 1)) * 2, -1, 1) : absent(), n, f);
 }
 
-// Relative error of a product with normal numbers, whose groups are moved up or down by `shift`, against f64 with nothing rounded.
+// Relative error of a product with normal numbers, whose groups are moved up or down by `shift`, against f64 with
+// nothing rounded.
 double error_of(const Format& f, double shift) {
   const int64_t m = 24, n = 65, k = 512;
   const auto normal = [](const Shape& shape) {
@@ -187,8 +190,7 @@ int main() {
           for (int round = 0; round < 6; ++round)
             one(t, pick(1, 40), pick(1, 70), pick(1, 300), f, static_cast<int>(pick(0, 3)), pick(0, 1));
         for (const int64_t m : {1, 3, 6, 7, 12, 16, 17, 33})
-          for (const int64_t n : {1, 31, 32, 37})
-            one(DType::f32, m, n, n == 31 ? group : 2 * group + 5, f, 0, n == 32);
+          for (const int64_t n : {1, 31, 32, 37}) one(DType::f32, m, n, n == 31 ? group : 2 * group + 5, f, 0, n == 32);
         one(DType::f32, 2, 5, 0, f, 0, true);
         one(DType::f32, 0, 5, 40, f, 0, true);
         one(DType::f32, 2, 0, 40, f, 0, false);
@@ -266,8 +268,8 @@ int main() {
     for (int64_t i = 0; i < 128; ++i) {
       const double unit = i < 64 ? 1e-40 : 2.7e38;
       EXPECT(std::fabs(back[i] - w[i]) <= unit * (f.bits == 8 ? i < 64 ? 0.5 : 0.005
-                                                  : i < 64  ? 1
-                                                            : 0.25),
+                                                  : i < 64    ? 1
+                                                              : 0.25),
              "%s: %g became %g", f.name().c_str(), w[i], back[i]);
     }
     for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY), -static_cast<double>(INFINITY)}) {
