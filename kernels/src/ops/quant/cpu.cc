@@ -9,8 +9,8 @@
 namespace SHAKTI_ISA_NS {
 namespace {
 
-// One group of one row of x, each four bytes of it `step` behind the four before: the sum of its bytes. A group that is not
-// finite makes the row NaN.
+// One group of one row of x, each four bytes of it `step` behind the four before: the sum of its bytes. A group that is
+// not finite makes the row NaN.
 int32_t quantize_group(const float* x, int64_t n, int64_t step, int8_t* bytes, float* scale) {
   const int32_t largest = largest_bits(x, n);
   const float most = float_of(largest);
@@ -40,9 +40,7 @@ Unit unit_for(int64_t m) {
   return kHasVnni && has_avx512_vnni() ? Unit::vnni : Unit::plain;
 }
 
-Layout layout_of(int64_t k, const Args& args) {
-  return {k, args.attr_int(0), args.attr_int(1), args.attr_bool(2)};
-}
+Layout layout_of(int64_t k, const Args& args) { return {k, args.attr_int(0), args.attr_int(1), args.attr_bool(2)}; }
 
 // A weight's panels, side by side with those of others.
 struct Panels {

@@ -1,12 +1,13 @@
 // How a quantised weight [n, k] lies in memory: the one place that checks, workspace and kernels read.
 //
 // A panel holds 32 rows of the weight. First come the scales of all its groups, bf16 [groups][32 rows], a multiple of
-// 64 bytes; with zero points these, i8 [groups][32 rows], filled up to a multiple of 64; then the weights. 8 bits: [k / 4][32 rows][4], each byte a weight plus 128. 4 bits: [k / 8][32 rows][4],
-// each byte two weights plus 8: in its lower half k .. k + 3, in its upper half k + 4 .. k + 7. So one load of 64 bytes
-// feeds one vpdpbusd (or two), whose lanes are rows, and a product reads a panel once from end to end. Tiles of AMX lie
-// so too. Rows and columns that fill up are 0.
+// 64 bytes; with zero points these, i8 [groups][32 rows], filled up to a multiple of 64; then the weights.
+// 8 bits: [k / 4][32 rows][4], each byte a weight plus 128. 4 bits: [k / 8][32 rows][4], each byte two weights plus 8:
+// in its lower half k .. k + 3, in its upper half k + 4 .. k + 7. So one load of 64 bytes feeds one vpdpbusd (or two),
+// whose lanes are rows, and a product reads a panel once from end to end. Tiles of AMX lie so too. Rows and columns
+// that fill up are 0.
 //
-// A weight is scale * (q - zero), where q is its byte without what that has too much. The zero point is the i8 in 8 bits and
+// A weight is scale * (q - zero), where q is its byte less those 128, or 8. The zero point is the i8 in 8 bits and
 // a 16th of it in 4, so that 0 means the form without zero points, and a byte places the range as well as a bf16 would.
 #pragma once
 #include "../../runtime/dtype.h"

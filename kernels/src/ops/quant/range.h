@@ -1,5 +1,5 @@
-// The range of a group of weights: which steps its bytes count. Found once, when a weight is packed; step for step the same
-// arithmetic in range.cuh.
+// The range of a group of weights: which steps its bytes count. Found once, when a weight is packed; step for step the
+// same arithmetic in range.cuh.
 #pragma once
 #include "../../simd/vec.h"
 #include "layout.h"
@@ -114,9 +114,9 @@ struct Steps {
   float scale, zero;
 };
 
-// The scale and zero point under which 16 steps fit v, whose largest magnitude is 1, with the least squared error: for several
-// first guesses, which spread more steps or fewer over what lies between the ends, the steps are chosen, then the best line
-// through them (least squares), then, with its zero point rounded, the best scale.
+// The scale and zero point under which 16 steps fit v, whose largest magnitude is 1, with the least squared error: for
+// several first guesses, which spread more steps or fewer over what lies between the ends, the steps are chosen, then
+// the best line through them (least squares), then, with its zero point rounded, the best scale.
 Steps steps_of_4_bits(const float* v, int64_t n, float lowest, float highest) {
   const float range = highest - lowest, middle = (highest + lowest) * 0.5f, count = static_cast<float>(n);
   const auto sums = [&](const auto& add) {

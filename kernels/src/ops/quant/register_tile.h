@@ -38,7 +38,8 @@ struct Block {
   const int8_t* bytes;
   const float* scales;
   const int32_t* starts;
-  // Of each group, what a zero point of 1 as stored takes off its sum of products: their bytes' sum, negative. Null without.
+  // Of each group, what a zero point of 1 as stored takes off its sum of products: their bytes' sum, negative. Null
+  // without.
   const float* sums;
 };
 
