@@ -232,6 +232,8 @@ test('bench reports rates, memory and the share of bandwidth as a table and as J
   assert.is(work.decode, 8)
   // Tied: the table is the output matrix, which every token reads.
   assert.is(ours.weightBytesPerToken, 2 * countParameters(tiny1B).decoder)
+  // 12 heads of 32 over all layers, keys and values in bf16, half of what is written on the average.
+  assert.is(ours.cacheBytesPerToken, (work.positions - 1 - work.decode / 2) * 12 * 32 * 2 * 2)
   for (const n of [ours.prefill, ours.decode, ours.firstToken, ours.encode, ours.peakMemory])
     assert.ok(n > 0)
   assert.ok(machine.bandwidth > 1e8 && ours.shareOfBandwidth > 0)

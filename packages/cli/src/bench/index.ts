@@ -18,7 +18,7 @@ import { imageSize, tokensOf } from '../imageSize.js'
 import type { Command } from '../io.js'
 import { modelFolder, noMore } from '../presets.js'
 import { Bandwidth, median } from './bandwidth.js'
-import { noise, ourRound, textIds, weightBytes } from './ours.js'
+import { cacheBytes, noise, ourRound, textIds, weightBytes } from './ours.js'
 import type { OurRound, Round } from './ours.js'
 import { askedPeer, openPeers } from './peer.js'
 import { shown } from './report.js'
@@ -29,7 +29,7 @@ export const bench: Command = {
   help: `shakti bench DIR [options]
 
 Times a model as 'generate' runs it, greedy: reading a prompt, writing behind it, the memory it took beside the budget,
-and which share of the memory's bandwidth writing uses (each token reads all weights; the bandwidth is that of our sum
+and which share of the memory's bandwidth writing uses (each token reads all weights, and the keys and values before it; the bandwidth is that of our sum
 over 512 MB, measured in each round). Medians of the rounds.
 
   --prefill N         tokens of the prompt (512)
@@ -135,7 +135,13 @@ Examples
       bandwidth.dispose()
       await peers?.dispose()
     }
-    const read = weightBytes(found.model)
+    const weights = weightBytes(found.model)
+    const cache = cacheBytes(
+      config,
+      { prompt: positions - work.decode - 1, decode: work.decode },
+      kvDtype ?? (found.dtype === 'f32' ? 'f32' : 'bf16'),
+    )
+    const read = weights + cache
     const of = (pick: (r: (typeof ours)[number]) => number): number => median(ours.map(pick))
     const precision = precisionOf(found)
     const budget = memoryBudget(config, {
@@ -160,7 +166,8 @@ Examples
         load,
         peakMemory,
         budget: budget.total,
-        weightBytesPerToken: read,
+        weightBytesPerToken: weights,
+        cacheBytesPerToken: cache,
         bytesPerSecond: of((r) => r.decode) * read,
         shareOfBandwidth: of((r) => (r.decode * read) / r.bandwidth),
         rounds: ours,

@@ -1,6 +1,7 @@
 // A round of our own: one call of `generate`, as a user makes it, greedy.
 
-import { generate } from '@shakti/vlm'
+import { dtypeSize } from '@shakti/tensor'
+import { derive, generate } from '@shakti/vlm'
 import type { EncodedImage, InspectedModule, ShaktiVlm, ShaktiVlmConfig } from '@shakti/vlm'
 import { tokensOf } from '../imageSize.js'
 import type { ImageSize } from '../imageSize.js'
@@ -72,6 +73,23 @@ export async function ourRound(
     }
   }
   throw new Error('generate ended without its last token')
+}
+
+/** Bytes of keys and values that a token reads, on the average of a round's decoding. */
+export function cacheBytes(
+  config: ShaktiVlmConfig,
+  { prompt, decode }: { prompt: number; decode: number },
+  kvDtype: 'f32' | 'bf16' | 'i8',
+): number {
+  const { kvHeads, decoderHeadDim } = derive(config)
+  // A byte a number and an f32 scale a head in i8.
+  const head = kvDtype === 'i8' ? decoderHeadDim + 4 : decoderHeadDim * dtypeSize(kvDtype)
+  const { slidingWindow, globalEvery } = config.decoder
+  const seen = (layer: number): number =>
+    slidingWindow === null || (globalEvery !== null && (layer + 1) % globalEvery === 0)
+      ? prompt + decode / 2
+      : Math.min(prompt + decode / 2, slidingWindow)
+  return Math.round(kvHeads.reduce((sum, n, layer) => sum + 2 * head * n * seen(layer), 0))
 }
 
 /** Bytes of weights that a token of the decoder reads; a table that is looked up in is not among them. */

@@ -36,6 +36,8 @@ export interface Report {
     /** Of memoryBudget: without Node itself, its code and its heap. */
     readonly budget: number
     readonly weightBytesPerToken: number
+    /** Keys and values, on the average. */
+    readonly cacheBytesPerToken: number
     readonly bytesPerSecond: number
     readonly shareOfBandwidth: number
     readonly rounds: readonly (OurRound & { readonly bandwidth: number })[]
@@ -80,8 +82,8 @@ export function shown({ model, machine, work, ours, peers }: Report, colours: bo
       : []),
     ['first token', ms(ours.firstToken), ''],
     [
-      'weights a token',
-      size(ours.weightBytesPerToken),
+      'read a token',
+      size(ours.weightBytesPerToken + ours.cacheBytesPerToken),
       `${(ours.bytesPerSecond / 1e9).toFixed(1)} GB/s, ${(100 * ours.shareOfBandwidth).toFixed(0)} % of the ${(machine.bandwidth / 1e9).toFixed(1)} that memory gives`,
     ],
     ['peak memory', size(ours.peakMemory), `budget ${size(ours.budget)} and what Node takes`],
