@@ -22,13 +22,18 @@ const suites = {
     'quant',
     'autograd',
     'capture',
+    'index-copy',
     'dtypes',
     'shape-errors',
     'cuda/',
   ],
-  'packages/nn': [''],
-  // Without those that take thousands of steps or long texts.
-  'packages/shakti-vlm': ['!constraint', '!context', '!drafts'],
+  // Counts tensors, which a GPU gives back later.
+  'packages/nn': ['!frugal'],
+  // Without those that take thousands of steps or long texts, or multiply nothing.
+  'packages/shakti-vlm': [
+    ...['batches', 'beams', 'generate', 'import.test', 'loading', 'model.test', 'pretrained'],
+    ...['quantised', 'reading', 'recordedStep', 'scoreAnswers', 'visionInference', 'cuda/'],
+  ],
   bench: ['cuda-time'],
   // Every kind of step, on small models.
   'packages/trainer': [

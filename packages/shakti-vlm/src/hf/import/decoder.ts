@@ -1,6 +1,13 @@
 // Decoders from Hugging Face checkpoints.
 import { join } from 'node:path'
-import { FileFormatError, loadSafetensors, type DType, type Tensor } from '@shakti/tensor'
+import {
+  FileFormatError,
+  getDefaultDevice,
+  loadSafetensors,
+  type DeviceName,
+  type DType,
+  type Tensor,
+} from '@shakti/tensor'
 import { meta } from '@shakti/nn'
 import { parseDecoderConfig, type DecoderConfig } from '../../config.js'
 import { Decoder } from '../../decoder.js'
@@ -18,6 +25,8 @@ export interface ImportOptions {
 export interface ImportDecoderOptions extends ImportOptions {
   /** Of all parameters. Default 'keep': that of the checkpoint's embedding. */
   dtype?: 'keep' | DType
+  /** Default: the default device. */
+  device?: DeviceName
 }
 
 /** A checkpoint's decoder: its config and its weights by our names, which map the files. */
@@ -128,6 +137,7 @@ export async function importDecoder(
     const decoder = meta(() => new Decoder(config))
     decoder.to({ dtype: dtype === 'keep' ? found : dtype })
     decoder.loadStateDict({ ...state })
+    decoder.to({ device: options.device ?? getDefaultDevice() })
     return { decoder, report }
   } finally {
     dispose()
