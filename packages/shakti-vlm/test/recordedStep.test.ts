@@ -100,6 +100,26 @@ test('a recorded step gives its memory back', async () => {
   assert.is(memory().liveBytes, before)
 })
 
+test('a longer text read meanwhile, by which rotary tables grow, changes nothing', async () => {
+  const model = make()
+  const run = async (length: number, after = (_: number): Promise<void> => Promise.resolve()) => {
+    const out: number[] = []
+    const prompt = { ids: ids.slice(0, length) }
+    for await (const { id } of generate(model, prompt, { maxTokens: 40 })) {
+      out.push(id)
+      await after(out.length)
+    }
+    return out
+  }
+  const want = await run(3)
+  const longer = Array.from({ length: 400 }, (_, i) => i % 300)
+  const got = await run(3, async (n) => {
+    if (n !== 20) return
+    for await (const _ of generate(model, { ids: longer }, { maxTokens: 5 })) void _
+  })
+  assert.equal(got, want)
+})
+
 test('a recording is used again as long as nothing moves', () => {
   const model = make()
   const cache = new KVCache(32)
