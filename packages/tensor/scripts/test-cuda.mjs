@@ -31,7 +31,7 @@ const suites = {
   'packages/nn': ['!frugal'],
   // Without those that take thousands of steps or long texts, or multiply nothing.
   'packages/shakti-vlm': [
-    ...['batches', 'beams', 'generate', 'import.test', 'loading', 'model.test', 'pretrained'],
+    ...['batches', 'beams', 'generate', 'import.test', 'model.test', 'pretrained'],
     ...['quantised', 'reading', 'recordedStep', 'scoreAnswers', 'visionInference', 'cuda/'],
   ],
   bench: ['cuda-time'],
