@@ -45,7 +45,7 @@ Layout layout_of(int64_t k, const Args& args) { return {k, args.attr_int(0), arg
 // A weight's panels, side by side with those of others.
 struct Panels {
   const uint8_t* p;
-  int64_t first, count, column, columns;  // among all panels; of y
+  int64_t first, count;  // among all
 };
 
 }  // namespace
@@ -127,9 +127,7 @@ void run_quantized_linear(const Args& args, Context& c) {
   int count = 0;
   for (int i = 1; i <= 3 && args.in[i].present(); ++i) {
     const Operand& w = args.in[i];
-    const int64_t column = gated ? 0 : panels * kPanel, left = n - column;
-    const int64_t columns = w.shape[0] * kPanel < left ? w.shape[0] * kPanel : left;
-    weights[count++] = {w.ptr<uint8_t>(), gated ? 0 : panels, w.shape[0], column, columns};
+    weights[count++] = {w.ptr<uint8_t>(), gated ? 0 : panels, w.shape[0]};
     if (!gated || count == 1) panels += w.shape[0];
   }
   const Layout layout = layout_of(k, args);
@@ -176,8 +174,8 @@ void run_quantized_linear(const Args& args, Context& c) {
       int of_weight = 0;
       while (!gated && p >= weights[of_weight].first + weights[of_weight].count) ++of_weight;
       const Panels& w = weights[of_weight];
-      const int64_t at = p - w.first, c0 = w.column + at * kPanel;
-      const int64_t columns = w.columns - at * kPanel < kPanel ? w.columns - at * kPanel : kPanel;
+      // All weights but the last are whole panels, so that a panel among all is one of y.
+      const int64_t at = p - w.first, c0 = p * kPanel, columns = n - c0 < kPanel ? n - c0 : kPanel;
       if (bias.present()) gather_f32(add, bias, c0 * bias.strides[0], bias.strides[0], columns);
       for (int64_t b = first; b < first + together && b < rows.blocks(); ++b) {
         const int64_t r0 = b * rows.each, of = rows_of(b);
@@ -185,9 +183,8 @@ void run_quantized_linear(const Args& args, Context& c) {
         const Block block = {of, bytes + r0 * layout.depth(), scales + groups, starts + groups,
                              sums ? sums + groups : nullptr};
         const TileFn tile = of == rows.each ? whole : last;
-        tile(w.p + at * panel_bytes, layout, block, out);
+        tile(w.p + at * panel_bytes, layout, block, gated ? gate : out);
         if (gated) {
-          std::memcpy(gate, out, sizeof(float) * static_cast<size_t>(of * kPanel));
           tile(weights[1].p + at * panel_bytes, layout, block, out);
           for (int64_t j = 0; j < of * kPanel; j += W) store(out + j, load(out + j) * Silu::run(load(gate + j)));
         }
