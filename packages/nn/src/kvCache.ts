@@ -4,6 +4,7 @@
 import {
   dtypeSize,
   empty,
+  keep,
   noGrad,
   ShaktiError,
   ShapeError,
@@ -67,11 +68,6 @@ function decode(parts: readonly Tensor[], like: Tensor): Tensor {
   return (scale ? numbers.to('f32').sub(128).mul(scale) : numbers).to(like.dtype)
 }
 
-const held = (t: Tensor): Tensor => {
-  t.kept = true
-  return t
-}
-
 /** Rows of one layer's tensors, [batch, rows, ...] each. Row 0 is position `start`. */
 class Rows {
   parts: Tensor[] = []
@@ -97,7 +93,7 @@ class Rows {
       const [batch, , ...rest] = x.shape
       // A GPU multiplies what lies behind the last key by 0, which has to give 0.
       const make = x.device === 'cpu' ? empty : zeros
-      const t = held(make([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
+      const t = keep(make([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
       if (rows[i]) t.narrow(1, 0, rows[i].shape[1]!).copy_(rows[i])
       return t
     })
@@ -313,7 +309,7 @@ export class KVCache {
       dtype: this.#dtype ?? 'f32',
       layers: this.#layers.map((rows) => ({
         window: rows!.window,
-        parts: tidy(() => noGrad(() => rows!.view(start, end).map((t) => held(t.clone())))),
+        parts: tidy(() => noGrad(() => rows!.view(start, end).map((t) => keep(t.clone())))),
       })),
     }
   }

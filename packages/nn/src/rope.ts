@@ -1,5 +1,12 @@
 // Rotary positions: tables of cosines and sines, made once and read by attention. One dimension for text, two for patches.
-import { getDefaultDevice, ShaktiError, tensor, type DeviceName, type Tensor } from '@shakti/tensor'
+import {
+  getDefaultDevice,
+  keep,
+  ShaktiError,
+  tensor,
+  type DeviceName,
+  type Tensor,
+} from '@shakti/tensor'
 
 /** Cosines and sines of every position's angles: f32 [1, positions, headDim / 2]. */
 export interface RotaryTable {
@@ -96,11 +103,8 @@ export function ntkBase(dim: number, theta: number, factor: number): number {
   return theta * factor ** (dim / (dim - 2))
 }
 
-function kept(values: Float32Array, shape: readonly number[], device: DeviceName): Tensor {
-  const t = tensor(values, { shape, device })
-  t.kept = true
-  return t
-}
+const kept = (values: Float32Array, shape: readonly number[], device: DeviceName): Tensor =>
+  keep(tensor(values, { shape, device }))
 
 /** Rotary embedding of text positions. Tables grow as longer sequences come. */
 export class RotaryEmbedding {

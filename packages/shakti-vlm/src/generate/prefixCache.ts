@@ -1,5 +1,5 @@
 // What was read before, for prompts that begin alike: keys and values by a tree of tokens, visual tokens by image.
-import { dtypeSize, ShaktiError, type Tensor } from '@shakti/tensor'
+import { dtypeSize, keep, ShaktiError, type Tensor } from '@shakti/tensor'
 import type { KVCache, KVDType, KVSlice } from '@shakti/nn'
 import type { EncodedImage, ShaktiVlm } from '../vlm.js'
 
@@ -54,9 +54,8 @@ function part(slice: KVSlice, from: number, to: number): KVSlice {
       window,
       parts: parts.map((t) => {
         const view = t.narrow(1, from, to - from)
-        const copy = view.clone()
+        const copy = keep(view.clone())
         view.dispose()
-        copy.kept = true
         return copy
       }),
     })),
@@ -180,8 +179,7 @@ export class PrefixCache {
     const number = this.#imagesSeen++
     const bytes = tokens.numel * dtypeSize(tokens.dtype)
     if (bytes > this.imageBudget) return number
-    const kept = tokens.detach()
-    kept.kept = true
+    const kept = keep(tokens.detach())
     this.#images.set(hash, { tokens: kept, number, bytes })
     this.#imageBytes += bytes
     for (const [oldest, entry] of this.#images) {

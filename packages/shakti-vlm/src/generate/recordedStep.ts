@@ -1,19 +1,9 @@
 // The step of one sequence by one token, recorded once and replayed: its position is a tensor, so that the same commands
 // serve every position that the cache has room for. Without it, issuing a step takes JavaScript as long as a tenth to a
 // fifth of the step itself, on cores that the step wants.
-import { capture, noGrad, tensor, Tensor, tidy, type Capture } from '@shakti/tensor'
+import { capture, keep, noGrad, tensor, Tensor, tidy, type Capture } from '@shakti/tensor'
 import type { KVCache } from '@shakti/nn'
 import type { ShaktiVlm } from '../vlm.js'
-
-const held = (
-  values: readonly number[],
-  shape: readonly number[],
-  device: Tensor['device'],
-): Tensor => {
-  const t = tensor(Int32Array.from(values), { shape, device })
-  t.kept = true
-  return t
-}
 
 export class RecordedStep {
   readonly #cache: KVCache
@@ -29,9 +19,9 @@ export class RecordedStep {
     this.#cache = cache
     this.#buffers = cache.buffers
     this.#at = cache.length
-    const of = (...values: number[]): Tensor => held(values, [values.length], device)
+    const of = (...values: number[]): Tensor => keep(tensor(Int32Array.from(values), { device }))
     const inputs = {
-      ids: held([0], [1, 1], device),
+      ids: of(0),
       position: of(this.#at),
       query: of(0, 1),
       keys: of(0, this.#at + 1),
@@ -42,7 +32,7 @@ export class RecordedStep {
     this.#step = capture(
       () =>
         noGrad(() => {
-          const x = decoder.embed(ids)
+          const x = decoder.embed(ids.reshape([1, 1]))
           const hidden = cache.at({ position, query, keys }, () =>
             decoder.forward(x, { cache, positions: position.reshape([1, 1]) }),
           )
@@ -75,7 +65,7 @@ export class RecordedStep {
     const { length } = this.#cache
     tidy(() => {
       const { device } = ids
-      ids.copy_((id instanceof Tensor ? id : tensor(id, { device })).reshape([1, 1]))
+      ids.copy_((id instanceof Tensor ? id : tensor(id, { device })).reshape([1]))
       if (this.#at === length) return
       // The cache was cut or went on without this step.
       position.copy_(tensor(Int32Array.of(length), { device }))

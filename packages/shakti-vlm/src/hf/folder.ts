@@ -1,6 +1,6 @@
 // Writing a model's folder as a whole: everything goes into a folder of its own within it, and is moved out at the end.
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import {
   dtypeSize,
@@ -13,7 +13,7 @@ import type { ShaktiVlmConfig } from '../config.js'
 import { toHfPreprocessor } from '../processor/preprocessor.js'
 import type { ProcessorConfig } from '../processor/size.js'
 import { cardMark, modelCard } from './card.js'
-import { indexName } from './weights.js'
+import { indexName, isThere } from './weights.js'
 
 /** `done` and `total` are bytes; `what` is the tensor at hand. */
 export type Progress = (done: number, total: number, what: string) => void
@@ -154,12 +154,6 @@ async function writeShards(
 const writeJson = (path: string, value: unknown): Promise<void> =>
   writeAtomically('writeFolder', path, `${JSON.stringify(value, null, 2)}\n`)
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
-
 async function writeTexts(
   op: string,
   folder: string,
@@ -168,20 +162,20 @@ async function writeTexts(
 ): Promise<void> {
   const { vision, projector } = config
   await writeJson(join(stage, 'config.json'), json)
-  if (!(await exists(join(stage, 'preprocessor_config.json'))))
+  if (!(await isThere(join(stage, 'preprocessor_config.json'))))
     await writeJson(
       join(stage, 'preprocessor_config.json'),
       toHfPreprocessor(processor ?? { vision, merge: projector.merge }),
     )
   const there = async (name: string): Promise<boolean> =>
-    (await exists(join(folder, name))) || (await exists(join(stage, name)))
+    (await isThere(join(folder, name))) || (await isThere(join(stage, name)))
   if (!(await there('generation_config.json')))
     await writeJson(join(stage, 'generation_config.json'), {
       do_sample: false,
       max_new_tokens: 256,
     })
   const card = join(folder, 'README.md')
-  if (!(await exists(card)) || (await readFile(card, 'utf8')).includes(cardMark))
+  if (!(await isThere(card)) || (await readFile(card, 'utf8')).includes(cardMark))
     await writeAtomically(op, join(stage, 'README.md'), modelCard(config, json, tensors, license))
 }
 

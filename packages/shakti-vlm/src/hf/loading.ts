@@ -17,7 +17,7 @@ import {
 import { Linear, pack_, PackedLinear } from '@shakti/nn'
 import type { ShaktiVlm } from '../vlm.js'
 import type { Progress } from './folder.js'
-import { readCheckpoint, type Checkpoint } from './weights.js'
+import { byFile, readCheckpoint, type Checkpoint } from './weights.js'
 
 export interface LoadPretrainedOptions {
   /** Default: the default device. */
@@ -90,8 +90,7 @@ async function loadTensors(
   let done = 0
   let waited = 0
   try {
-    for (const file of new Set(Array.from(tensors.values(), (t) => t.file))) {
-      const names = [...tensors.keys()].filter((name) => tensors.get(name)!.file === file)
+    for (const [file, names] of byFile(tensors)) {
       // On the CPU first: there it is only mapped, and can be converted before it travels.
       Object.assign(state, loadSafetensors(join(folder, file), { names, device: 'cpu' }).tensors)
       for (const name of names) {

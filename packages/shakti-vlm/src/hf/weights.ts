@@ -39,7 +39,7 @@ export interface Checkpoint {
   readonly model: ShaktiVlm
 }
 
-const isThere = (path: string): Promise<boolean> =>
+export const isThere = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
     () => false,
@@ -58,6 +58,14 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
+/** A JSON file that holds an object. @param what it is, for the error */
+export async function readJsonObject(path: string, what: string): Promise<Record<string, unknown>> {
+  const json = await readJson(path)
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new FileFormatError(path, what, 'is not an object')
+  return json as Record<string, unknown>
+}
+
 interface Index {
   readonly path: string
   readonly files: readonly string[]
@@ -68,13 +76,9 @@ interface Index {
 async function readIndex(folder: string): Promise<Index | undefined> {
   const path = join(folder, indexName)
   if (!(await isThere(path))) return undefined
-  const json = await readJson(path)
-  if (typeof json !== 'object' || json === null)
-    throw new FileFormatError(path, 'index', 'is not an object')
+  const json = await readJsonObject(path, 'index')
   const weightMap = new Map<string, string>()
-  for (const [name, file] of Object.entries(
-    part(path, json as Record<string, unknown>, 'weight_map'),
-  )) {
+  for (const [name, file] of Object.entries(part(path, json, 'weight_map'))) {
     // A name from a file must not lead out of the folder.
     if (typeof file !== 'string' || !/^[\w.-]+\.safetensors$/.test(file))
       throw new FileFormatError(
@@ -120,6 +124,19 @@ export async function readWeights(folder: string): Promise<Map<string, StoredTen
     }
   }
   if (index) checkIndex(index, out)
+  return out
+}
+
+/** Names of stored tensors by the file that holds them. */
+export function byFile(
+  stored: Iterable<readonly [string, StoredTensor]>,
+): ReadonlyMap<string, readonly string[]> {
+  const out = new Map<string, string[]>()
+  for (const [name, { file }] of stored) {
+    const names = out.get(file)
+    if (names) names.push(name)
+    else out.set(file, [name])
+  }
   return out
 }
 

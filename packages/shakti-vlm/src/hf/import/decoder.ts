@@ -12,7 +12,7 @@ import { meta } from '@shakti/nn'
 import { parseDecoderConfig, type DecoderConfig } from '../../config.js'
 import { Decoder } from '../../decoder.js'
 import { fromHfConfig } from '../config.js'
-import { readJson, readWeights } from '../weights.js'
+import { byFile, readJsonObject, readWeights } from '../weights.js'
 import { decoderFamilies, decoderRows } from './decoders.js'
 import { ConfigFields } from './fields.js'
 import { applyMapping, familyOf, type ImportReport } from './mapping.js'
@@ -42,11 +42,9 @@ export interface DecoderCheckpoint {
 export async function openWeights(folder: string, prefix = ''): Promise<Record<string, Tensor>> {
   const tensors: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>
   try {
-    const names = new Map<string, string[]>()
-    for (const [name, { file }] of await readWeights(folder))
-      if (name.startsWith(prefix)) names.set(file, [...(names.get(file) ?? []), name])
-    for (const [file, of] of names) {
-      const opened = loadSafetensors(join(folder, file), { names: of, device: 'cpu' }).tensors
+    const stored = [...(await readWeights(folder))].filter(([name]) => name.startsWith(prefix))
+    for (const [file, names] of byFile(stored)) {
+      const opened = loadSafetensors(join(folder, file), { names, device: 'cpu' }).tensors
       for (const [name, t] of Object.entries(opened)) tensors[name.slice(prefix.length)] = t
     }
   } catch (error) {
@@ -86,10 +84,7 @@ export async function openDecoder(
   options: ImportOptions = {},
 ): Promise<DecoderCheckpoint> {
   const file = join(folder, 'config.json')
-  const json = await readJson(file)
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new FileFormatError(file, 'config', 'is not an object')
-  const fields = json as Record<string, unknown>
+  const fields = await readJsonObject(file, 'config')
   const own = fields['model_type'] === 'shakti_vlm'
   if (own && fields['quantization_config'] !== undefined && fields['quantization_config'] !== null)
     throw new FileFormatError(
@@ -97,7 +92,7 @@ export async function openDecoder(
       'quantization_config',
       'is there: take the folder that the quantised one was made of',
     )
-  const config = own ? fromHfConfig(json, file).decoder : readConfig(fields, file, options)
+  const config = own ? fromHfConfig(fields, file).decoder : readConfig(fields, file, options)
   const tensors = await openWeights(folder, own ? 'language_model.' : '')
   const dispose = (): void => {
     for (const t of Object.values(tensors)) t.dispose()

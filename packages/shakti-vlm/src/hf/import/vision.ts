@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { FileFormatError, noGrad, type Tensor } from '@shakti/tensor'
 import { parseVisionConfig, type VisionConfig } from '../../config.js'
 import { VisionEncoder } from '../../vision/encoder.js'
-import { readJson } from '../weights.js'
+import { readJsonObject } from '../weights.js'
 import { openWeights, type ImportOptions } from './decoder.js'
 import { encoderFamilies } from './encoders.js'
 import { ConfigFields } from './fields.js'
@@ -27,10 +27,7 @@ export async function importVision(
   options: ImportVisionOptions = {},
 ): Promise<{ encoder: VisionEncoder; report: ImportReport }> {
   const file = join(folder, 'config.json')
-  const json = await readJson(file)
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new FileFormatError(file, 'config', 'is not an object')
-  const record = json as Record<string, unknown>
+  const record = await readJsonObject(file, 'config')
   const family = familyOf(encoderFamilies, record['model_type'], file)
   const fields = new ConfigFields(record, file)
   const input = family.config(fields)
