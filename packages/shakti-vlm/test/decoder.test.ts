@@ -3,7 +3,7 @@ import { KVCache, meta } from '@shakti/nn'
 import { Decoder, parseDecoderConfig } from '../src/index.js'
 import { countDecoder, type DecoderConfigInput } from '../src/config.js'
 import { assert, assertClose, assertThrows, test } from './assert.js'
-import { randomDecoder } from './randomDecoder.js'
+import { randomDecoder, small } from './randomDecoder.js'
 import { referenceLogits } from './reference.js'
 
 const forms: Record<string, Partial<DecoderConfigInput>> = {
@@ -172,17 +172,7 @@ test('yarn and llama3 scaling change the logits, so that agreeing with the refer
 
 test('the closed form counts the parameters of every form', () => {
   for (const [name, form] of Object.entries(forms)) {
-    const config = parseDecoderConfig({
-      layers: 2,
-      width: 64,
-      heads: 4,
-      kvHeads: 2,
-      ffn: 96,
-      vocab: 100,
-      tied: false,
-      context: 256,
-      ...form,
-    })
+    const config = parseDecoderConfig({ ...small, ...form })
     assert.is(countDecoder(config), meta(() => new Decoder(config)).numParameters(), name)
   }
 })

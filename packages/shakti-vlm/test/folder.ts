@@ -6,28 +6,14 @@ import type { Tensor } from '@shakti/tensor'
 import type { ShaktiVlm } from '../src/index.js'
 import { assert } from './assert.js'
 
-export async function inFolder(f: (folder: string) => Promise<void>): Promise<void> {
+/** What `f` gives, in a folder that is gone afterwards. */
+export async function inFolder<T>(f: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'shakti-vlm-'))
   try {
-    await f(folder)
+    return await f(folder)
   } finally {
     await rm(folder, { recursive: true })
   }
-}
-
-/** `promise` is rejected with an error of class `type` whose text holds every part. */
-export async function refused(
-  promise: Promise<unknown>,
-  type: abstract new (...args: never[]) => Error,
-  ...parts: string[]
-): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  )
-  assert.ok(error instanceof type, `expected ${type.name}, got ${String(error)}`)
-  for (const part of parts)
-    assert.ok(error.message.includes(part), `'${error.message}' does not name '${part}'`)
 }
 
 export const bits = (t: Tensor): string =>

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gguf } from '@huggingface/gguf'
 import { FileFormatError, noGrad, ShaktiError } from '@shakti/tensor'
@@ -15,35 +14,10 @@ import {
   type ExportOptions,
 } from '../src/index.js'
 import { f16Bits, quantizeQ4, quantizeQ8 } from '../src/gguf/blocks.js'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, rejects, test } from './assert.js'
+import { inFolder } from './folder.js'
 import { dequantizeQ4, dequantizeQ8, f16Value } from './blocks.js'
 import { randomDecoder } from './randomDecoder.js'
-
-async function inFolder(f: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'shakti-gguf-'))
-  try {
-    await f(folder)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
-
-async function refused(
-  promise: Promise<unknown>,
-  type: typeof Error | typeof ShaktiError,
-  ...parts: string[]
-): Promise<void> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  )
-  assert.ok(error instanceof type, `expected ${type.name}, got ${String(error)}`)
-  for (const part of parts)
-    assert.ok(
-      (error as Error).message.includes(part),
-      `'${(error as Error).message}' does not name '${part}'`,
-    )
-}
 
 interface Read {
   metadata: Record<string, unknown>
@@ -311,10 +285,10 @@ test('what cannot be exported is refused before a file is there, and a failure l
   await inFolder(async (folder) => {
     const file = join(folder, 'a.gguf')
     const m = randomDecoder({ ffn: 80 })
-    await refused(exportGguf(m, file, { type: 'q8_0' }), ShaktiError, 'ffn_down', '80', '32')
-    await refused(exportGguf(m, file, { type: 'q5_K' as never }), ShaktiError, 'q5_K', 'q4_0')
+    await rejects(exportGguf(m, file, { type: 'q8_0' }), ShaktiError, 'ffn_down', '80', '32')
+    await rejects(exportGguf(m, file, { type: 'q5_K' as never }), ShaktiError, 'q5_K', 'q4_0')
     const tokenizer = ggufTokenizer(tokenizerJson())
-    await refused(
+    await rejects(
       exportGguf(randomDecoder({ vocab: 4 }), file, { type: 'f32', tokenizer }),
       ShaktiError,
       '8 tokens',
@@ -322,14 +296,14 @@ test('what cannot be exported is refused before a file is there, and a failure l
     )
     const large = randomDecoder({})
     noGrad(() => large.model.layers.at(1).attn.outProj.weight.narrow(0, 3, 1).mul_(1e6))
-    await refused(
+    await rejects(
       exportGguf(large, file, { type: 'f16' }),
       ShaktiError,
       'blk.1.attn_output',
       '65,504',
     )
     noGrad(() => large.model.layers.at(1).attn.outProj.weight.narrow(0, 3, 1).mul_(NaN))
-    await refused(
+    await rejects(
       exportGguf(large, file, { type: 'q8_0' }),
       ShaktiError,
       'blk.1.attn_output',
@@ -341,8 +315,8 @@ test('what cannot be exported is refused before a file is there, and a failure l
       signal: abort.signal,
       onProgress: (done) => done > 20_000 && abort.abort(new Error('enough')),
     })
-    await refused(stopped, Error, 'enough')
-    await refused(
+    await rejects(stopped, Error, 'enough')
+    await rejects(
       exportGguf(join(folder, 'none'), file, { type: 'f32' }),
       ShaktiError,
       'config.json',

@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   FileFormatError,
@@ -19,31 +18,13 @@ import {
   type DecoderConfigInput,
   type ImportOptions,
 } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, rejects, test } from './assert.js'
+import { inFolder } from './folder.js'
 import { randomDecoder } from './randomDecoder.js'
 import { referenceLogits } from './reference.js'
 
-async function inFolder(f: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'shakti-import-'))
-  try {
-    await f(folder)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
-
-async function refused(promise: Promise<unknown>, ...parts: string[]): Promise<void> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  )
-  assert.ok(error instanceof FileFormatError, `expected FileFormatError, got ${String(error)}`)
-  for (const part of parts)
-    assert.ok(
-      (error as Error).message.includes(part),
-      `'${(error as Error).message}' does not name '${part}'`,
-    )
-}
+const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<void> =>
+  rejects(promise, FileFormatError, ...parts)
 
 /** config.json as transformers writes it for the test's decoder. */
 const configJson = (modelType: string, change: object = {}): object => ({

@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   FileFormatError,
@@ -10,7 +9,8 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { importVision, type ImportVisionOptions, type VisionEncoder } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, rejects, test } from './assert.js'
+import { inFolder } from './folder.js'
 
 const [layers, width, mlp, patch, image] = [2, 16, 24, 4, 12]
 const grid = image / patch
@@ -92,8 +92,7 @@ async function run(
   report: Awaited<ReturnType<typeof importVision>>['report']
   state: Record<string, Tensor>
 }> {
-  const folder = await mkdtemp(join(tmpdir(), 'shakti-import-vision-'))
-  try {
+  return inFolder(async (folder) => {
     manualSeed(3)
     const state: Record<string, Tensor> = {}
     for (const [name, shape] of shapes[type]!)
@@ -101,23 +100,11 @@ async function run(
     await writeFile(join(folder, 'config.json'), JSON.stringify(config(type, change.config)))
     await saveSafetensors(join(folder, 'model.safetensors'), state)
     return { ...(await importVision(folder, options)), state }
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  })
 }
 
-async function refused(promise: Promise<unknown>, ...parts: string[]): Promise<void> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (e: unknown) => e,
-  )
-  assert.ok(error instanceof FileFormatError, String(error))
-  for (const part of parts)
-    assert.ok(
-      (error as Error).message.includes(part),
-      `'${(error as Error).message}' does not name '${part}'`,
-    )
-}
+const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<void> =>
+  rejects(promise, FileFormatError, ...parts)
 
 const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array
 

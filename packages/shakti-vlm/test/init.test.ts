@@ -10,8 +10,8 @@ import {
   tiny4B,
   type ShaktiVlmConfigInput,
 } from '../src/index.js'
-import { assert, test } from './assert.js'
-import { bits, inFolder, refused, same } from './folder.js'
+import { assert, rejects, test } from './assert.js'
+import { bits, inFolder, same } from './folder.js'
 
 async function made(
   config: ShaktiVlmConfigInput,
@@ -71,7 +71,7 @@ test('nothing is left of a folder that was not finished', async () => {
     const folder = join(parent, 'some', 'model')
     let calls = 0
     const stop = new AbortController()
-    await refused(
+    await rejects(
       initPretrained(folder, nano, {
         signal: stop.signal,
         onProgress: () => {
@@ -83,7 +83,7 @@ test('nothing is left of a folder that was not finished', async () => {
     )
     assert.is(calls, 20)
     assert.equal(await readdir(parent), [])
-    await refused(
+    await rejects(
       initPretrained(folder, nano, {
         onProgress: () => {
           throw new TypeError('of the caller')
@@ -99,11 +99,11 @@ test('nothing is left of a folder that was not finished', async () => {
 test('bad options are refused before a folder is made', async () => {
   await inFolder(async (parent) => {
     const folder = join(parent, 'model')
-    await refused(initPretrained(folder, nano, { seed: -1 }), ShaktiError, 'seed', '-1')
-    await refused(initPretrained(folder, nano, { dtype: 'i32' }), ShaktiError, 'dtype', 'i32')
-    await refused(initPretrained(folder, nano, { shardBytes: NaN }), ShaktiError, 'shardBytes')
+    await rejects(initPretrained(folder, nano, { seed: -1 }), ShaktiError, 'seed', '-1')
+    await rejects(initPretrained(folder, nano, { dtype: 'i32' }), ShaktiError, 'dtype', 'i32')
+    await rejects(initPretrained(folder, nano, { shardBytes: NaN }), ShaktiError, 'shardBytes')
     const odd = { ...nano, decoder: { ...nano.decoder, heads: 5 } }
-    await refused(initPretrained(folder, odd), ShaktiError, 'decoder.heads')
+    await rejects(initPretrained(folder, odd), ShaktiError, 'decoder.heads')
     assert.equal(await readdir(parent), [])
   })
 })

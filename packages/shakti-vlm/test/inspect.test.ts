@@ -14,8 +14,8 @@ import {
   tiny4B,
   type InspectedModule,
 } from '../src/index.js'
-import { assert, test } from './assert.js'
-import { inFolder, refused } from './folder.js'
+import { assert, rejects, test } from './assert.js'
+import { inFolder } from './folder.js'
 
 function* all(m: InspectedModule): Generator<InspectedModule> {
   yield m
@@ -87,7 +87,7 @@ test('a broken folder is refused without being loaded', async () => {
   await inFolder(async (folder) => {
     await initPretrained(folder, nano)
     await truncate(join(folder, 'model.safetensors'), 60_000)
-    await refused(inspectPretrained(folder), FileFormatError, 'model.safetensors')
+    await rejects(inspectPretrained(folder), FileFormatError, 'model.safetensors')
   })
 })
 

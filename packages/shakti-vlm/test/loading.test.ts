@@ -21,8 +21,8 @@ import {
   savePretrained,
   ShaktiVlm,
 } from '../src/index.js'
-import { assert, test } from './assert.js'
-import { bits, editJson, inFolder, refused, relativeDifference, same } from './folder.js'
+import { assert, rejects, test } from './assert.js'
+import { bits, editJson, inFolder, relativeDifference, same } from './folder.js'
 
 const config = { ...nano, imageToken: 5 }
 const untied = { ...config, decoder: { ...nano.decoder, tied: false } }
@@ -88,7 +88,7 @@ for (const [name, c] of [
       assert.ok(packed.decoder.lmHead instanceof PackedLinear)
       assert.equal(await ids(packed), await ids(plain))
       assert.ok(relativeDifference(logits(packed), logits(plain)) < 0.01)
-      await refused(savePretrained(packed, folder), ShaktiError, 'unpack_')
+      await rejects(savePretrained(packed, folder), ShaktiError, 'unpack_')
       await savePretrained(unpack_(packed), folder)
       same(await fromPretrained(folder), plain)
     })
@@ -105,7 +105,7 @@ test('progress is told in bytes to the end, and an abort ends loading', async ()
     assert.ok(steps.every((s, i) => i === 0 || s > steps[i - 1]!))
     const before = memory().tensors
     const stop = new AbortController()
-    await refused(
+    await rejects(
       fromPretrained(folder, { signal: stop.signal, onProgress: () => stop.abort() }),
       Error,
       'aborted',
@@ -125,8 +125,8 @@ test('a wrong shape in one of the shards is named with both, before anything is 
       metadata.total_size += odd.storage.bytes - tensors[name]!.storage.bytes
     })
     await saveSafetensors(path, { ...tensors, [name]: odd })
-    await refused(fromPretrained(folder), StateDictError, 'wrong shape (1)', name, 'bf16[3, 7]')
-    await refused(inspectPretrained(folder), StateDictError, name)
+    await rejects(fromPretrained(folder), StateDictError, 'wrong shape (1)', name, 'bf16[3, 7]')
+    await rejects(inspectPretrained(folder), StateDictError, name)
   })
 })
 
@@ -139,7 +139,7 @@ test('a tensor of whole numbers is no weight', async () => {
       ...model.stateDict(),
       [name]: zeros([48], { dtype: 'u8' }),
     })
-    await refused(fromPretrained(folder), StateDictError, name, 'u8[48]')
+    await rejects(fromPretrained(folder), StateDictError, name, 'u8[48]')
   })
 })
 
@@ -152,7 +152,7 @@ test('weights of several dtypes need a dtype named', async () => {
       ...model.stateDict(),
       [name]: ones([48], { dtype: 'bf16' }),
     })
-    await refused(fromPretrained(folder), FileFormatError, `${name} is bf16`, "dtype: 'bf16'")
+    await rejects(fromPretrained(folder), FileFormatError, `${name} is bf16`, "dtype: 'bf16'")
     assert.is(
       (await fromPretrained(folder, { dtype: 'f32' })).decoder.model.norm.weight.dtype,
       'f32',
@@ -165,11 +165,11 @@ test('a shard that was cut short, or is missing, is named', async () => {
     const path = join(folder, shard(2))
     const { size } = await stat(path)
     await truncate(path, size - 2)
-    await refused(fromPretrained(folder), FileFormatError, shard(2), 'data_offsets')
+    await rejects(fromPretrained(folder), FileFormatError, shard(2), 'data_offsets')
     await truncate(path, 5)
-    await refused(fromPretrained(folder), FileFormatError, shard(2), '5 bytes')
+    await rejects(fromPretrained(folder), FileFormatError, shard(2), '5 bytes')
     await rm(path)
-    await refused(
+    await rejects(
       fromPretrained(folder),
       FileFormatError,
       'weight_map',
@@ -199,10 +199,10 @@ test('an index that disagrees with its shards is refused', async () => {
     ] as const) {
       await copyFile(copy, index)
       await editJson(index, change)
-      await refused(fromPretrained(folder), FileFormatError, 'index.json', ...parts)
+      await rejects(fromPretrained(folder), FileFormatError, 'index.json', ...parts)
     }
     await writeFile(index, '[')
-    await refused(fromPretrained(folder), FileFormatError, 'index.json', 'json')
+    await rejects(fromPretrained(folder), FileFormatError, 'index.json', 'json')
   })
 })
 
@@ -220,15 +220,15 @@ test('a config whose numbers do not fit is refused by field', async () => {
     ] as const) {
       await copyFile(copy, path)
       await editJson(path, (json) => ((json[part] as Record<string, unknown>)[field] = value))
-      await refused(fromPretrained(folder), FileFormatError, 'config.json', text)
+      await rejects(fromPretrained(folder), FileFormatError, 'config.json', text)
     }
   })
 })
 
 test('options that do not fit are refused', async () => {
   await withShards(async (folder) => {
-    await refused(fromPretrained(folder, { dtype: 'u8' }), ShaktiError, 'dtype', 'u8')
-    await refused(fromPretrained(folder, { dtype: 'f16', packed: true }), ShaktiError, 'f16')
+    await rejects(fromPretrained(folder, { dtype: 'u8' }), ShaktiError, 'dtype', 'u8')
+    await rejects(fromPretrained(folder, { dtype: 'f16', packed: true }), ShaktiError, 'f16')
   })
 })
 
@@ -237,13 +237,13 @@ test('a save that fails leaves the folder as it was, and none behind where none 
     const before = (await readdir(folder)).sort()
     const stop = new AbortController()
     const failing = { signal: stop.signal, onProgress: () => stop.abort() }
-    await refused(savePretrained(new ShaktiVlm(untied), folder, failing), Error, 'aborted')
+    await rejects(savePretrained(new ShaktiVlm(untied), folder, failing), Error, 'aborted')
     assert.equal((await readdir(folder)).sort(), before)
     same(await fromPretrained(folder), model)
 
     const fresh = join(folder, 'fresh')
     const again = new AbortController()
-    await refused(
+    await rejects(
       savePretrained(model, fresh, { signal: again.signal, onProgress: () => again.abort() }),
       Error,
       'aborted',
@@ -251,8 +251,8 @@ test('a save that fails leaves the folder as it was, and none behind where none 
     assert.not.ok((await readdir(folder)).includes('fresh'))
 
     await writeFile(join(folder, 'file'), '')
-    await refused(savePretrained(model, join(folder, 'file')), ShaktiError, 'cannot make')
-    await refused(savePretrained(model, fresh, { shardBytes: 0 }), ShaktiError, 'shardBytes')
+    await rejects(savePretrained(model, join(folder, 'file')), ShaktiError, 'cannot make')
+    await rejects(savePretrained(model, fresh, { shardBytes: 0 }), ShaktiError, 'shardBytes')
   })
 })
 
@@ -260,7 +260,7 @@ test('a change during a save is an error', async () => {
   await withShards(async (folder, model) => {
     const saving = savePretrained(model, folder)
     model.decoder.model.norm.weight.detach().fill_(2)
-    await refused(saving, ShaktiError, 'was changed')
+    await rejects(saving, ShaktiError, 'was changed')
   })
 })
 

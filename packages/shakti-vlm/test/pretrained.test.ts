@@ -13,8 +13,8 @@ import {
   tiny1B,
   toHfConfig,
 } from '../src/index.js'
-import { assert, assertThrows, test } from './assert.js'
-import { bits, inFolder, refused, same } from './folder.js'
+import { assert, assertThrows, rejects, test } from './assert.js'
+import { bits, inFolder, same } from './folder.js'
 
 for (const [name, config] of [
   ['1B', shaktiVlm1B],
@@ -132,7 +132,7 @@ test('weights that do not fit the config are listed, before memory is taken', as
     await savePretrained(new ShaktiVlm(nano), folder)
     const { 'language_model.model.norm.weight': _, ...state } = new ShaktiVlm(nano).stateDict()
     await saveSafetensors(join(folder, 'model.safetensors'), { ...state, surplus: ones([2]) })
-    await refused(
+    await rejects(
       fromPretrained(folder),
       StateDictError,
       'missing (1): language_model.model.norm.weight',
@@ -141,30 +141,30 @@ test('weights that do not fit the config are listed, before memory is taken', as
     // A config of 4 billion parameters over a small file.
     await writeFile(join(folder, 'config.json'), JSON.stringify(toHfConfig(shaktiVlm4B)))
     const before = process.memoryUsage().rss
-    await refused(fromPretrained(folder), StateDictError, 'missing')
+    await rejects(fromPretrained(folder), StateDictError, 'missing')
     assert.ok(process.memoryUsage().rss - before < 300e6)
   })
 })
 
 test('files that are missing or broken are named', async () => {
   await inFolder(async (folder) => {
-    await refused(fromPretrained(folder), ShaktiError, 'config.json')
+    await rejects(fromPretrained(folder), ShaktiError, 'config.json')
     await writeFile(join(folder, 'config.json'), '{')
-    await refused(fromPretrained(folder), FileFormatError, 'config.json', 'json')
+    await rejects(fromPretrained(folder), FileFormatError, 'config.json', 'json')
     await writeFile(join(folder, 'config.json'), '[]')
-    await refused(fromPretrained(folder), FileFormatError, 'model_type')
+    await rejects(fromPretrained(folder), FileFormatError, 'model_type')
     await writeFile(
       join(folder, 'config.json'),
       JSON.stringify({ ...toHfConfig(nano), model_type: 'llama' }),
     )
-    await refused(fromPretrained(folder), FileFormatError, 'model_type', 'llama')
+    await rejects(fromPretrained(folder), FileFormatError, 'model_type', 'llama')
     await writeFile(
       join(folder, 'config.json'),
       JSON.stringify({ ...toHfConfig(nano), text_config: 3 }),
     )
-    await refused(fromPretrained(folder), FileFormatError, 'text_config')
+    await rejects(fromPretrained(folder), FileFormatError, 'text_config')
     await writeFile(join(folder, 'config.json'), JSON.stringify(toHfConfig(nano)))
-    await refused(fromPretrained(folder), Error, 'model.safetensors')
+    await rejects(fromPretrained(folder), Error, 'model.safetensors')
   })
 })
 
@@ -182,7 +182,7 @@ test('an index may not lead out of its folder', async () => {
         join(folder, 'model.safetensors.index.json'),
         JSON.stringify({ weight_map: { a: file } }),
       )
-      await refused(fromPretrained(folder), FileFormatError, 'weight_map')
+      await rejects(fromPretrained(folder), FileFormatError, 'weight_map')
     }
   })
 })

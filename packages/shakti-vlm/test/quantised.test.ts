@@ -24,8 +24,8 @@ import {
   ShaktiVlm,
   tiny4B,
 } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
-import { bits, editJson, inFolder, refused, relativeDifference, same } from './folder.js'
+import { assert, assertClose, rejects, test } from './assert.js'
+import { bits, editJson, inFolder, relativeDifference, same } from './folder.js'
 
 const tied = { ...nano, imageToken: 5 }
 const untied = { ...tied, decoder: { ...nano.decoder, tied: false } }
@@ -172,19 +172,19 @@ test('options that do not fit are refused before anything is written', async () 
     const [from, to] = [join(folder, 'whole'), join(folder, 'few')]
     await initPretrained(from, tied)
     const refuse = (options: object, ...parts: string[]): Promise<void> =>
-      refused(quantizePretrained(from, to, options), ShaktiError, ...parts)
+      rejects(quantizePretrained(from, to, options), ShaktiError, ...parts)
     await refuse({ bits: 5 }, 'bits')
     await refuse({ group: 16 }, 'group')
     await refuse({ zeroPoint: 1 }, 'zeroPoint')
     await refuse({ except: ['decoder.*'] }, "'decoder.*'")
-    await refused(quantizePretrained(from, from), ShaktiError, 'overwritten')
-    await refused(quantizePretrained(to, from), FileFormatError, 'config.json')
+    await rejects(quantizePretrained(from, from), ShaktiError, 'overwritten')
+    await rejects(quantizePretrained(to, from), FileFormatError, 'config.json')
     assert.equal(await readdir(folder), ['whole'])
     await quantizePretrained(from, to)
-    await refused(quantizePretrained(to, join(folder, 'x')), ShaktiError, 'already')
+    await rejects(quantizePretrained(to, join(folder, 'x')), ShaktiError, 'already')
     const mixed = quantizeModel_(new ShaktiVlm(tied), { head: false })
     mixed.decoder.lmHead = QuantizedLinear.from(new Linear(48, 320, { bias: false }), { bits: 4 })
-    await refused(savePretrained(mixed, to), ShaktiError, 'layers differ')
+    await rejects(savePretrained(mixed, to), ShaktiError, 'layers differ')
   })
 })
 
@@ -194,7 +194,7 @@ test('weights that are not finite are refused by name, and nothing is left behin
     const m = new ShaktiVlm(tied)
     m.projector.fc2.weight.detach().narrow(0, 3, 1).fill_(NaN)
     await savePretrained(m, from)
-    await refused(
+    await rejects(
       quantizePretrained(from, to),
       ShaktiError,
       'multi_modal_projector.linear_2.weight',
@@ -202,7 +202,7 @@ test('weights that are not finite are refused by name, and nothing is left behin
     )
     assert.equal(await readdir(folder), ['whole'])
     const stop = new AbortController()
-    await refused(
+    await rejects(
       quantizePretrained(from, to, { signal: stop.signal, onProgress: () => stop.abort() }),
       Error,
       'aborted',
@@ -228,13 +228,13 @@ test('a quantization_config that this version cannot read is refused by field', 
     ] as const) {
       await copyFile(copy, path)
       await editJson(path, (json) => Object.assign(json['quantization_config'] as object, change))
-      await refused(fromPretrained(folder), FileFormatError, 'quantization_config', ...parts)
+      await rejects(fromPretrained(folder), FileFormatError, 'quantization_config', ...parts)
     }
     // Other groups ask for other bytes, and so do zero points.
     for (const change of [{ group_size: 32 }, { zero_point: true }]) {
       await copyFile(copy, path)
       await editJson(path, (json) => Object.assign(json['quantization_config'] as object, change))
-      await refused(fromPretrained(folder), StateDictError, 'wrong shape')
+      await rejects(fromPretrained(folder), StateDictError, 'wrong shape')
     }
     await copyFile(copy, path)
     const { tensors } = loadSafetensors(join(folder, 'model.safetensors'))
@@ -242,7 +242,7 @@ test('a quantization_config that this version cannot read is refused by field', 
       ...tensors,
       'language_model.lm_head.weight': tensors['language_model.model.embed_tokens.weight']!,
     })
-    await refused(fromPretrained(folder), StateDictError, 'language_model.lm_head.weight')
+    await rejects(fromPretrained(folder), StateDictError, 'language_model.lm_head.weight')
   })
 })
 
@@ -266,10 +266,10 @@ test('perplexity is that of the logits, whatever the chunk; few bits change it l
   const few = await perplexity(quantizeModel_(m, { bits: 8 }), ids)
   assert.ok(Math.abs(few.loss - loss) < 0.02, `${few.loss} ${loss}`)
   assert.is.not(few.loss, loss)
-  await refused(perplexity(m, [1]), ShaktiError, '1 tokens')
-  await refused(perplexity(m, new Int32Array(2000)), ShaktiError, '1024')
-  await refused(perplexity(m, [1, 2048]), ShaktiError, 'token 1 is 2048')
-  await refused(perplexity(m, [1, 2], { chunk: 0 }), ShaktiError, 'chunk')
+  await rejects(perplexity(m, [1]), ShaktiError, '1 tokens')
+  await rejects(perplexity(m, new Int32Array(2000)), ShaktiError, '1024')
+  await rejects(perplexity(m, [1, 2048]), ShaktiError, 'token 1 is 2048')
+  await rejects(perplexity(m, [1, 2], { chunk: 0 }), ShaktiError, 'chunk')
 })
 
 test.run()

@@ -17,6 +17,18 @@ export interface RandomOptions {
   successors?: number
 }
 
+/** Where a test does not care. */
+export const small: DecoderConfigInput = {
+  layers: 2,
+  width: 64,
+  heads: 4,
+  kvHeads: 2,
+  ffn: 96,
+  vocab: 100,
+  tied: false,
+  context: 256,
+}
+
 export function randomDecoder(
   config: Partial<DecoderConfigInput>,
   options: RandomOptions = {},
@@ -25,14 +37,7 @@ export function randomDecoder(
   manualSeed(seed)
   const decoder = new Decoder(
     parseDecoderConfig({
-      layers: 2,
-      width: 64,
-      heads: 4,
-      kvHeads: 2,
-      ffn: 96,
-      vocab: 100,
-      tied: false,
-      context: 256,
+      ...small,
       ...config,
     }),
   )
