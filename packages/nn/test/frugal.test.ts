@@ -18,7 +18,7 @@ import {
   TransformerBlock,
   type NormScheme,
 } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, counts, test } from './assert.js'
 
 const blocks = (n: number, norm: NormScheme): TransformerBlock[] =>
   Array.from(
@@ -40,7 +40,7 @@ for (const norm of ['pre-layer', 'pre-rms', 'branch', 'classic'] as const) {
     const run = (n: number): Tensor => throughBlocks(x, all.slice(0, n), () => ({ rotary }))
     const peak = async (n: number): Promise<number> => {
       await synchronize()
-      const before = memory().liveBytes
+      const before = counts().liveBytes
       resetPeakMemoryStats()
       tidy(() => noGrad(() => run(n))).dispose()
       await synchronize()
@@ -60,7 +60,7 @@ test('outside of any scope nothing stays behind but the result, and a cache keep
   const all = blocks(2, 'pre-rms')
   const x = randn([1, 8, 64])
   const cache = new KVCache(16)
-  const before = memory().tensors
+  const before = counts().tensors
   const y = noGrad(() => throughBlocks(x, all, (layer) => ({ cache, layer })))
   // Keys and values of two layers, and y.
   assert.is(memory().tensors, before + 5)

@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@shakti/tensor'
 import { Attention, KVCache, RotaryEmbedding, type KVCacheOptions } from '../src/index.js'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 /** Keys of positions from .. to - 1: each number says where it stands. [1, n, 2, 2] */
 const keys = (from: number, to: number): Tensor =>
@@ -30,7 +30,7 @@ const read = (cache: KVCache, to: number, window?: number): Tensor => {
 test('a cache holds two tensors a layer, four in 8 bits, and gives them back', () => {
   for (const dtype of ['f32', 'i8'] as const) {
     const cache = new KVCache({ dtype })
-    const before = memory().tensors
+    const before = counts().tensors
     tidy(() => {
       for (let to = 20; to < 300; to += 20) read(cache, to, 9)
     })

@@ -26,7 +26,7 @@ import {
   UninitialisedError,
   unpack_,
 } from '../src/index.js'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 class Model extends Module {
   readonly embedTokens = new Embedding(20, 48)
@@ -51,7 +51,7 @@ test('a packed module gives the same bits, frees what it replaced, and comes bac
   const want = run(model)
   const weights = [...model.layers].map((l) => l.fc1.weight)
   const head = model.lmHead
-  const before = memory().tensors
+  const before = counts().tensors
   assert.is(pack_(model, { except: ['lmHead'] }), model)
   assert.is(memory().tensors, before)
   assert.is(model.lmHead, head)

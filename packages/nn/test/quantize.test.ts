@@ -29,7 +29,7 @@ import {
   StateDictError,
   UninitialisedError,
 } from '../src/index.js'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 class Model extends Module {
   readonly embedTokens = new Embedding(20, 48)
@@ -74,7 +74,7 @@ test('quantize_ replaces the Linears that fit and frees their weights; the outpu
   const want = tidy(() => noGrad(() => model.forward(ids).dataSync()))
   const weights = [...model.layers].map((l) => l.fc1.weight)
   const head = model.lmHead
-  const before = memory().tensors
+  const before = counts().tensors
   assert.is(quantize_(model, { except: ['lmHead'] }), model)
   assert.is(memory().tensors, before)
   assert.is(model.lmHead, head)

@@ -1,7 +1,7 @@
 // Beam search against a search of every text.
 import { memory, ShaktiError } from '@shakti/tensor'
 import { beamSearch, type Beam, type Prompt, type ShaktiVlm } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, counts, test } from './assert.js'
 import { few, logSoftmax, plainLogits, slow, withImage, writer } from './writer.js'
 
 const model = writer()
@@ -95,7 +95,7 @@ test('impossible beams are refused by name', async () => {
 
 test('beams leave no tensor behind', async () => {
   await beamSearch(model, withImage(), { maxTokens: 4 })
-  const before = memory().tensors
+  const before = counts().tensors
   for (let i = 0; i < 4; i++) await beamSearch(model, withImage(), { maxTokens: 4 })
   assert.ok(memory().tensors <= before + 2, `${before} -> ${memory().tensors}`)
 })

@@ -1,7 +1,7 @@
 // Long texts: 32 K positions over a rolling window and a global layer, read in chunks, against the decoder written plainly in f64.
 import { manualSeed, memory, noGrad, resetPeakMemoryStats, tidy, type Tensor } from '@shakti/tensor'
 import { generateText, nano, ShaktiVlm, type RopeScalingConfig } from '../src/index.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, counts, test } from './assert.js'
 import { logSoftmax } from './writer.js'
 
 const length = 32_700
@@ -158,7 +158,7 @@ test('the memory of reading a long prompt is that of its keys and values and of 
   const peak = async (n: number, prefillChunk: number): Promise<number> => {
     const ids = Array.from({ length: n }, (_, i) => i % 64)
     await generateText(model, { ids }, { maxTokens: 1, prefillChunk })
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     resetPeakMemoryStats()
     await generateText(model, { ids }, { maxTokens: 1, prefillChunk })
     return memory().peakBytes - before
@@ -186,7 +186,7 @@ test('without gradients a pass over many layers takes the memory of a pass over 
     const during = (fn: () => Tensor): number => {
       const run = (): void => tidy(() => noGrad(() => void fn().dataSync()))
       run()
-      const before = memory().liveBytes
+      const before = counts().liveBytes
       resetPeakMemoryStats()
       run()
       return memory().peakBytes - before

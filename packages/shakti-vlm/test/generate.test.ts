@@ -11,7 +11,7 @@ import {
   type Prompt,
 } from '../src/index.js'
 import { quantize_ } from '@shakti/nn'
-import { assert, assertThrows, fill, test } from './assert.js'
+import { assert, assertThrows, counts, fill, test } from './assert.js'
 
 manualSeed(11)
 const model = new ShaktiVlm({ ...nano, decoder: { ...nano.decoder, tied: false }, imageToken: 5 })
@@ -220,7 +220,7 @@ test('an abort signal ends generation between two tokens', async () => {
 test('generation keeps the mode of the model and leaves no tensor behind, even when the reader leaves early', async () => {
   model.train()
   await ids({ ids: [1, 2, 3] }, { maxTokens: 3 })
-  const before = memory().tensors
+  const before = counts().tensors
   for (let i = 0; i < 5; i++) {
     for await (const _ of generate(model, { ids: [1, 2, 3] }, { maxTokens: 9 })) break
     await generateBatch(model, [{ ids: [1, 2, 3] }], { maxTokens: 3, stopTokens: [] })

@@ -23,7 +23,7 @@ import { inFolder } from './folder.js'
 import { randomDecoder } from './randomDecoder.js'
 import { referenceLogits } from './reference.js'
 
-const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<void> =>
+const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<Error> =>
   rejects(promise, FileFormatError, ...parts)
 
 /** config.json as transformers writes it for the test's decoder. */
@@ -239,8 +239,9 @@ for (const [family, change, ...parts] of [
   ['llama', { num_hidden_layers: 1e9 }, 'layers'],
   ['llama', { hidden_size: 'many' }, 'width'],
 ] as const) {
-  test(`config.json of ${family} with ${JSON.stringify(change)} is refused by name`, () =>
-    refused(imported(configJson(family, change)), 'config.json', ...parts))
+  test(`config.json of ${family} with ${JSON.stringify(change)} is refused by name`, async () => {
+    await refused(imported(configJson(family, change)), 'config.json', ...parts)
+  })
 }
 
 test('a field known to change nothing can be named', async () => {

@@ -103,7 +103,7 @@ async function run(
   })
 }
 
-const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<void> =>
+const refused = (promise: Promise<unknown>, ...parts: string[]): Promise<Error> =>
   rejects(promise, FileFormatError, ...parts)
 
 const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array

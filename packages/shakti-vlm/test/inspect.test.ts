@@ -14,7 +14,7 @@ import {
   tiny4B,
   type InspectedModule,
 } from '../src/index.js'
-import { assert, rejects, test } from './assert.js'
+import { assert, counts, rejects, test } from './assert.js'
 import { inFolder } from './folder.js'
 
 function* all(m: InspectedModule): Generator<InspectedModule> {
@@ -30,7 +30,7 @@ for (const [name, config] of [
   ['tiny 4B', tiny4B],
 ] as const) {
   test(`the tree of the ${name} adds up to its exact count, without memory`, () => {
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     const root = inspectConfig(config)
     const { encoder, projector, decoder, total } = countParameters(config)
     assert.equal([root.name, root.kind, root.parameters], ['', 'ShaktiVlm', total])

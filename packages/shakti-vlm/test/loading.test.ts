@@ -21,7 +21,7 @@ import {
   savePretrained,
   ShaktiVlm,
 } from '../src/index.js'
-import { assert, rejects, test } from './assert.js'
+import { assert, counts, rejects, test } from './assert.js'
 import { bits, editJson, inFolder, relativeDifference, same } from './folder.js'
 
 const config = { ...nano, imageToken: 5 }
@@ -67,7 +67,7 @@ test('weights as stored are mapped and not copied', async () => {
   const wide = { ...nano, decoder: { ...nano.decoder, vocab: 20_000, ffn: 4096 } }
   await inFolder(async (folder) => {
     await savePretrained(new ShaktiVlm(wide).to({ dtype: 'bf16' }), folder)
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     const m = await fromPretrained(folder)
     // The matrices have 3 MB in bf16; what is below 64 KiB is copied.
     assert.ok(m.numParameters() * 2 > 3e6)
@@ -103,7 +103,7 @@ test('progress is told in bytes to the end, and an abort ends loading', async ()
     })
     assert.is(steps.at(-1), 1)
     assert.ok(steps.every((s, i) => i === 0 || s > steps[i - 1]!))
-    const before = memory().tensors
+    const before = counts().tensors
     const stop = new AbortController()
     await rejects(
       fromPretrained(folder, { signal: stop.signal, onProgress: () => stop.abort() }),

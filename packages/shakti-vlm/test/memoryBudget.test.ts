@@ -20,12 +20,12 @@ import {
   shaktiVlm4B,
   ShaktiVlm,
 } from '../src/index.js'
-import { assert, assertThrows, test } from './assert.js'
+import { assert, assertThrows, counts, test } from './assert.js'
 
 /** Most that was live at once in `f`, beyond what was before. */
 async function peakOf(f: () => Tensor): Promise<number> {
   await synchronize()
-  const before = memory().liveBytes
+  const before = counts().liveBytes
   resetPeakMemoryStats()
   const out = tidy(() => noGrad(f))
   await synchronize()
@@ -86,7 +86,7 @@ for (const [name, config] of Object.entries(cut)) {
       // Tables of the models before this one.
       globalThis.gc!()
       await new Promise((resolve) => setImmediate(resolve))
-      const before = memory().liveBytes
+      const before = counts().liveBytes
       skip(chunk)
       near(budget.activations.prefill, await peakOf(() => read(chunk)), 'prefill')
       await synchronize()

@@ -171,7 +171,7 @@ test('options that do not fit are refused before anything is written', async () 
   await inFolder(async (folder) => {
     const [from, to] = [join(folder, 'whole'), join(folder, 'few')]
     await initPretrained(from, tied)
-    const refuse = (options: object, ...parts: string[]): Promise<void> =>
+    const refuse = (options: object, ...parts: string[]): Promise<Error> =>
       rejects(quantizePretrained(from, to, options), ShaktiError, ...parts)
     await refuse({ bits: 5 }, 'bits')
     await refuse({ group: 16 }, 'group')

@@ -10,7 +10,7 @@ import {
   type Prompt,
 } from '../src/index.js'
 import { encodeEach } from '../src/generate/reader.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, counts, test } from './assert.js'
 import {
   ids,
   image,
@@ -203,7 +203,7 @@ test('an abort between two chunks ends the reading, and leaves no tensor', async
   const controller = new AbortController()
   const long: Prompt = { ids: text(100) }
   await ids(model, long, { maxTokens: 1 })
-  const before = memory().tensors
+  const before = counts().tensors
   const prefixCache = new PrefixCache(model)
   const { add } = prefixCache
   let chunks = 0

@@ -4,7 +4,7 @@ import { KVCache } from '@shakti/nn'
 import { generate, nano, ShaktiVlm, type ShaktiVlmConfigInput } from '@shakti/vlm'
 import { Reader } from '../src/generate/reader.js'
 import { RecordedStep } from '../src/generate/recordedStep.js'
-import { assert, assertClose, test } from './assert.js'
+import { assert, assertClose, counts, test } from './assert.js'
 
 const decoder = { ...nano.decoder, context: 512 }
 
@@ -94,7 +94,7 @@ test('a recorded step gives its memory back', async () => {
   }
   await run()
   globalThis.gc?.()
-  const before = memory().liveBytes
+  const before = counts().liveBytes
   await run()
   globalThis.gc?.()
   assert.is(memory().liveBytes, before)

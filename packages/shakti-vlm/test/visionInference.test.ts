@@ -1,6 +1,6 @@
 import { manualSeed, memory, noGrad, resetPeakMemoryStats, tidy } from '@shakti/tensor'
 import { nano, ShaktiVlm, type EncodedImage } from '../src/index.js'
-import { assert, test } from './assert.js'
+import { assert, counts, test } from './assert.js'
 
 const image = (height: number, width: number, patch: number): EncodedImage => ({
   height,
@@ -38,7 +38,7 @@ test('without gradients the encoder holds the activations of one layer, however 
     const model = new ShaktiVlm({ ...nano, vision: { ...nano.vision, layers, maxPatches: 256 } })
     await visual(model, [image(64, 64, 4)])
     resetPeakMemoryStats()
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     await visual(model, [image(64, 64, 4)])
     return memory().peakBytes - before
   }

@@ -35,7 +35,7 @@ import {
   zeros,
   type Tensor,
 } from '@shakti/tensor'
-import { assert, assertClose, assertRejects, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertRejects, assertThrows, counts, test } from './assert.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'shakti-io-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -193,7 +193,7 @@ test('loading and dropping leaves no memory behind', async () => {
   const path = at('leak.safetensors')
   await saveSafetensors(path, { a: randn([50_000]), b: randn([10]) })
   ;(globalThis as { gc?: () => void }).gc?.()
-  const before = memory()
+  const before = counts()
   for (let i = 0; i < 50; i++) tidy(() => void loadSafetensors(path))
   assert.is(memory().tensors, before.tensors)
   assert.is(memory().liveBytes, before.liveBytes)
@@ -242,7 +242,7 @@ test('a source makes its tensor when its turn comes, one at a time, and it is fr
     [3, 4, 5],
   ]
   const counted = (dtype: 'f32' | 'i32'): Tensor => tensor(rows, { dtype })
-  const before = memory().tensors
+  const before = counts().tensors
   const source = (name: string, dtype: 'f32' | 'i32') => ({
     dtype,
     shape: [2, 3],

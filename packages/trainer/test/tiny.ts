@@ -11,7 +11,6 @@ import {
 } from '@shakti/tensor'
 import { causal, type TokenBatch } from '../src/index.js'
 import { tensor } from '@shakti/tensor'
-import * as assert from 'uvu/assert'
 
 export const vocabulary = 13
 const width = 8
@@ -73,24 +72,7 @@ export const options = {
 
 export const loss = causal<TinyModel, TokenBatch>(options)
 
-/** Numbers equal up to atol + rtol |want|; names the worst. */
-export function assertClose(
-  got: ArrayLike<number>,
-  want: ArrayLike<number>,
-  { rtol = 1e-5, atol = 1e-6 } = {},
-): void {
-  assert.is(got.length, want.length, `lengths ${got.length} and ${want.length}`)
-  let worst = -1
-  let excess = 0
-  for (let i = 0; i < want.length; i++) {
-    const over = Math.abs(got[i]! - want[i]!) - (atol + rtol * Math.abs(want[i]!))
-    if (!(over <= excess)) {
-      excess = over
-      worst = i
-    }
-  }
-  if (worst >= 0) assert.unreachable(`element ${worst}: got ${got[worst]}, want ${want[worst]}`)
-}
+export { assertClose } from '../../tensor/test/assert.js'
 
 /** A parameter of its own, for what needs no model. */
 export const leaf = (values: number[], shape: number[]): Tensor =>
