@@ -25,6 +25,9 @@ constexpr uint64_t kRedZone = 0;
 constexpr uint64_t kAlign = 64;
 constexpr uint64_t kSlab = 8u << 20;
 constexpr uint64_t kLarge = 1u << 20;  // from here on a block has a mapping of its own
+// Large blocks handed out until those of a size that none was taken of are stale: a step of a model of dozens of layers
+// takes fewer, so what recurs is kept.
+constexpr uint64_t kStale = 1024;
 }  // namespace
 
 Allocator::Allocator(Device& device)
@@ -100,6 +103,7 @@ void* Allocator::allocate(uint64_t bytes, Arena* arena) {
       block = size < kLarge && !exact_ ? from_slab(size) : from_system(size);
     }
     if (block == nullptr) return nullptr;
+    if (size >= kLarge) taken_[key] = ++turn_;
     stats_.live += size;
     stats_.peak = std::max(stats_.peak, stats_.live);
     if (arena) {
@@ -137,19 +141,40 @@ void Allocator::close(Arena& arena) {
   arena.closed = true;
 }
 
+void Allocator::clear_large(uint64_t key, std::vector<void*>& blocks) {
+  for (void* block : blocks) {
+    auto it = large_.find(static_cast<char*>(block));
+    unmap(it->first, it->second);
+    large_.erase(it);
+  }
+  stats_.cached -= size_of_key(key) * blocks.size();
+  blocks.clear();
+}
+
 void Allocator::clear_cache() {
   for (auto& [key, blocks] : free_) {
-    const uint64_t size = size_of_key(key);
-    if (size < kLarge && !exact_) continue;
-    for (void* block : blocks) {
-      auto it = large_.find(static_cast<char*>(block));
-      unmap(it->first, it->second);
-      stats_.cached -= size;
-      large_.erase(it);
-    }
-    blocks.clear();
+    if (size_of_key(key) >= kLarge || exact_) clear_large(key, blocks);
   }
   clear_slabs();
+}
+
+bool Allocator::stale(uint64_t key) const {
+  const auto it = taken_.find(key);
+  return it != taken_.end() && it->second + kStale < turn_;
+}
+
+bool Allocator::crowded(uint64_t bytes) const {
+  const uint64_t key = key_of(bytes);
+  if (exact_ || size_of_key(key) < kLarge) return false;
+  if (const auto it = free_.find(key); it != free_.end() && !it->second.empty()) return false;
+  return std::any_of(free_.begin(), free_.end(),
+                     [this](const auto& of) { return !of.second.empty() && stale(of.first); });
+}
+
+void Allocator::clear_stale() {
+  for (auto& [key, blocks] : free_) {
+    if (stale(key)) clear_large(key, blocks);
+  }
 }
 
 std::map<char*, uint64_t> Allocator::live_in_slabs() const {

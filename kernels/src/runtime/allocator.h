@@ -51,6 +51,11 @@ class Allocator {
   // Gives large blocks and slabs of which nothing is in use back to the system. The caller has seen to it that no
   // queued command uses them.
   void clear_cache();
+  // Whether `bytes` would be mapped anew although large blocks lie in the cache that nothing took for long: a prompt
+  // that is read in chunks leaves a block of every size that its longest operand has had.
+  bool crowded(uint64_t bytes) const;
+  // Gives those back to the system, on the terms of clear_cache().
+  void clear_stale();
   void set_limit(uint64_t bytes) { limit_ = bytes; }
   uint64_t limit() const { return limit_; }
   const Stats& stats() const { return stats_; }
@@ -75,9 +80,14 @@ class Allocator {
   // Slab -> bytes of it that are live. A slab where there are none can go.
   std::map<char*, uint64_t> live_in_slabs() const;
   void clear_slabs();
+  void clear_large(uint64_t key, std::vector<void*>& blocks);
+  bool stale(uint64_t key) const;
+
   Device& device_;
   const bool exact_;  // as the device wants it
   FreeBlocks free_;
+  std::unordered_map<uint64_t, uint64_t> taken_;  // key of large blocks -> turn_ when one was last handed out
+  uint64_t turn_ = 0;                             // large blocks handed out
   std::map<char*, uint64_t> large_;  // block with a mapping of its own -> the mapping's length
   std::map<char*, uint64_t> slabs_;  // slab -> bytes handed out at some time, in blocks one behind the other
   char* filling_ = nullptr;          // the slab that new blocks come from

@@ -204,6 +204,10 @@ double Env::add(Storage storage) {
 }
 
 void* Env::allocate(const char* op, uint64_t bytes) {
+  if (!recording_ && allocator.crowded(bytes)) {
+    stream.sync();
+    allocator.clear_stale();
+  }
   void* p = allocator.allocate(bytes, arena());
   if (p == nullptr) {
     clear_cache();

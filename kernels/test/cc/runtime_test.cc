@@ -246,6 +246,28 @@ static void a_stream_can_be_stopped_in_a_replay() {
 
 // ---- Allocator
 
+// As a prompt read in chunks does it: beside what recurs, a block that is larger each time.
+static void blocks_of_sizes_that_nothing_takes_any_more_are_stale() {
+  constexpr uint64_t kMiB = 1u << 20;
+  Allocator allocator;
+  uint64_t most = 0;
+  for (uint64_t chunk = 1; chunk <= 64; ++chunk) {
+    for (int i = 0; i < 300; ++i) {
+      const bool crowded = allocator.crowded(2 * kMiB);
+      void* recurs = allocator.allocate(2 * kMiB);
+      EXPECT(i == 0 || !crowded, "what lies in the cache is not taken from it");
+      allocator.free(recurs, 2 * kMiB);
+    }
+    if (allocator.crowded(chunk * kMiB)) allocator.clear_stale();
+    void* grows = allocator.allocate(chunk * kMiB);
+    std::memset(grows, 1, chunk * kMiB);
+    allocator.free(grows, chunk * kMiB);
+    most = std::max(most, allocator.stats().reserved);
+    EXPECT(allocator.stats().live == 0, "bytes got lost");
+  }
+  EXPECT(most < 4 * 64 * kMiB, "%llu MiB were held for blocks of 64", static_cast<unsigned long long>(most / kMiB));
+}
+
 static void an_arena_keeps_its_blocks_until_it_is_closed() {
   Allocator allocator;
   // One from the general cache, two fresh ones, of which one large.
@@ -470,6 +492,7 @@ int main() {
   replays_take_their_place_in_the_order(InlineMode::never);
   replays_take_their_place_in_the_order(InlineMode::automatic);
   a_stream_can_be_stopped_in_a_replay();
+  blocks_of_sizes_that_nothing_takes_any_more_are_stale();
   an_arena_keeps_its_blocks_until_it_is_closed();
   blocks_never_overlap();
   fragmentation_is_what_clearing_leaves_beside_the_live();
