@@ -27,6 +27,7 @@ import type {
   TokenConstraint,
   Usage,
 } from '@shakti/vlm'
+import { readingBar } from './io.js'
 import type { Io } from './io.js'
 
 export const answerOptions = {
@@ -125,6 +126,7 @@ export class Assistant {
     readonly model: ShaktiVlm,
     readonly tokenizer: Tokenizer,
     readonly stopTokens: readonly number[],
+    readonly io: Io,
   ) {
     const { vision, projector, decoder } = model.config
     this.#processor = new ImageProcessor({ vision, merge: projector.merge })
@@ -150,7 +152,7 @@ export class Assistant {
         folder,
         `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${vocab}. Use the tokenizer that the model was trained with.`,
       )
-    return new Assistant(model, tokenizer, stopTokens)
+    return new Assistant(model, tokenizer, stopTokens, io)
   }
 
   /** Reads an image file. */
@@ -185,6 +187,7 @@ export class Assistant {
     const { model, tokenizer, stopTokens, prefixCache } = this
     let text = ''
     let last: Omit<Answer, 'text'> = { finish: 'interrupted' }
+    const bar = readingBar(this.io)
     try {
       for await (const token of generate(model, prompt, {
         ...options,
@@ -192,8 +195,10 @@ export class Assistant {
         stopTokens,
         prefixCache,
         signal,
+        onProgress: bar.onProgress,
         ...(this.#constraint ? { constraint: this.#constraint } : {}),
       })) {
+        bar.stop()
         text += token.text
         if (token.text !== '') onText(token.text)
         const { finish, usage, timing } = token
@@ -201,6 +206,8 @@ export class Assistant {
       }
     } catch (error) {
       if (!signal.aborted) throw error
+    } finally {
+      bar.stop()
     }
     return { text, ...last }
   }

@@ -2,6 +2,7 @@
 
 import { Progress, Rate, size } from '@shakti/tokenizer/command-line'
 import type { Command as AnyCommand, Surroundings } from '@shakti/tokenizer/command-line'
+import type { ReadingProgress } from '@shakti/vlm'
 
 /** Ctrl-C ends the work at hand, not the process: what was begun cleans up behind itself. */
 export class Interrupts {
@@ -50,5 +51,24 @@ export async function withProgress<T>(
     })
   } finally {
     progress.stop()
+  }
+}
+
+const readingTasks = { images: 'encoding', prompt: 'reading' } as const
+
+/** A bar for what `generate` reads. Whoever shows the answer stops it first. */
+export function readingBar({ stderr }: Io): { onProgress: ReadingProgress; stop: () => void } {
+  const progress = new Progress(stderr)
+  let rate: { what: keyof typeof readingTasks; of: Rate } | undefined
+  return {
+    onProgress: (done, total, what) => {
+      if (rate?.what !== what) {
+        const unit = what === 'images' ? 'images' : 'tokens'
+        const perSecond = (n: number): string => `${n.toPrecision(3)} ${unit}/s`
+        rate = { what, of: new Rate(readingTasks[what], total, perSecond, done) }
+      }
+      progress.update(rate.of.at(done))
+    },
+    stop: () => progress.stop(),
   }
 }

@@ -104,6 +104,23 @@ async function encoderRuns(fn: () => Promise<unknown>, of = model): Promise<numb
   return n
 }
 
+test('reading tells how far it is, from what is known on', async () => {
+  const prefixCache = new PrefixCache(model)
+  const prompt: Prompt = { ids: [5, 5, 5, 5, ...text(6)], images: [image(1)] }
+  const told = async (): Promise<unknown[]> => {
+    const calls: unknown[] = []
+    const onProgress = (...call: unknown[]): unknown => calls.push(call)
+    await generateText(model, prompt, { maxTokens: 2, prefillChunk: 4, prefixCache, onProgress })
+    return calls
+  }
+  const positions = [0, 4, 8, 10].map((n) => [n, 10, 'prompt'])
+  assert.equal(await told(), [[0, 1, 'images'], [1, 1, 'images'], ...positions])
+  assert.equal(await told(), [
+    [9, 10, 'prompt'],
+    [10, 10, 'prompt'],
+  ])
+})
+
 test('a prompt that begins as another did is not read again, its images not encoded, and the text is the same', async () => {
   const prefixCache = new PrefixCache(model)
   const idsOf = (k: number): number[] => [...text(3), 5, 5, 5, 5, ...text(6, k)]

@@ -12,9 +12,10 @@ import {
   UsageError,
 } from '@shakti/tokenizer/command-line'
 import { inspectPretrained, memoryBudget } from '@shakti/vlm'
-import type { InspectedFolder, Precision } from '@shakti/vlm'
+import type { InspectedFolder, Precision, ReadingProgress } from '@shakti/vlm'
 import { loadModel, useThreads } from '../assistant.js'
 import { imageSize, tokensOf } from '../imageSize.js'
+import { readingBar } from '../io.js'
 import type { Command } from '../io.js'
 import { modelFolder, noMore } from '../presets.js'
 import { Bandwidth, median } from './bandwidth.js'
@@ -103,8 +104,10 @@ Examples
     const model = await loadModel(folder, args, io, signal)
     const load = performance.now() - began
     const image = size && { size, encoded: noise(size) }
-    const round = (): Promise<OurRound> => ourRound(model, work, { image, kvDtype, signal })
-    await round() // the first touches the weights
+    const round = (onProgress?: ReadingProgress): Promise<OurRound> =>
+      ourRound(model, work, { image, kvDtype, signal, ...(onProgress ? { onProgress } : {}) })
+    const bar = readingBar(io)
+    await round(bar.onProgress).finally(bar.stop) // the first touches the weights
     const peakMemory = process.resourceUsage().maxRSS * 1024
     const bandwidth = new Bandwidth()
     const ours: (OurRound & { bandwidth: number })[] = []

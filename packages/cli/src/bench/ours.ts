@@ -2,7 +2,13 @@
 
 import { dtypeSize } from '@shakti/tensor'
 import { derive, generate } from '@shakti/vlm'
-import type { EncodedImage, InspectedModule, ShaktiVlm, ShaktiVlmConfig } from '@shakti/vlm'
+import type {
+  EncodedImage,
+  InspectedModule,
+  ReadingProgress,
+  ShaktiVlm,
+  ShaktiVlmConfig,
+} from '@shakti/vlm'
 import { tokensOf } from '../imageSize.js'
 import type { ImageSize } from '../imageSize.js'
 
@@ -49,9 +55,10 @@ export async function ourRound(
     readonly image?: { readonly size: ImageSize; readonly encoded: EncodedImage } | undefined
     readonly kvDtype?: 'f32' | 'bf16' | 'i8' | undefined
     readonly signal: AbortSignal
+    readonly onProgress?: ReadingProgress
   },
 ): Promise<OurRound> {
-  const { image, kvDtype, signal } = options
+  const { image, kvDtype, signal, onProgress } = options
   const text = textIds(prefill, model.config)
   const placeholders = image
     ? new Array<number>(tokensOf(image.size, model.config)).fill(model.config.imageToken!)
@@ -62,6 +69,7 @@ export async function ourRound(
     maxTokens: decode + 1,
     signal,
     ...(kvDtype ? { kvDtype } : {}),
+    ...(onProgress ? { onProgress } : {}),
   })
   for await (const { timing } of tokens) {
     if (!timing) continue

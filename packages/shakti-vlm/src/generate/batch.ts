@@ -69,7 +69,7 @@ export async function* streamBatch(
 ): AsyncGenerator<BatchToken, void> {
   const what = 'generateBatch'
   const start = performance.now()
-  const { maxTokens = 32, padId = 0, prefillChunk = 512, kvDtype, signal } = options
+  const { maxTokens = 32, padId = 0, prefillChunk = 512, kvDtype, signal, onProgress } = options
   checkWriting(what, model, { ...options, maxTokens })
   checkReading(what, options)
   if (prompts.length === 0) return
@@ -113,11 +113,16 @@ export async function* streamBatch(
     signal?.throwIfAborted()
     const images = prompts.flatMap((p) => p.images ?? [])
     if (images.length > 0) {
-      parts.push(...(await encodeEach(model, images, signal)))
+      parts.push(...(await encodeEach(model, images, { signal, onProgress })))
       visual = together(parts)
     }
     const encoded = performance.now()
-    logits = await reader.prefill(padded, visual, { chunk: prefillChunk, signal })
+    onProgress?.(0, longest, 'prompt')
+    logits = await reader.prefill(padded, visual, {
+      chunk: prefillChunk,
+      signal,
+      onChunk: () => onProgress?.(reader.cache.length, longest, 'prompt'),
+    })
     await synchronize(device)
     const spent = {
       encode: images.length > 0 ? encoded - start : 0,

@@ -18,6 +18,7 @@ export {
 export { type ReadingOptions } from './open.js'
 export { PrefixCache, type PrefixCacheOptions, type PrefixCacheStats } from './prefixCache.js'
 export { type Prompt } from './prompt.js'
+export { type ReadingProgress } from './reader.js'
 export { type Timing, type Usage } from './result.js'
 export * as samplers from './samplers.js'
 export {

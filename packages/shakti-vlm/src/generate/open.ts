@@ -3,7 +3,7 @@ import { ShaktiError, synchronize, type Tensor } from '@shakti/tensor'
 import type { ShaktiVlm } from '../vlm.js'
 import { prefixKeys, type PrefixCache } from './prefixCache.js'
 import { checkCount, type Prompt } from './prompt.js'
-import { encodeEach, Reader, together } from './reader.js'
+import { encodeEach, Reader, together, type ReadingProgress } from './reader.js'
 import { visualCount } from './result.js'
 
 export interface ReadingOptions {
@@ -13,6 +13,7 @@ export interface ReadingOptions {
   kvDtype?: 'f32' | 'bf16' | 'i8'
   /** Ends generation between two chunks or tokens, with the signal's reason (an AbortError). */
   signal?: AbortSignal
+  onProgress?: ReadingProgress
 }
 
 /** Checks reading options before any work. */
@@ -50,7 +51,7 @@ export async function open(
   model: ShaktiVlm,
   prompt: Prompt,
   source: Int32Array,
-  { prefixCache, limit, rewind = 0, prefillChunk = 512, kvDtype, signal }: OpenOptions,
+  { prefixCache, limit, rewind = 0, prefillChunk = 512, kvDtype, signal, onProgress }: OpenOptions,
 ): Promise<Opened> {
   const { ids, images = [] } = prompt
   const start = performance.now()
@@ -69,7 +70,7 @@ export async function open(
   try {
     const missing = images.filter((_, i) => !known[i])
     if (missing.length > 0) {
-      const fresh = await encodeEach(model, missing, signal)
+      const fresh = await encodeEach(model, missing, { signal, onProgress })
       images.forEach((_, i) => tokens.push(known[i]?.tokens ?? fresh.shift()!))
     } else tokens.push(...known.map((k) => k!.tokens))
     const encode = missing.length > 0 ? performance.now() - start : 0
@@ -87,13 +88,18 @@ export async function open(
     // The last position is always read: its logits are wanted.
     const cached = prefixCache?.load(reader.cache, kvDtype, keys, ids.length - 1) ?? 0
     visual = together(tokens)
+    onProgress?.(cached, ids.length, 'prompt')
     const logits = await reader.prefill(
       { rows: 1, length: ids.length, ids: Int32Array.from(ids), source },
       visual,
       {
         chunk: prefillChunk,
         signal,
-        onChunk: () => prefixCache?.add(reader.cache, kvDtype, keys.slice(0, reader.cache.length)),
+        onChunk: () => {
+          const { cache } = reader
+          prefixCache?.add(cache, kvDtype, keys.slice(0, cache.length))
+          onProgress?.(cache.length, ids.length, 'prompt')
+        },
       },
     )
     await synchronize(model.device)

@@ -17,6 +17,12 @@ export interface Sequences {
   readonly positions?: Int32Array
 }
 
+/**
+ * How much was handed to the device: of the images that are not known yet, then of the prompt's positions. The first call of each
+ * kind comes before its work, at what is known.
+ */
+export type ReadingProgress = (done: number, total: number, what: 'images' | 'prompt') => void
+
 export interface PrefillOptions {
   /** Positions read at once. Default 512. */
   chunk?: number
@@ -39,13 +45,17 @@ export interface Likeliest {
 export async function encodeEach(
   model: ShaktiVlm,
   images: readonly EncodedImage[],
-  signal?: AbortSignal,
+  {
+    signal,
+    onProgress,
+  }: { signal?: AbortSignal | undefined; onProgress?: ReadingProgress | undefined } = {},
 ): Promise<Tensor[]> {
   const { vision, projector } = model.config
   const most = Math.max(vision.maxPatches, 4096)
   const out: Tensor[] = []
   try {
     for (let at = 0; at < images.length;) {
+      onProgress?.(at, images.length, 'images')
       signal?.throwIfAborted()
       let patches = 0
       let end = at
@@ -67,6 +77,7 @@ export async function encodeEach(
       await synchronize(model.device)
       at = end
     }
+    onProgress?.(images.length, images.length, 'images')
     return out
   } catch (error) {
     for (const t of out) t.dispose()

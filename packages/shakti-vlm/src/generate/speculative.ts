@@ -164,7 +164,8 @@ export async function* speculate(
     let next = text.push(text.choose((await readRows(logits))[0]!))
     if (!next.finish) {
       const source = checkPrompt('generate', model, prompt)
-      const reading = { ...options, prefixCache: undefined, limit: text.limit, rewind: most + 1 }
+      const { onProgress: _, ...quiet } = options
+      const reading = { ...quiet, prefixCache: undefined, limit: text.limit, rewind: most + 1 }
       assistant = await open(model, prompt, source, reading)
       assistant.logits.dispose()
     }

@@ -22,6 +22,8 @@ export class Progress {
   private shown = 0
   private task: string | undefined
   private bar: cliProgress.SingleBar | undefined
+  private waiting: NodeJS.Timeout | undefined
+  private latest: ProgressState | undefined
 
   constructor(
     private readonly out: Output,
@@ -29,9 +31,16 @@ export class Progress {
   ) {}
 
   update(state: ProgressState): void {
+    if (this.quiet) return
     const now = performance.now()
+    const silence = this.began + SILENT_MS - now
+    if (silence > 0) {
+      // Shown when it ends, also where nothing more is told until then.
+      this.latest = state
+      this.waiting ??= setTimeout(() => this.update(this.latest!), silence + 1).unref()
+      return
+    }
     const { task, done, total, rate, secondsLeft } = state
-    if (this.quiet || now - this.began < SILENT_MS) return
     if (this.out.isTTY !== true) {
       if (now - this.shown < LINE_MS) return
       this.shown = now
@@ -58,6 +67,8 @@ export class Progress {
   }
 
   stop(): void {
+    clearTimeout(this.waiting)
+    this.waiting = undefined
     this.bar?.stop()
     this.bar = undefined
     this.task = undefined
@@ -68,14 +79,16 @@ export class Progress {
 export class Rate {
   private readonly began = performance.now()
 
+  /** @param first what was done before */
   constructor(
     private readonly task: string,
     private readonly total: number,
     private readonly unit: (perSecond: number) => string,
+    private readonly first = 0,
   ) {}
 
   at(done: number): ProgressState {
-    const perSecond = done / Math.max(0.001, (performance.now() - this.began) / 1000)
+    const perSecond = (done - this.first) / Math.max(0.001, (performance.now() - this.began) / 1000)
     const secondsLeft = perSecond > 0 ? (this.total - done) / perSecond : null
     const rate = this.unit(perSecond)
     return { task: this.task, done, total: this.total, rate, secondsLeft }
