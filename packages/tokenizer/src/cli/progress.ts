@@ -90,7 +90,7 @@ export class Rate {
   at(done: number): ProgressState {
     const perSecond = (done - this.first) / Math.max(0.001, (performance.now() - this.began) / 1000)
     const secondsLeft = perSecond > 0 ? (this.total - done) / perSecond : null
-    const rate = this.unit(perSecond)
+    const rate = perSecond > 0 ? this.unit(perSecond) : '...'
     return { task: this.task, done, total: this.total, rate, secondsLeft }
   }
 }
