@@ -183,6 +183,8 @@ test('quantize reports errors and perplexity, and describe answers from what it 
   await writeFile(text, 'the cat sat on the mat. '.repeat(10))
   const argv = ['quantize', tiny, '--bits', '8', '--group', '32', '--out', out]
   const { code, out: report, err } = await run([...argv, '--perplexity', text, '--json'])
+  const inspected = JSON.parse((await run(['inspect', out, '--json'])).out)
+  assert.is(inspected.memory.stored.weights, inspected.model.bytes)
   assert.is(code, 0, err)
   const { layers, error, perplexity, group } = JSON.parse(report)
   assert.is(group, 32)

@@ -15,6 +15,8 @@ import {
   fromPretrained,
   generate,
   initPretrained,
+  inspectPretrained,
+  memoryBudget,
   nano,
   perplexity,
   quantizationIn,
@@ -67,6 +69,8 @@ for (const [name, config] of [
         assert.equal(got.config, want.config)
         assert.ok(got.decoder.lmHead instanceof QuantizedLinear)
         assert.is(got.decoder.model.embedTokens.weight.dtype, 'bf16')
+        const { quantization, model } = await inspectPretrained(to)
+        assert.is(memoryBudget(config, { quantization }).weights, model.bytes)
         assert.is(bits(logits(got)), bits(logits(want)))
         const off = relativeDifference(numbers(logits(got)), numbers(logits(whole)))
         assert.ok(off < (bitsOf === 8 ? 0.03 : 0.25), String(off))

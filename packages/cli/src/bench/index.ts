@@ -149,6 +149,7 @@ Examples
     const precision = precisionOf(found)
     const budget = memoryBudget(config, {
       dtype: precision,
+      quantization: found.quantization,
       positions,
       packed: packed && !found.quantization,
       ...(kvDtype ? { kvDtype } : {}),

@@ -1,13 +1,15 @@
 // What a run will take on the CPU, before anything is loaded.
 import { blockBytes, ShaktiError } from '@shakti/tensor'
 import { derive, parseConfig, type ShaktiVlmConfigInput } from '../config.js'
-import { bytesAt, precisions, type Precision } from '../hf/inspect.js'
+import { bytesAt, precisions, usualQuantization, type Precision } from '../hf/inspect.js'
+import type { QuantizationConfig } from '../hf/quantization.js'
 import { decoderActivations, visionActivations, type ImageSize } from './activations.js'
-import { layoutOf } from './workspaces.js'
 
 export interface MemoryBudgetOptions {
   /** Of the weights; activations are f32 with f32, else bf16. Default bf16. */
   dtype?: Precision
+  /** How weights are quantised, as `inspectPretrained` tells of a folder. Default: as is usual for `dtype`. */
+  quantization?: QuantizationConfig | undefined
   /** Default: that of the activations. 'i8' is a byte a number and an f32 for each position and head. */
   kvDtype?: 'f32' | 'bf16' | 'i8'
   /** Positions in the cache: prompt and answer. Default: the context. */
@@ -65,9 +67,10 @@ export function memoryBudget(
   const { kvDtype = size === 4 ? 'f32' : 'bf16' } = options
   if (!(kvDtype in kvBytes)) refuse('kvDtype', kvDtype, `one of ${Object.keys(kvBytes).join(', ')}`)
   const { kvHeads, decoderHeadDim, visionHeadDim } = derive(config)
-  const sizes = bytesAt(config, dtype)
+  const { quantization = usualQuantization(dtype) } = options
+  const sizes = bytesAt(config, dtype, quantization)
   let weights = [...sizes.values()].reduce((a, b) => a + b, 0)
-  if (packed && d.tied && (dtype === 'f32' || dtype === 'bf16')) weights += d.vocab * d.width * size
+  if (packed && d.tied && !quantization) weights += d.vocab * d.width * size
 
   const rowsOf = (kv: number): number => batch * positions * kv
   const kvCache = kvHeads.reduce(
@@ -77,7 +80,10 @@ export function memoryBudget(
       (kvDtype === 'i8' ? 2 * blockBytes(rowsOf(kv) * 4) : 0),
     0,
   )
-  const numbers = { size, layout: layoutOf(dtype, packed) }
+  const numbers = {
+    size,
+    layout: quantization ?? (packed ? ('packed' as const) : ('plain' as const)),
+  }
   const step = (length: number): number =>
     decoderActivations(d, kvHeads, positions, { ...numbers, batch, length })
   if (image) {

@@ -1,20 +1,10 @@
 // Memory that kernels of the CPU take beside their operands while they run, in bytes, from the sizes alone: as the workspace_
 // functions under kernels/src/ops have it. For budgets; memoryBudget.test.ts holds them to what the allocator saw.
-import type { Precision } from '../hf/inspect.js'
 
 const up = (n: number, to: number): number => Math.ceil(n / to) * to
 
 /** How the weights of products lie, which decides their kernel. */
 export type Layout = 'plain' | 'packed' | { readonly bits: 8 | 4; readonly group: number }
-
-export const layoutOf = (precision: Precision, packed: boolean): Layout =>
-  precision === 'int8'
-    ? { bits: 8, group: 64 }
-    : precision === 'int4'
-      ? { bits: 4, group: 32 }
-      : packed
-        ? 'packed'
-        : 'plain'
 
 /** Of a product [m, k] x [n, k]. @param size bytes of an element of the activations */
 export function productWorkspace(

@@ -11,6 +11,12 @@ import { readCheckpoint } from './weights.js'
 export type Precision = 'f32' | 'bf16' | 'int8' | 'int4'
 export const precisions: readonly Precision[] = ['f32', 'bf16', 'int8', 'int4']
 
+/** The usual quantisation of a precision; undefined where it has none. */
+export const usualQuantization = (precision: Precision): QuantizationConfig | undefined =>
+  precision === 'int8' || precision === 'int4'
+    ? quantizationOf('usualQuantization', { bits: precision === 'int8' ? 8 : 4 })
+    : undefined
+
 export interface InspectedTensor {
   /** In the state dict. */
   readonly name: string
@@ -76,10 +82,12 @@ export function inspectConfig(input: ShaktiVlmConfigInput, dtype: DType = 'bf16'
 type Sizes = ReadonlyMap<string, number>
 
 /** Bytes of each tensor of a model at a precision, by name. */
-export function bytesAt(config: ShaktiVlmConfig, precision: Precision): Sizes {
-  const whole = precision === 'f32' || precision === 'bf16'
-  const bits = precision === 'int4' ? 4 : 8
-  const model = emptyModel(config, whole ? undefined : quantizationOf('bytesAt', { bits }))
+export function bytesAt(
+  config: ShaktiVlmConfig,
+  precision: Precision,
+  quantization = usualQuantization(precision),
+): Sizes {
+  const model = emptyModel(config, quantization)
   const size = dtypeSize(precision === 'f32' ? 'f32' : 'bf16')
   return new Map(
     Object.entries(model.stateDict()).map(([name, t]) => [
