@@ -17,6 +17,10 @@ export interface Row {
   readonly peerQuartilesMs: readonly [number, number] | null
   /** Why peerMs is null. */
   readonly why?: string
+  /** Which of the peer's ways it is, where it has several. */
+  readonly way?: string
+  /** Written or read in one run, where the work is a language model's. */
+  readonly tokens?: number
   /** Peer's time over ours. */
   readonly ratio: number | null
   readonly target: number
@@ -31,7 +35,7 @@ const round = (x: number): number => Number(x.toPrecision(4))
 const quartiles = ({ q1, q3 }: Spread): [number, number] => [round(q1), round(q3)]
 
 export const rowsOf = ({ work, ours: mine, limit, shareOfLimit, peers: results }: Outcome): Row[] =>
-  results.map(({ name, result }) => {
+  results.map(({ name, result, way }) => {
     const there = typeof result === 'object'
     return {
       work: work.name,
@@ -42,6 +46,8 @@ export const rowsOf = ({ work, ours: mine, limit, shareOfLimit, peers: results }
       peerMs: there ? round(result.median) : null,
       peerQuartilesMs: there ? quartiles(result) : null,
       ...(there ? {} : { why: result }),
+      ...(way === undefined ? {} : { way }),
+      ...(work.tokens === undefined ? {} : { tokens: work.tokens }),
       ratio: there ? round(result.median / mine.median) : null,
       target: work.target,
       shareOfLimit: shareOfLimit && round(shareOfLimit),
@@ -63,7 +69,7 @@ export function columnsFor(
     { title: '±', width: 6 },
     { title: 'ratio', width: 6 },
     { title: 'of limit', width: 8 },
-    { title: 'limit', width: 32, left: true },
+    { title: 'limit, way', width: 32, left: true },
   ]
 }
 
@@ -77,19 +83,32 @@ export function block(
 ): string {
   const { work, ours: mine, limit, shareOfLimit } = outcome
   const unit = work.flops === undefined ? 'B' : 'FLOP'
+  const speed = ({ median }: Spread): string[] =>
+    work.tokens ? [`${digits(work.tokens / (median / 1e3))} tokens/s`] : []
+  const notes = (...parts: string[]): string => parts.join(', ')
   const first = [
     work.name,
     'ours',
     ...msAndSpread(mine),
     '',
     shareOfLimit === null ? '' : percent(shareOfLimit),
-    typeof limit === 'object' ? `${rate(limit.perSecond, unit)}, ${limit.by}` : (limit ?? ''),
+    notes(
+      ...speed(mine),
+      ...(typeof limit === 'object'
+        ? [rate(limit.perSecond, unit), limit.by]
+        : limit
+          ? [limit]
+          : []),
+    ),
   ]
   const others = outcome.peers
     .filter(({ name }) => !absent.has(name))
-    .map(({ name, result }) =>
+    .map(({ name, result, way }) =>
       typeof result === 'object'
-        ? ['', name, ...msAndSpread(result), digits(result.median / mine.median)]
+        ? [
+            ...['', name, ...msAndSpread(result), digits(result.median / mine.median), ''],
+            notes(...speed(result), ...(way ? [way] : [])),
+          ]
         : ['', name, '-', '', '', '', result],
     )
   return [first, ...others].map((cells) => lineOf(columns, cells)).join('\n')
