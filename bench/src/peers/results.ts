@@ -23,7 +23,8 @@ export interface Row {
   readonly tokens?: number
   /** Peer's time over ours. */
   readonly ratio: number | null
-  readonly target: number
+  /** Null where none was set. */
+  readonly target: number | null
   /** Of the machine's limit, ours: the median of the rounds, in each of the limit just seen. Null for works without one. */
   readonly shareOfLimit: number | null
   readonly targetShare: number | null
@@ -49,7 +50,7 @@ export const rowsOf = ({ work, ours: mine, limit, shareOfLimit, peers: results }
       ...(way === undefined ? {} : { way }),
       ...(work.tokens === undefined ? {} : { tokens: work.tokens }),
       ratio: there ? round(result.median / mine.median) : null,
-      target: work.target,
+      target: work.target ?? null,
       shareOfLimit: shareOfLimit && round(shareOfLimit),
       targetShare: work.targetShare ?? null,
       limit: typeof limit === 'object' ? limit : null,
@@ -124,19 +125,19 @@ export function summary(outcomes: readonly Outcome[]): string {
       .sort((a, b) => a.ms - b.ms)[0]
     const ratio = best && best.ms / mine.median
     const { target, targetShare } = work
-    const met = (value: number | null | undefined, least: number): string =>
-      value === null || value === undefined ? '-' : value >= least ? 'yes' : 'no'
+    const met = (value: number | null | undefined, least: number | undefined): string =>
+      value === null || value === undefined || !least ? '-' : value >= least ? 'yes' : 'no'
     return [
       work.name,
       digits(mine.median),
       best?.name ?? 'none',
       best ? digits(best.ms) : '-',
       ratio ? digits(ratio) : '-',
-      target.toFixed(1),
+      target ? target.toFixed(1) : '-',
       met(ratio, target),
       shareOfLimit === null ? '-' : percent(shareOfLimit),
       targetShare ? percent(targetShare) : '-',
-      targetShare ? met(shareOfLimit, targetShare) : '-',
+      met(shareOfLimit, targetShare),
     ]
   })
   const titles = ['work', 'ours, ms', 'best peer', 'its ms', 'ratio', 'target', 'met', 'of limit']

@@ -3,6 +3,7 @@
 import { noGrad, packWeight, randint, randn, type Tensor } from '@shakti/tensor'
 import { pack_, PackedLinear } from '@shakti/nn'
 import {
+  countDecoder,
   derive,
   generateText,
   nano,
@@ -15,21 +16,19 @@ import {
 const { decoder, vision } = shaktiVlm1B
 const { kvHeads, decoderHeadDim: headDim } = derive(shaktiVlm1B)
 
-/** Numbers in the matrices that every position passes, and in the table, which is the last matrix. */
-const matrices = kvHeads.reduce(
-  (sum, kv) => sum + decoder.width * (2 * (decoder.heads + kv) * headDim + 3 * decoder.ffn),
-  0,
-)
+const parameters = countDecoder(decoder)
+/** Looked up in as the embedding, a matrix of the product behind the last layer. */
 const table = decoder.vocab * decoder.width
 
 /** Of a prompt of which the last position alone becomes logits; half of attention is masked. */
 export const prefillFlops = (prompt: number): number =>
-  2 * (matrices * prompt + table) + 2 * decoder.layers * decoder.heads * headDim * prompt * prompt
+  2 * ((parameters - table) * prompt + table) +
+  2 * decoder.layers * decoder.heads * headDim * prompt * prompt
 
-/** That `written` tokens read: weights, and keys and values of `prompt` and of what was written before, in bf16. */
+/** That `written` tokens read in bf16: weights, and keys and values of `prompt` and of half of what is written. */
 export function decodeBytes(prompt: number, written: number): number {
   const numbersAPosition = 2 * headDim * kvHeads.reduce((sum, kv) => sum + kv, 0)
-  return 2 * written * (matrices + table + numbersAPosition * (prompt + written / 2))
+  return 2 * written * (parameters + numbersAPosition * (prompt + written / 2))
 }
 
 /**

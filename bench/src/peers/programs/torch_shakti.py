@@ -2,14 +2,14 @@
 product, gate and up in one, keys and values in buffers made once. Each work has several ways (`works`); the fastest counts.
 """
 import functools
-import statistics
-import sys
+import math
+import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_common import BF16, attend, fused_is_faster, rms_norm, sample
+from torch_common import BF16, attend, fused_is_faster, rms_norm
 
 
 def rope(x, cos, sin):
@@ -235,30 +235,30 @@ def fastest(work, ways):
     """A setup: the work in all ways that run here, of which the fastest is returned, with its name as `run.way`."""
 
     def setup():
-        best, spent, why = None, float("inf"), ""
-        inference = torch.inference_mode if hasattr(torch, "inference_mode") else torch.no_grad
+        inference = getattr(torch, "inference_mode", torch.no_grad)
+        best, way, least, why = None, "", math.inf, ""
         for name, make in ways.items():
             try:
                 with inference():
                     run = work(make())
-                    ms = statistics.median(sample(run, 0))
+                    run()
+                    start = time.perf_counter()
+                    run()
+                    spent = time.perf_counter() - start
             except Exception as error:  # no compiler, no transformers
-                why = f"{type(error).__name__}: {error}".splitlines()[0]
-                print(f"{name}: {why}", file=sys.stderr)
+                why = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
                 continue
-            print(f"{name}: {ms:.1f} ms", file=sys.stderr)
-            if ms < spent:
-                best, spent = run, ms
-                way = name
+            if spent < least:
+                best, way, least = run, name, spent
         if best is None:
             raise RuntimeError(why)
 
-        def run():
+        def timed():
             with inference():
                 best()
 
-        run.way = way
-        return run
+        timed.way = way
+        return timed
 
     return setup
 
