@@ -2,14 +2,12 @@
 product, gate and up in one, keys and values in buffers made once. Each work has several ways (`works`); the fastest counts.
 """
 import functools
-import math
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_common import BF16, attend, fused_is_faster, rms_norm
+from torch_common import BF16, attend, fused_is_faster, rms_norm, sample
 
 
 def rope(x, cos, sin):
@@ -232,32 +230,34 @@ def plain_encoder():
 
 
 def fastest(work, ways):
-    """A setup: the work in all ways that run here, of which the fastest is returned, with its name as `run.way`."""
+    """
+    A setup: the work in all ways that run here, of which the fastest is returned. `run.way` has its name, and what the others
+    came to.
+    """
 
     def setup():
         inference = getattr(torch, "inference_mode", torch.no_grad)
-        best, way, least, why = None, "", math.inf, ""
+        runs, spent, failed = {}, {}, []
         for name, make in ways.items():
             try:
                 with inference():
-                    run = work(make())
-                    run()
-                    start = time.perf_counter()
-                    run()
-                    spent = time.perf_counter() - start
+                    runs[name] = run = work(make())
+                    spent[name] = min(sample(run, 0))
             except Exception as error:  # no compiler, no transformers
-                why = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
-                continue
-            if spent < least:
-                best, way, least = run, name, spent
-        if best is None:
-            raise RuntimeError(why)
+                runs.pop(name, None)
+                failed.append(f"no {name}: {type(error).__name__}")
+        if not runs:
+            raise RuntimeError(", ".join(failed))
+        way = min(spent, key=spent.get)
+        others = [f"{name} {ms:.0f} ms" for name, ms in spent.items() if name != way] + failed
+        best = runs[way]
+        runs.clear()  # the others' weights
 
         def timed():
             with inference():
                 best()
 
-        timed.way = way
+        timed.way = f"{way} ({', '.join(others)})" if others else way
         return timed
 
     return setup
