@@ -4,6 +4,7 @@ import { plusMinus, sample, spreadOf } from '../src/lib/stats.js'
 import { peers, RunningPeer } from '../src/peers/peers.js'
 import { Program, type Command } from '../src/peers/program.js'
 import { rowsOrProduct } from '../src/peers/programs/serve.js'
+import { decodeBytes, prefillFlops } from '../src/peers/shakti.js'
 import { markdown } from '../src/peers/table.js'
 import { works } from '../src/peers/works.js'
 
@@ -34,6 +35,11 @@ test('two runs are timed even when there is no time, after one that is not', asy
   const times = await sample(() => void runs++, 0)
   assert.is(times.length, 2)
   assert.is(runs, 3)
+})
+
+test('a run may tell which milliseconds count', async () => {
+  let runs = 0
+  assert.equal(await sample(() => Promise.resolve(100 * ++runs), 0), [200, 300])
 })
 
 test('a program answers lines, and what is not JSON is passed over', async () => {
@@ -70,12 +76,12 @@ test('a peer is absent for its own reason, and breaks down over one work only', 
     command: () =>
       node(`console.log('{"peer": "X 1"}'); process.stdin.on('data', (line) => {
         if (String(line).includes('product')) process.exit(1)
-        console.log('{"ms": [1, 2]}') })`),
+        console.log('{"ms": [1, 2], "way": "compiled"}') })`),
   })
   const [product, other] = [works[0]!, works.find((w) => w.name.startsWith('softmax'))!]
   assert.is(fragile.name, 'X 1')
   assert.is(await fragile.measure(product, 1), 'ended with 1')
-  assert.equal(await fragile.measure(other, 1), [1, 2])
+  assert.equal(await fragile.measure(other, 1), { ms: [1, 2], way: 'compiled' })
   fragile.stop()
 })
 
@@ -88,6 +94,14 @@ test('works have names of their own, and Node peers understand those given to th
     for (const { name } of mine) assert.not.throws(() => rowsOrProduct(name))
   }
   assert.throws(() => rowsOrProduct('attention f32 T1024'), 'no such work')
+})
+
+test('what the full-size decoder computes and reads is counted', () => {
+  // 24 layers of 18.4 M weights and the table of 32,768 x 2,048; norms among them, 0.02 %.
+  const weights = 24 * (2048 * 2 * (2048 + 512) + 3 * 2048 * 1280) + 32_768 * 2048 + 49 * 2048
+  assert.is(prefillFlops(1), 2 * weights + 24 * 2 * 2048)
+  // Two tokens behind one: keys and values of 4 heads of 128, of one position and then of two.
+  assert.is(decodeBytes(1, 2), 2 * 2 * (weights + 24 * 2 * 4 * 128 * 2))
 })
 
 test('the columns of a table line up', () => {

@@ -27,10 +27,11 @@ export const plusMinus = ({ median, q1, q3 }: Spread): number => (50 * (q3 - q1)
 
 /**
  * Milliseconds of run after run, each from the call until the result is there, for about so many seconds. The same loop
- * as in the peers' programs (serve.h, torch_peer.py).
+ * as in the peers' programs (serve.h, torch_common.py).
+ * @param run may tell which milliseconds count, where they are not all
  */
 export async function sample(
-  run: () => void | Promise<void>,
+  run: () => void | Promise<void | number>,
   seconds: number,
 ): Promise<readonly number[]> {
   await run()
@@ -39,8 +40,8 @@ export async function sample(
   while (times.length < 2 || (performance.now() < end && times.length < 2000)) {
     const start = performance.now()
     const done = run()
-    if (done) await done
-    times.push(performance.now() - start)
+    const told = done && (await done)
+    times.push(told ?? performance.now() - start)
   }
   return times
 }

@@ -6,6 +6,14 @@ import { withOurs } from './ours.js'
 import type { RunningPeer } from './peers.js'
 import type { Work } from './works.js'
 
+export interface PeerOutcome {
+  readonly name: string
+  /** Or why there is none. */
+  readonly result: Spread | string
+  /** Of a peer that can do the work in several, the fastest. */
+  readonly way?: string | undefined
+}
+
 /** What one work came to. */
 export interface Outcome {
   readonly work: Work
@@ -14,8 +22,8 @@ export interface Outcome {
   readonly limit: Limit | string | undefined
   /** Ours of it: the median of the rounds, each beside the limit just seen. */
   readonly shareOfLimit: number | null
-  /** Those that can do it; why it came to nothing. */
-  readonly peers: readonly { readonly name: string; readonly result: Spread | string }[]
+  /** Those that can do it. */
+  readonly peers: readonly PeerOutcome[]
 }
 
 export interface Turns {
@@ -39,6 +47,7 @@ export async function measure(
   const mine: number[] = []
   const theirs = able.map((): number[] => [])
   const whys = able.map((p) => p.absent)
+  const ways = able.map((): string | undefined => undefined)
   const seen: Limit[] = []
   const shares: number[] = []
   let noLimit: string | undefined
@@ -63,7 +72,10 @@ export async function measure(
         await settle()
         const result = await peer.measure(work, seconds / rounds)
         if (typeof result === 'string') whys[i] = result
-        else theirs[i]!.push(...result)
+        else {
+          theirs[i]!.push(...result.ms)
+          ways[i] = result.way
+        }
       }
     }
   })
@@ -73,6 +85,10 @@ export async function measure(
     ours: spreadOf(mine),
     limit: seen[seen.length >> 1] ?? noLimit,
     shareOfLimit: shares.length > 0 ? spreadOf(shares).median : null,
-    peers: able.map(({ name }, i) => ({ name, result: whys[i] ?? spreadOf(theirs[i]!) })),
+    peers: able.map(({ name }, i) => ({
+      name,
+      result: whys[i] ?? spreadOf(theirs[i]!),
+      way: ways[i],
+    })),
   }
 }

@@ -6,6 +6,7 @@ import {
   host,
   nodeCommand,
   npmPackages,
+  pypiPlace,
   threads,
   type Need,
   type Place,
@@ -29,7 +30,7 @@ const pytorch = (place: Place): Peer => ({
   title: `PyTorch${place.title}`,
   needs: place.needs('python3-torch', 'libopenblas0-openmp'),
   can: ({ name }) => !name.endsWith('packed'),
-  command: () => place.command(`exec /usr/bin/python3 "$PROGRAMS/torch_peer.py" ${threads}`),
+  command: () => place.command(`exec "${place.python}" -B "$PROGRAMS/torch_peer.py" ${threads}`),
 })
 
 const openblas = (place: Place): Peer => ({
@@ -50,6 +51,7 @@ const onednn = (place: Place): Peer => ({
 
 export const peers: readonly Peer[] = [
   ...[host, debian13Place].flatMap((place) => [pytorch(place), onednn(place), openblas(place)]),
+  pytorch(pypiPlace),
   {
     id: 'onnxruntime',
     title: 'onnxruntime-node',
@@ -65,6 +67,14 @@ export const peers: readonly Peer[] = [
     command: () => nodeCommand('tfjs_peer.ts'),
   },
 ]
+
+/** What a peer says of a work. */
+export interface Times {
+  /** Milliseconds of each run. */
+  readonly ms: readonly number[]
+  /** Which of its ways was the fastest, where it has several. */
+  readonly way?: string | undefined
+}
 
 /** A peer that was started: it answers, or it is known why not. */
 export class RunningPeer {
@@ -92,8 +102,8 @@ export class RunningPeer {
     }
   }
 
-  /** Milliseconds of each run, or why there are none. A peer that breaks down over one work is started anew for the next. */
-  async measure(work: Work, seconds: number): Promise<readonly number[] | string> {
+  /** What a work took, or why it did not run. A peer that breaks down over one work is started anew for the next. */
+  async measure(work: Work, seconds: number): Promise<Times | string> {
     if (this.absent !== undefined) return this.absent
     try {
       if (this.#program === undefined) {
@@ -101,8 +111,8 @@ export class RunningPeer {
         await this.#program.answer()
       }
       const answer = await this.#program.ask(`${seconds} ${work.name}`)
-      const { ms, why } = answer as { ms?: readonly number[]; why?: string }
-      return ms ?? why ?? 'no answer'
+      const { ms, way, why } = answer as Partial<Times> & { why?: string }
+      return ms ? { ms, way } : (why ?? 'no answer')
     } catch (error) {
       this.#program?.stop()
       this.#program = undefined

@@ -1,5 +1,5 @@
 // Where the peers come from and where they run: Debian's packages on this machine, a root folder of Debian 13 beside it
-// (chroot), npm's packages in a folder of their own. None of it becomes a part of this repository.
+// (chroot), npm's and PyPI's packages in folders of their own. None of it becomes a part of this repository.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ export const programs = join(dirname(fileURLToPath(import.meta.url)), 'programs'
 const cache = process.env['SHAKTI_PEERS'] ?? join(homedir(), '.cache/shakti')
 const debian13 = join(cache, 'debian13')
 export const npmFolder = join(cache, 'npm')
+const venv = join(cache, 'python')
 
 let scratchFolder: string | undefined
 /** A folder for compiled programs, for as long as this process lives. */
@@ -37,6 +38,8 @@ export interface Place {
   /** What a peer from here has behind its id and its title. */
   readonly id: string
   readonly title: string
+  /** The interpreter that has this place's PyTorch. */
+  readonly python: string
   needs(...packages: string[]): Need
   /** Runs a shell script that finds the programs in $PROGRAMS and may write to $TMPDIR. */
   command(script: string): Command
@@ -70,6 +73,7 @@ const succeeds = (file: string, ...args: string[]): boolean =>
 export const host: Place = {
   id: '',
   title: '',
+  python: '/usr/bin/python3',
   needs: (...packages) => ({
     missing: () => {
       const absent = packages.filter((name) => !succeeds('dpkg', '-s', name))
@@ -84,7 +88,11 @@ export const host: Place = {
   }),
 }
 
-const packages13 = ['python3-torch', 'libopenblas0-openmp', 'libdnnl-dev', 'g++']
+const packages13 = [
+  ...['python3-torch', 'libopenblas0-openmp', 'libdnnl-dev', 'g++'],
+  // For torch.compile.
+  ...['libtorch-dev', 'python3-dev', 'python3-setuptools'],
+]
 
 const root13: Need = {
   missing: () => (existsSync(debian13) ? undefined : `no Debian 13 root at ${debian13}`),
@@ -122,11 +130,32 @@ exec chroot "$0" /bin/sh -c "$2"`
 export const debian13Place: Place = {
   id: '-debian13',
   title: ', Debian 13',
+  python: '/usr/bin/python3',
   needs: () => root13,
   command: (script) => ({
     file: 'unshare',
     args: ['--mount', '/bin/sh', '-c', enter, debian13, programs, script],
     env: { ...best(), PROGRAMS: '/mnt', TMPDIR: '/tmp' },
+  }),
+}
+
+/** A virtual environment with what PyPI and PyTorch's own index of builds for CPUs have today. */
+export const pypiPlace: Place = {
+  ...host,
+  id: '-pypi',
+  title: ', PyPI',
+  python: join(venv, 'bin/python'),
+  needs: () => ({
+    missing: () => (existsSync(venv) ? undefined : `no virtual environment at ${venv}`),
+    install: () => {
+      const unfinished = `${venv}.part`
+      rmSync(unfinished, { recursive: true, force: true })
+      show('python3', ['-m', 'venv', unfinished])
+      const cpu = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu']
+      const pip = [join(unfinished, 'bin/python'), '-m', 'pip', 'install', ...cpu]
+      show('env', [...pip, 'torch', 'transformers'])
+      renameSync(unfinished, venv)
+    },
   }),
 }
 

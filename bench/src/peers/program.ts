@@ -9,7 +9,8 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>
 }
 
-const patienceSeconds = 240
+// A model of full size is compiled and tried in several ways within one answer.
+const patienceSeconds = 600
 
 export class Program {
   readonly #child: ChildProcessWithoutNullStreams
@@ -29,7 +30,7 @@ export class Program {
 
   /**
    * The next line of JSON that it says; other lines are passed over.
-   * @throws Error with its last words when it ends before, or says nothing for four minutes
+   * @throws Error with its last words when it ends before, or says nothing for ten minutes
    */
   async answer(): Promise<unknown> {
     const timer = setTimeout(() => {

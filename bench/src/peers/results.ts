@@ -17,9 +17,14 @@ export interface Row {
   readonly peerQuartilesMs: readonly [number, number] | null
   /** Why peerMs is null. */
   readonly why?: string
+  /** Which of the peer's ways it is, where it has several. */
+  readonly way?: string
+  /** Written or read in one run, where the work is a language model's. */
+  readonly tokens?: number
   /** Peer's time over ours. */
   readonly ratio: number | null
-  readonly target: number
+  /** Null where none was set. */
+  readonly target: number | null
   /** Of the machine's limit, ours: the median of the rounds, in each of the limit just seen. Null for works without one. */
   readonly shareOfLimit: number | null
   readonly targetShare: number | null
@@ -31,7 +36,7 @@ const round = (x: number): number => Number(x.toPrecision(4))
 const quartiles = ({ q1, q3 }: Spread): [number, number] => [round(q1), round(q3)]
 
 export const rowsOf = ({ work, ours: mine, limit, shareOfLimit, peers: results }: Outcome): Row[] =>
-  results.map(({ name, result }) => {
+  results.map(({ name, result, way }) => {
     const there = typeof result === 'object'
     return {
       work: work.name,
@@ -42,8 +47,10 @@ export const rowsOf = ({ work, ours: mine, limit, shareOfLimit, peers: results }
       peerMs: there ? round(result.median) : null,
       peerQuartilesMs: there ? quartiles(result) : null,
       ...(there ? {} : { why: result }),
+      ...(way === undefined ? {} : { way }),
+      ...(work.tokens === undefined ? {} : { tokens: work.tokens }),
       ratio: there ? round(result.median / mine.median) : null,
-      target: work.target,
+      target: work.target ?? null,
       shareOfLimit: shareOfLimit && round(shareOfLimit),
       targetShare: work.targetShare ?? null,
       limit: typeof limit === 'object' ? limit : null,
@@ -63,7 +70,7 @@ export function columnsFor(
     { title: '±', width: 6 },
     { title: 'ratio', width: 6 },
     { title: 'of limit', width: 8 },
-    { title: 'limit', width: 32, left: true },
+    { title: 'limit, way', width: 32, left: true },
   ]
 }
 
@@ -77,19 +84,32 @@ export function block(
 ): string {
   const { work, ours: mine, limit, shareOfLimit } = outcome
   const unit = work.flops === undefined ? 'B' : 'FLOP'
+  const speed = ({ median }: Spread): string[] =>
+    work.tokens ? [`${digits(work.tokens / (median / 1e3))} tokens/s`] : []
+  const notes = (...parts: string[]): string => parts.join(', ')
   const first = [
     work.name,
     'ours',
     ...msAndSpread(mine),
     '',
     shareOfLimit === null ? '' : percent(shareOfLimit),
-    typeof limit === 'object' ? `${rate(limit.perSecond, unit)}, ${limit.by}` : (limit ?? ''),
+    notes(
+      ...speed(mine),
+      ...(typeof limit === 'object'
+        ? [rate(limit.perSecond, unit), limit.by]
+        : limit
+          ? [limit]
+          : []),
+    ),
   ]
   const others = outcome.peers
     .filter(({ name }) => !absent.has(name))
-    .map(({ name, result }) =>
+    .map(({ name, result, way }) =>
       typeof result === 'object'
-        ? ['', name, ...msAndSpread(result), digits(result.median / mine.median)]
+        ? [
+            ...['', name, ...msAndSpread(result), digits(result.median / mine.median), ''],
+            notes(...speed(result), ...(way ? [way] : [])),
+          ]
         : ['', name, '-', '', '', '', result],
     )
   return [first, ...others].map((cells) => lineOf(columns, cells)).join('\n')
@@ -105,19 +125,19 @@ export function summary(outcomes: readonly Outcome[]): string {
       .sort((a, b) => a.ms - b.ms)[0]
     const ratio = best && best.ms / mine.median
     const { target, targetShare } = work
-    const met = (value: number | null | undefined, least: number): string =>
-      value === null || value === undefined ? '-' : value >= least ? 'yes' : 'no'
+    const met = (value: number | null | undefined, least: number | undefined): string =>
+      value === null || value === undefined || !least ? '-' : value >= least ? 'yes' : 'no'
     return [
       work.name,
       digits(mine.median),
       best?.name ?? 'none',
       best ? digits(best.ms) : '-',
       ratio ? digits(ratio) : '-',
-      target.toFixed(1),
+      target ? target.toFixed(1) : '-',
       met(ratio, target),
       shareOfLimit === null ? '-' : percent(shareOfLimit),
       targetShare ? percent(targetShare) : '-',
-      targetShare ? met(shareOfLimit, targetShare) : '-',
+      met(shareOfLimit, targetShare),
     ]
   })
   const titles = ['work', 'ours, ms', 'best peer', 'its ms', 'ratio', 'target', 'met', 'of limit']

@@ -1,5 +1,5 @@
 // What is compared with the peers: the same works as in their programs, under the same names. Targets are those of
-// issue 3: the best peer's time over ours, and where it names one, our share of the machine's limit.
+// issues 3 and 6: the best peer's time over ours, and where they name one, our share of the machine's limit.
 import {
   adamw_,
   crossEntropy,
@@ -21,11 +21,20 @@ import {
 import type { Bench } from '../lib/metabench.js'
 import { makeStep, stepFlops } from '../train/step.js'
 import { encoderFlops, makeEncoder } from './encoder.js'
+import {
+  decodeBytes,
+  makeDecoder,
+  makeVisionEncoder,
+  prefillFlops,
+  visionEncoderFlops,
+} from './shakti.js'
 
-export interface Work extends Bench {
+interface Facts extends Omit<Bench, 'setup'> {
   readonly dtype: string
-  /** A peer's time over ours, at least. */
-  readonly target: number
+  /** Of a language model's text, in one run. */
+  readonly tokens?: number
+  /** A peer's time over ours, at least; undefined where none was set. */
+  readonly target?: number
   /**
    * What the machine can do that bounds this work: multiply-adds with such factors, or `bytes` through memory: read, copied
    * (half of them read), or updated in place as an optimiser does.
@@ -34,6 +43,10 @@ export interface Work extends Bench {
   /** Of that limit, at least. */
   readonly targetShare?: number
 }
+
+/** What is timed is made once: a function, or one that takes its time and tells which milliseconds count. */
+export type Work = Facts &
+  (Pick<Bench, 'setup'> | { readonly setupTimed: () => () => Promise<number> })
 
 const product = (dtype: 'f32' | 'bf16', m: number, k: number, n: number, packed = false): Work => ({
   name: `product ${dtype} ${m}x${k}x${n}${packed ? ' packed' : ''}`,
@@ -235,6 +248,31 @@ export const works: readonly Work[] = [
     flops: encoderFlops(vit),
     setup: () => makeEncoder(vit, dtype),
   })),
+  {
+    name: 'decoder prefill 512 bf16',
+    dtype: 'bf16',
+    target: 1.4,
+    limit: 'bf16',
+    flops: prefillFlops(512),
+    tokens: 512,
+    setupTimed: () => makeDecoder(512, 0, (timing) => timing.firstToken),
+  },
+  {
+    name: 'decoder decode 128 bf16',
+    dtype: 'bf16',
+    limit: 'read',
+    targetShare: 0.85,
+    bytes: decodeBytes(512, 128),
+    tokens: 128,
+    setupTimed: () => makeDecoder(512, 128, (timing) => timing.decode),
+  },
+  {
+    name: 'vision encoder 448x448 bf16',
+    dtype: 'bf16',
+    limit: 'bf16',
+    flops: visionEncoderFlops(448, 14),
+    setup: () => makeVisionEncoder(448, 14),
+  },
   {
     name: '1000 tiny adds f32',
     dtype: 'f32',

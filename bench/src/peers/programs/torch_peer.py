@@ -2,22 +2,20 @@
 milliseconds of every run, or why it cannot. A work is set up once for all the times that it is asked for in a row.
 
 usage: torch_peer.py THREADS
-Run by torch.ts with the environment in which PyTorch is at its best.
+Run by peers.ts with the environment in which PyTorch is at its best.
 """
-import functools
 import gc
 import json
-import math
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 
+import torch_shakti
+from torch_common import BF16, F32, attend, fused_is_faster, rms_norm, sample
+
 torch.manual_seed(1)
 torch.set_num_threads(int(sys.argv[1]))
-F32, BF16 = torch.float32, torch.bfloat16
 
 
 def matmul(m, k, n, dtype):
@@ -57,38 +55,12 @@ def linear_int8(m, k, n):
     return setup
 
 
-def composed_attention(q, k, v, causal):
-    t = q.shape[-2]
-    s = (q @ k.transpose(-1, -2)) / math.sqrt(q.shape[-1])
-    if causal:
-        s = s.masked_fill(torch.ones(t, t, dtype=torch.bool).triu(1), -math.inf)
-    return s.softmax(-1) @ v
-
-
-@functools.lru_cache(None)
-def fused_is_faster(dtype):
-    """2.6's fused attention in bf16 is many times slower than the composed one where the CPU has no AMX."""
-    if not hasattr(F, "scaled_dot_product_attention"):
-        return False
-    q = torch.randn(1, 8, 512, 64).to(dtype)
-    with torch.no_grad():
-        fused = sample(lambda: F.scaled_dot_product_attention(q, q, q, is_causal=True), 0.05)
-        composed = sample(lambda: composed_attention(q, q, q, True), 0.05)
-    return statistics.median(fused) < statistics.median(composed)
-
-
-def attend(q, k, v, causal=True):
-    if fused_is_faster(q.dtype):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    return composed_attention(q, k, v, causal)
-
-
 def attention(t, dtype, backward):
     def setup():
         q, k, v = (torch.randn(1, 8, t, 64).to(dtype).requires_grad_(backward) for _ in range(3))
 
         def run():
-            y = attend(q, k, v)
+            y = attend(q, k, v, True, fused_is_faster(dtype))
             if backward:
                 y.sum().backward()
                 q.grad = k.grad = v.grad = None
@@ -132,12 +104,6 @@ def adamw(n):
     return setup
 
 
-def rms_norm(x, w, _):
-    if hasattr(F, "rms_norm"):
-        return F.rms_norm(x, (x.shape[-1],), w, 1e-6)
-    return x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt() * w
-
-
 def train_step(layers, width, heads, ffn, vocab, batch, length, autocast=False):
     def setup():
         par = lambda *s: torch.nn.Parameter(torch.randn(*s) * 0.05)
@@ -155,13 +121,13 @@ def train_step(layers, width, heads, ffn, vocab, batch, length, autocast=False):
         def forward():
             x = F.embedding(ids, table)
             for qkv, out, gate, up, down in blocks:
-                h = F.linear(rms_norm(x, one, None), qkv).view(batch, length, 3, heads, width // heads)
+                h = F.linear(rms_norm(x, one), qkv).view(batch, length, 3, heads, width // heads)
                 q, k, v = h.permute(2, 0, 3, 1, 4).unbind(0)
-                y = attend(q, k, v).transpose(1, 2).reshape(batch, length, width)
+                y = attend(q, k, v, True, fused_is_faster(q.dtype)).transpose(1, 2).reshape(batch, length, width)
                 x = x + F.linear(y, out)
-                h = rms_norm(x, one, None)
+                h = rms_norm(x, one)
                 x = x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
-            logits = F.linear(rms_norm(x, one, None), table)
+            logits = F.linear(rms_norm(x, one), table)
             return F.cross_entropy(logits.view(-1, vocab), target)
 
         def run():
@@ -198,7 +164,7 @@ def encoder(layers, width, heads, tokens, batch, patch, dtype):
                     h = F.linear(F.layer_norm(x, (width,), *norm1), *qkv)
                     h = h.view(batch, tokens, 3, heads, width // heads)
                     q, k, v = h.permute(2, 0, 3, 1, 4).unbind(0)
-                    y = attend(q, k, v, causal=False).transpose(1, 2).reshape(batch, tokens, width)
+                    y = attend(q, k, v, False, fused_is_faster(dtype)).transpose(1, 2).reshape(batch, tokens, width)
                     x = x + F.linear(y, *out)
                     h = F.layer_norm(x, (width,), *norm2)
                     x = x + F.linear(F.gelu(F.linear(h, *up)), *down)
@@ -242,7 +208,7 @@ for t in (1024, 4096):
 for shape in ((4096, 1024), (2048, 32768)):
     at = f"{shape[0]}x{shape[1]}"
     works[f"layer norm f32 {at}"] = rows(lambda x, w, b: F.layer_norm(x, (x.shape[-1],), w, b), shape)
-    works[f"RMS norm f32 {at}"] = rows(rms_norm, shape)
+    works[f"RMS norm f32 {at}"] = rows(lambda x, w, b: rms_norm(x, w), shape)
     works[f"softmax f32 {at}"] = rows(lambda x, w, b: x.softmax(-1), shape)
     works[f"GELU f32 {at}"] = rows(lambda x, w, b: F.gelu(x), shape)
     works[f"cross-entropy f32 {at}"] = cross_entropy(shape)
@@ -251,20 +217,10 @@ works["training step f32"] = train_step(6, 384, 6, 1024, 8192, 8, 256)
 works["training step bf16"] = train_step(6, 384, 6, 1024, 8192, 8, 256, autocast=True)
 works["vision encoder f32"] = encoder(12, 384, 6, 196, 8, 768, F32)
 works["vision encoder bf16"] = encoder(12, 384, 6, 196, 8, 768, BF16)
+works.update(torch_shakti.works)
 works["1000 tiny adds f32"] = tiny(False)
 works["1000 tiny adds, graph f32"] = tiny(True)
 works["1000 tiny adds, sum, backward f32"] = tiny(True, backward=True)
-
-
-def sample(run, seconds):
-    run()
-    ms = []
-    end = time.perf_counter() + seconds
-    while len(ms) < 2 or (time.perf_counter() < end and len(ms) < 2000):
-        start = time.perf_counter()
-        run()
-        ms.append(round((time.perf_counter() - start) * 1e3, 6))
-    return ms
 
 
 print(json.dumps({"peer": f"PyTorch {'.'.join(torch.__version__.split('.')[:2])}"}), flush=True)
@@ -279,6 +235,8 @@ for line in sys.stdin:
             current = name
             run()
         answer = {"ms": sample(run, float(seconds))}
+        if hasattr(run, "way"):
+            answer["way"] = run.way
     except Exception as error:  # a dtype that this build lacks, or memory
         answer = {"why": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     print(json.dumps(answer), flush=True)
