@@ -1,4 +1,6 @@
 // Speculative decoding with a draft model that has a tokenizer of its own: guesses cross as text, and the text is the one without.
+// The simulated GPU takes its time.
+// test-timeout: 400
 import { memory, ShaktiError } from '@shakti/tensor'
 import type { Tokenizer } from '@shakti/tokenizer'
 import {

@@ -75,9 +75,13 @@ export class DraftModel implements Proposer {
     this.#wasTraining ??= model.training
     model.eval()
     const all = { ...prompt, ids }
-    const rewind = most + 1 + (retokenizer ? slack : 0)
     const source = checkPrompt('generate', model, all)
-    const { reader, logits } = await open(model, all, source, { ...this.options, limit, rewind })
+    const { reader, logits } = await open(model, all, source, {
+      ...this.options,
+      // How many of its own tokens a text takes is not known.
+      limit: retokenizer ? model.config.decoder.context - ids.length : limit,
+      rewind: most + 1 + (retokenizer ? slack : 0),
+    })
     logits.dispose()
     return reader
   }
@@ -92,20 +96,9 @@ export class DraftModel implements Proposer {
       const logits = reader.stepToLast(found.at(-1)?.ids ?? Int32Array.from(unread))
       found.push(reader.likeliest(logits, tokens))
     }
-    const joined = tidy(() => ({
-      ids: cat(
-        found.map((f) => f.ids),
-        0,
-      ),
-      values: cat(
-        found.map((f) => f.values),
-        0,
-      ),
-    }))
-    for (const { ids, values } of found) {
-      ids.dispose()
-      values.dispose()
-    }
+    const [ids, values] = [found.map((f) => f.ids), found.map((f) => f.values)]
+    const joined = tidy(() => ({ ids: cat(ids, 0), values: cat(values, 0) }))
+    for (const t of [...ids, ...values]) t.dispose()
     return joined
   }
 
