@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { setNumThreads, ShaktiError } from '@shakti/tensor'
 import { Tokenizer } from '@shakti/tokenizer'
 import type { ChatMessage } from '@shakti/tokenizer'
@@ -14,14 +15,17 @@ import {
   Progress,
   Rate,
   size,
+  text,
   UsageError,
 } from '@shakti/tokenizer/command-line'
 import type { Arguments } from '@shakti/tokenizer/command-line'
 import { fromPretrained, generate, ImageProcessor, PrefixCache } from '@shakti/vlm'
 import type {
+  DraftModelOptions,
   EncodedImage,
   Finish,
   GenerateOptions,
+  Prompt,
   ShaktiVlm,
   Timing,
   TokenConstraint,
@@ -29,6 +33,7 @@ import type {
 } from '@shakti/vlm'
 import { readingBar } from './io.js'
 import type { Io } from './io.js'
+import { modelIn } from './presets.js'
 
 export const answerOptions = {
   'max-tokens': { type: 'string' },
@@ -42,6 +47,9 @@ export const answerOptions = {
   'frequency-penalty': { type: 'string' },
   seed: { type: 'string' },
   stop: { type: 'string', multiple: true },
+  draft: { type: 'string' },
+  lookup: { type: 'string' },
+  'draft-tokens': { type: 'string' },
   kv: { type: 'string' },
   packed: { type: 'boolean' },
   threads: { type: 'string' },
@@ -56,12 +64,22 @@ export const answerHelp = `  --max-tokens N             of an answer (256)
   --frequency-penalty F      the same, as often as they were written (0)
   --seed N                   one seed, one text (0)
   --stop TEXT                ends an answer; may be repeated
+  --draft DIR                a smaller model guesses tokens ahead: the same answer, sooner where it is often right. It may have
+                             another tokenizer; beyond its context it does not guess
+  --lookup N                 guesses what followed the last N tokens before, in place of a draft model
+  --draft-tokens N           guessed at a time (4)
   --kv TYPE                  keys and values in f32, bf16 or i8 (that of the activations)
   --packed                   lay matrices out for products: slower to load, faster to answer
   --threads N                of the CPU (all cores)`
 
 /** Options of an answer, checked as far as their form goes; the library checks their ranges before any work. */
 export function answerOptionsOf(args: Arguments): GenerateOptions {
+  const lookup = integer(args, 'lookup')
+  const model = text(args, 'draft')
+  if (lookup !== undefined && model !== undefined)
+    throw new UsageError('--draft and --lookup exclude each other.')
+  if (lookup === undefined && model === undefined && text(args, 'draft-tokens') !== undefined)
+    throw new UsageError('--draft-tokens needs --draft or --lookup.')
   const given: Record<string, unknown> = {
     maxTokens: integer(args, 'max-tokens'),
     temperature: decimal(args, 'temperature'),
@@ -75,8 +93,14 @@ export function answerOptionsOf(args: Arguments): GenerateOptions {
     seed: integer(args, 'seed'),
     stop: list(args, 'stop'),
     kvDtype: choice(args, 'kv', ['f32', 'bf16', 'i8']),
+    draft: lookup === undefined ? undefined : { lookup, ...draftTokens(args) },
   }
   return Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined))
+}
+
+function draftTokens(args: Arguments): { tokens?: number } {
+  const tokens = integer(args, 'draft-tokens')
+  return tokens === undefined ? {} : { tokens }
 }
 
 /** --threads, where it is given. */
@@ -117,12 +141,32 @@ export interface Answer {
   readonly timing?: Timing
 }
 
+/** An image as the model reads it, and as its draft model does. */
+export interface Picture extends EncodedImage {
+  readonly draft?: EncodedImage
+}
+
+/** What the model is to read, and what its draft model. */
+export interface Asked extends Prompt {
+  readonly ids: readonly number[]
+  readonly images: readonly Picture[]
+  readonly draft?: Prompt
+}
+
+/** A model that guesses ahead, and how it fits the other. */
+interface Draft {
+  readonly assistant: Assistant
+  readonly options: Omit<DraftModelOptions, 'prompt'>
+}
+
 export class Assistant {
   readonly prefixCache: PrefixCache
   readonly #processor: ImageProcessor
   readonly #constraint: TokenConstraint | undefined
+  #draft: Draft | undefined
 
   private constructor(
+    readonly folder: string,
     readonly model: ShaktiVlm,
     readonly tokenizer: Tokenizer,
     readonly stopTokens: readonly number[],
@@ -135,6 +179,7 @@ export class Assistant {
       tokenizer.vocabSize < decoder.vocab ? tokensOf(tokenizer, stopTokens) : undefined
   }
 
+  /** With the draft model that --draft names. */
   static async load(
     folder: string,
     args: Arguments,
@@ -142,6 +187,20 @@ export class Assistant {
     signal: AbortSignal,
   ): Promise<Assistant> {
     useThreads(args)
+    const draft = text(args, 'draft')
+    if (draft !== undefined) await modelIn(draft)
+    const assistant = await Assistant.#load(folder, args, io, signal)
+    if (draft !== undefined)
+      assistant.#guessedBy(await Assistant.#load(draft, args, io, signal), args)
+    return assistant
+  }
+
+  static async #load(
+    folder: string,
+    args: Arguments,
+    io: Io,
+    signal: AbortSignal,
+  ): Promise<Assistant> {
     // Short work first: a folder without a tokenizer is told before its weights are read.
     const tokenizer = await Tokenizer.fromPretrained(folder)
     const stopTokens = await stopTokensOf(folder, tokenizer)
@@ -152,34 +211,64 @@ export class Assistant {
         folder,
         `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${vocab}. Use the tokenizer that the model was trained with.`,
       )
-    return new Assistant(model, tokenizer, stopTokens, io)
+    return new Assistant(folder, model, tokenizer, stopTokens, io)
+  }
+
+  #guessedBy(assistant: Assistant, args: Arguments): void {
+    const { model, tokenizer, stopTokens, prefixCache } = assistant
+    const [mine, its] = [this.model.config, model.config]
+    const sameIds =
+      mine.decoder.vocab === its.decoder.vocab &&
+      mine.imageToken === its.imageToken &&
+      this.tokenizer.vocabSize === tokenizer.vocabSize &&
+      isDeepStrictEqual(this.tokenizer.toJSON(), tokenizer.toJSON())
+    const options = {
+      ...{ model, prefixCache, ...draftTokens(args) },
+      ...(sameIds ? {} : { tokenizer, stopTokens }),
+    }
+    this.#draft = { assistant, options }
   }
 
   /** Reads an image file. */
-  async image(path: string): Promise<EncodedImage> {
+  async image(path: string): Promise<Picture> {
     if (this.model.config.imageToken === undefined)
       throw new ShaktiError(
         path,
-        "the model has no image token, so it takes text alone. 'shakti init' writes one into config.json.",
+        `${this.folder} has no image token, so it takes text alone. 'shakti init' writes one into config.json.`,
       )
-    return this.#processor.encode(path)
+    const own = await this.#processor.encode(path)
+    return this.#draft ? { ...own, draft: await this.#draft.assistant.image(path) } : own
   }
 
-  /** The ids of a conversation, up to where the answer begins. */
-  prompt(messages: readonly ChatMessage[], images: readonly EncodedImage[]): number[] {
+  /** A conversation as the model reads it, up to where the answer begins. */
+  prompt(messages: readonly ChatMessage[], images: readonly Picture[]): Asked {
     const { tokenizer, model } = this
     const imageToken = tokenizer.idToToken(model.config.imageToken ?? -1)
-    return tokenizer.applyChatTemplate(messages, {
+    const { ids } = tokenizer.applyChatTemplate(messages, {
       addGenerationPrompt: true,
       ...(images.length > 0 && imageToken !== undefined
         ? { imageToken, imageTokens: images.map((i) => this.#processor.tokens(i)) }
         : {}),
-    }).ids
+    })
+    if (!this.#draft) return { ids, images }
+    const draft = this.#draft.assistant.prompt(
+      messages,
+      images.map((i) => i.draft!),
+    )
+    return { ids, images, draft }
+  }
+
+  /** What guesses ahead; nothing where its context is too short for the prompt. */
+  #guessing(prompt: Prompt | undefined): { draft?: DraftModelOptions } {
+    if (!this.#draft || !prompt) return {}
+    const { options } = this.#draft
+    const { context } = options.model.config.decoder
+    return prompt.ids.length < context ? { draft: { ...options, prompt } } : {}
   }
 
   /** Answers piece by piece. What was read for an earlier answer is not read again. */
   async answer(
-    prompt: { readonly ids: readonly number[]; readonly images: readonly EncodedImage[] },
+    { draft, ...prompt }: Asked,
     options: GenerateOptions,
     signal: AbortSignal,
     onText: (text: string) => void,
@@ -191,6 +280,7 @@ export class Assistant {
     try {
       for await (const token of generate(model, prompt, {
         ...options,
+        ...this.#guessing(draft),
         tokenizer,
         stopTokens,
         prefixCache,
@@ -253,12 +343,13 @@ export const onTerminal = (text: string): string =>
 /** What an answer cost, in a line. */
 export function costOf({ usage, timing }: Answer): string {
   if (!usage || !timing) return 'stopped'
-  const { prompt, cached, visual, generated } = usage
+  const { prompt, cached, visual, generated, drafted, accepted } = usage
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
   return (
     `${prompt} tokens read${visual > 0 ? `, ${visual} of images` : ''}${cached > 0 ? `, ${cached} known` : ''}; ` +
     `${generated} written, the first after ${seconds(timing.firstToken)}` +
     `${timing.encode > 0 ? ` (encoder ${seconds(timing.encode)})` : ''}` +
-    `${timing.tokensPerSecond > 0 ? `, then ${timing.tokensPerSecond.toFixed(1)} a second` : ''}`
+    `${timing.tokensPerSecond > 0 ? `, then ${timing.tokensPerSecond.toFixed(1)} a second` : ''}` +
+    `${drafted === undefined ? '' : `; ${accepted} of ${drafted} guesses right`}`
   )
 }

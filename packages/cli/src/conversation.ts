@@ -2,24 +2,21 @@
 
 import type { ChatMessage, ContentPart } from '@shakti/tokenizer'
 import { ShaktiError } from '@shakti/tensor'
-import type { EncodedImage } from '@shakti/vlm'
-import type { Assistant } from './assistant.js'
+import type { Asked, Assistant, Picture } from './assistant.js'
 
 interface Turn {
   readonly message: ChatMessage
-  readonly images: readonly EncodedImage[]
+  readonly images: readonly Picture[]
 }
 
-export interface Question {
-  readonly ids: readonly number[]
-  readonly images: readonly EncodedImage[]
+export interface Question extends Asked {
   /** Messages that went because the context is full. */
   readonly dropped: number
 }
 
 export class Conversation {
   #turns: Turn[] = []
-  #images: EncodedImage[] = []
+  #images: Picture[] = []
 
   /** @param room tokens left for an answer, at least */
   constructor(
@@ -34,7 +31,7 @@ export class Conversation {
   }
 
   /** Adds an image file to the next question. */
-  async attach(file: string): Promise<EncodedImage> {
+  async attach(file: string): Promise<Picture> {
     const image = await this.assistant.image(file)
     this.#images.push(image)
     return image
@@ -61,12 +58,12 @@ export class Conversation {
     const { context } = this.assistant.model.config.decoder
     const kept = [...this.#turns]
     for (;;) {
-      const shown = kept.flatMap((t) => t.images)
-      const ids = this.#prompt(kept, shown)
+      const asked = this.#prompt(kept)
+      const { ids } = asked
       if (ids.length + this.room <= context) {
         const dropped = this.#turns.length - kept.length
         this.#turns = kept
-        return { ids, images: shown, dropped }
+        return { ...asked, dropped }
       }
       if (kept.length === 1) {
         this.#turns.pop()
@@ -91,9 +88,12 @@ export class Conversation {
     this.#turns.pop()
   }
 
-  #prompt(turns: readonly Turn[], images: readonly EncodedImage[]): number[] {
+  #prompt(turns: readonly Turn[]): Asked {
     const { system, assistant } = this
     const first: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }]
-    return assistant.prompt([...first, ...turns.map((t) => t.message)], images)
+    return assistant.prompt(
+      [...first, ...turns.map((t) => t.message)],
+      turns.flatMap((t) => t.images),
+    )
   }
 }

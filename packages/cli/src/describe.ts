@@ -38,12 +38,12 @@ Examples
     const json = flag(args, 'json')
     for (const file of files) {
       const image = await assistant.image(file)
-      const ids = assistant.prompt(
+      const asked = assistant.prompt(
         [{ role: 'user', content: [{ type: 'image' }, { type: 'text', text: question }] }],
         [image],
       )
       if (!json && files.length > 1) io.stdout.write(`${printable(file)}\n`)
-      const answer = await assistant.answer({ ids, images: [image] }, options, signal, (piece) => {
+      const answer = await assistant.answer(asked, options, signal, (piece) => {
         if (!json) io.stdout.write(onTerminal(piece))
       })
       signal.throwIfAborted()

@@ -24,15 +24,20 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+/** A folder that holds a model. */
+export async function modelIn(folder: string): Promise<string> {
+  if (await exists(join(folder, 'config.json'))) return folder
+  throw new UsageError(
+    `${folder} holds no model: it has no config.json. 'shakti init' makes one with random weights.`,
+  )
+}
+
 /** The folder of a model that a command begins with. */
 export async function modelFolder({ positionals }: Arguments): Promise<string> {
   const [folder] = positionals
   if (folder === undefined)
     throw new UsageError('no model is given. A folder with a config.json is expected first.')
-  if (await exists(join(folder, 'config.json'))) return folder
-  throw new UsageError(
-    `${folder} holds no model: it has no config.json. 'shakti init' makes one with random weights.`,
-  )
+  return modelIn(folder)
 }
 
 /** A folder to write a model to. @param force whether a model in it may be replaced */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { DEFAULT_SPECIAL_TOKENS as specialTokens, Tokenizer } from '@shakti/tokenizer'
 import { run } from './run.js'
 
 const test = suite<{ dir: string; tiny: string; png: string }>('shakti chat', {
@@ -105,6 +106,67 @@ test('the oldest turns go when the context is full; a question that fits nowhere
   assert.match(err, /the oldest 2 messages were dropped/)
   assert.match(err, /takes \d+ of the 512 tokens of the context/)
   for (const { usage } of answers) assert.ok(usage.prompt + usage.generated <= 512)
+})
+
+test('a draft model with other tokens changes no answer, with images and over turns', async ({
+  tiny,
+  dir,
+  png,
+}) => {
+  const [large, words] = [join(dir, 'large'), join(dir, 'words')]
+  const sentence = 'what is red? And what is blue? The answer is: '
+  const own = Tokenizer.train([sentence.repeat(3)], { vocabSize: 290, specialTokens })
+  await own.save(words)
+  const preset = ['--preset', 'tiny-4b', '--seed', '2', '--tokenizer', words]
+  await run(['init', ...preset, '--out', large])
+  const lines = ['what is red?', `/image '${png}'`, 'And what is 🐞, नमस्ते?', 'blue?']
+  const seen = (answers: { text: string; usage: { generated: number } }[]) =>
+    answers.map(({ text, usage }) => [text, usage.generated])
+  for (const more of [[], ['--temperature', '1.5', '--seed', '3']]) {
+    const options = ['--max-tokens', '24', ...more]
+    const alone = await chat(large, lines, ...options)
+    assert.is(alone.code, 0, alone.err)
+    assert.is(alone.answers.length, 3)
+    // The same weights, the same tokenizer, another one, and none at all.
+    for (const draft of [
+      ['--draft', large],
+      ['--draft', tiny, '--draft-tokens', '3'],
+      ['--lookup', '2'],
+    ]) {
+      const { code, answers, err } = await chat(large, lines, ...options, ...draft)
+      assert.is(code, 0, err)
+      // Drawn with a draft of the same tokens the text is another one of the same probability.
+      if (more.length === 0 || draft[1] !== large) assert.equal(seen(answers), seen(alone.answers))
+      const right = answers.map((a) => a.usage.accepted)
+      const guessed = answers.map((a) => a.usage.drafted)
+      if (draft[0] === '--draft')
+        assert.ok(
+          guessed.every((n) => n > 0),
+          JSON.stringify(guessed),
+        )
+      if (draft[1] === large) assert.equal(right, guessed)
+    }
+  }
+})
+
+test('a draft model is left out where its context is too short for what was said', async ({
+  tiny,
+  dir,
+}) => {
+  const nano = join(dir, 'nano')
+  await run(['init', '--preset', 'nano', '--out', nano])
+  const lines = ['first?', 'x'.repeat(120), '/stats']
+  const alone = await chat(tiny, lines)
+  const { code, answers, err } = await chat(tiny, lines, '--draft', nano)
+  assert.is(code, 0, err)
+  assert.equal(
+    answers.map((a) => a.text),
+    alone.answers.map((a) => a.text),
+  )
+  assert.ok(answers[0].usage.drafted > 0)
+  assert.is(answers[1].usage.drafted, undefined)
+  const short = await chat(tiny, ['first?', '/stats'], '--draft', nano)
+  assert.match(short.err, /; \d+ of \d+ guesses right\n/)
 })
 
 test('Ctrl-C stops the answer, not the chat', async ({ tiny }) => {

@@ -1,8 +1,26 @@
 // Speculative decoding: a draft model changes the speed, not the text.
-import { manualSeed, memory, noGrad } from '@shakti/tensor'
-import { generate, generateText, type GenerateOptions, type ShaktiVlm } from '../src/index.js'
-import { assert, counts, test } from './assert.js'
-import { few, ids, logSoftmax, plainLogits, slow, text, withImage, writer } from './writer.js'
+import { manualSeed, memory, noGrad, ShaktiError } from '@shakti/tensor'
+import {
+  generate,
+  generateText,
+  type Candidates,
+  type DraftOptions,
+  type GenerateOptions,
+  type History,
+  type ShaktiVlm,
+} from '../src/index.js'
+import { assert, counts, rejects, test } from './assert.js'
+import {
+  few,
+  ids,
+  image,
+  logSoftmax,
+  plainLogits,
+  slow,
+  text,
+  withImage,
+  writer,
+} from './writer.js'
 
 const model = writer()
 /** Agrees with the model often, not always: its weights are the model's with noise. */
@@ -105,19 +123,77 @@ test('with temperature a draft changes no probability', async () => {
   assert.ok(distance < 1.4 * expected, `${distance}, expected ${expected}`)
 })
 
-test('a draft model that reads other tokens is refused', async () => {
-  for (const [other, part] of [
-    [few(1), 'vocabulary of 8'],
-    [writer(1, { context: 64 }), 'context of 64'],
-  ] as const) {
-    let message = ''
-    try {
-      await ids(model, { ids: [1] }, { draft: { model: other } })
-    } catch (error) {
-      message = (error as Error).message
-    }
-    assert.ok(message.includes(part), message)
+test('a draft model may read another prompt', async () => {
+  const want = await generateText(model, withImage(), { maxTokens: 20 })
+  const other = { model: draft, prompt: { ids: [9, 5, 8], images: [{ ...image(), patch: 8 }] } }
+  const got = await generateText(model, withImage(), { maxTokens: 20, draft: other })
+  assert.equal(got.ids, want.ids)
+  assert.ok(got.usage.drafted! > 0)
+})
+
+test('a draft model with a smaller context guesses as far as it goes', async () => {
+  const short = writer(11, { context: 24 })
+  const prompt = { ids: text(9) }
+  const draft = { model: short, tokens: 3 }
+  const got = await generateText(model, prompt, { maxTokens: 40, draft })
+  assert.equal(got.ids, slow(model, prompt, 40))
+  // The same weights: right until the 24 positions are full.
+  assert.is(got.usage.accepted, got.usage.drafted)
+  assert.ok(got.usage.drafted! > 8 && got.usage.drafted! <= 15, `${got.usage.drafted}`)
+})
+
+test('a draft that does not fit is refused before any work, by what is wrong with it', async () => {
+  const refused: [DraftOptions, string][] = [
+    [{ model: few(1) }, 'vocabulary of 8'],
+    [{ model: draft, prompt: { ids: [320] } }, '(draft)] id 320'],
+    [{ model: draft, stopTokens: [1] }, 'draft.stopTokens'],
+    [{ model: draft, tokens: 0 }, 'draft.tokens is 0'],
+    [{ model: draft, prefixCache: {} as never }, 'draft.prefixCache'],
+    [{ model: writer(1, { context: 8 }) }, 'context of 8'],
+    [{ lookup: 0 }, 'draft.lookup is 0'],
+  ]
+  for (const [draft, part] of refused)
+    await rejects(ids(model, { ids: text(9) }, { draft }), ShaktiError, part)
+})
+
+test('looked up in what was written, guesses change no text, drawn or not, and are right where it repeats', async () => {
+  const options: GenerateOptions[] = [
+    {},
+    { repetitionPenalty: 1.3 },
+    { temperature: 2, seed: 4 },
+    { logprobs: 2 },
+  ]
+  for (const more of options)
+    for (const prompt of [withImage(), { ids: [...text(9), ...text(9), ...text(4)] }])
+      for (const [lookup, tokens] of [
+        [1, 6],
+        [3, 4],
+      ] as const) {
+        const want = await generateText(model, prompt, { maxTokens: 60, ...more })
+        const draft = { lookup, tokens }
+        const got = await generateText(model, prompt, { maxTokens: 60, ...more, draft })
+        assert.equal(got.ids, want.ids)
+        assert.ok(got.usage.accepted! <= got.usage.drafted!)
+      }
+  // A model that says the next of a cycle of 7, whatever came before.
+  const found = await generateText(model, { ids: text(9) }, { maxTokens: 7 })
+  const cycle = found.ids
+  const chosen = {
+    samplers: [
+      ({ scores }: Candidates, { written }: History) => {
+        let n = 0
+        for (const times of written.values()) n += times
+        scores[cycle[n % 7]!] = 1e6
+      },
+    ],
   }
+  const draft = { lookup: 2, tokens: 5 }
+  const got = await generateText(model, { ids: text(9) }, { maxTokens: 50, ...chosen, draft })
+  assert.equal(
+    got.ids,
+    Array.from({ length: 50 }, (_, i) => cycle[i % 7]),
+  )
+  assert.ok(got.usage.accepted! >= 30, JSON.stringify(got.usage))
 })
 
 test('a draft leaves no tensor behind, even when the reader leaves early', async () => {

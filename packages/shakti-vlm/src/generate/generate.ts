@@ -14,12 +14,13 @@ import { PrefixCache } from './prefixCache.js'
 import { checkPrompt, type Prompt } from './prompt.js'
 import { readLikeliest, readRows } from './reader.js'
 import { timingOf, type Timing, type Usage } from './result.js'
-import { checkDraft, speculate, type DraftOptions } from './speculative.js'
+import { proposerOf, type DraftOptions } from './proposers.js'
+import { speculate } from './speculative.js'
 
 export interface GenerateOptions extends WritingOptions, ReadingOptions {
   /** What was read before is not read again. Default: none. */
   prefixCache?: PrefixCache
-  /** A smaller model that guesses several tokens, which this one then reads at once (speculative decoding). */
+  /** A smaller model, or what was written before, guesses several tokens, which this one then reads at once (speculative decoding). */
   draft?: DraftOptions
 }
 
@@ -59,20 +60,20 @@ export async function* generate(
   const source = checkPrompt('generate', model, prompt)
   if (prefixCache !== undefined && !(prefixCache instanceof PrefixCache))
     throw new ShaktiError('generate', 'prefixCache must be a PrefixCache.')
-  if (draft) checkDraft('generate', model, prompt, draft)
+  const drafting = draft && proposerOf('generate', model, prompt, draft, options)
   const text = new Continuation('generate', model, prompt.ids, options)
   const wasTraining = model.training
   model.eval()
   let opened: Opened | undefined
   try {
     signal?.throwIfAborted()
-    const rewind = draft ? (draft.tokens ?? 4) + 1 : 0
+    const rewind = drafting ? drafting.most + 1 : 0
     opened = await open(model, prompt, source, { ...options, limit: text.limit, rewind })
     const { cached, visual, encode, prefill } = opened
     const guesses = { drafted: 0, accepted: 0 }
     let first = 0
-    const tokens = draft
-      ? speculate(opened, text, prompt, draft, guesses, options)
+    const tokens = drafting
+      ? speculate(opened, text, prompt.ids.length, drafting, guesses, signal)
       : write(opened, text, signal)
     for await (const token of tokens) {
       first ||= performance.now()
@@ -86,12 +87,13 @@ export async function* generate(
         cached,
         visual,
         generated,
-        ...(draft ? guesses : {}),
+        ...(drafting ? guesses : {}),
       }
       const at = { start, first, last: performance.now() }
       yield { ...token, usage, timing: timingOf({ encode, prefill }, at, generated) }
     }
   } finally {
+    drafting?.proposer.dispose()
     if (opened) {
       const { reader, keys } = opened
       if (prefixCache) {

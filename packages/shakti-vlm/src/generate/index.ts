@@ -28,4 +28,5 @@ export {
   type Sampler,
   type SamplingOptions,
 } from './samplers.js'
-export { type DraftOptions } from './speculative.js'
+export { type DraftModelOptions, type DraftOptions, type PromptLookupOptions } from './proposers.js'
+export { type TextCoder } from './retokenizer.js'

@@ -214,7 +214,8 @@ export class Reader {
 
   /** As `step`, but the logits [1, vocab] of the last token alone. */
   stepToLast(ids: Tensor | Int32Array): Tensor {
-    return this.#step(ids, 1, undefined, true)
+    const one = (ids instanceof Int32Array ? ids.length : ids.numel) === 1
+    return one ? this.step(ids) : this.#step(ids, 1, undefined, true)
   }
 
   #step(
@@ -241,9 +242,12 @@ export class Reader {
     return this.#forbidden ? logits.maskedFill(this.#forbidden, -Infinity) : logits
   }
 
-  /** The likeliest token of each row of logits, the image token aside. Consumes the logits. */
-  likeliest(logits: Tensor): Likeliest {
-    const found = tidy(() => noGrad(() => this.withoutImage(logits).max(1)))
+  /**
+   * The likeliest token of each row of logits, the image token aside. Consumes the logits.
+   * @param tokens the first so many of the vocabulary; default all
+   */
+  likeliest(logits: Tensor, tokens = logits.shape[1]!): Likeliest {
+    const found = tidy(() => noGrad(() => this.withoutImage(logits).narrow(1, 0, tokens).max(1)))
     logits.dispose()
     return { ids: found.indices, values: found.values }
   }

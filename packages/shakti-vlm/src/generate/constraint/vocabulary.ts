@@ -92,8 +92,12 @@ export class Vocabulary {
   }
 }
 
-/** Bytes of each token amid a text: some decoders drop the space of a first one. */
-function tokenBytes(tokenizer: TokenBytes): (Uint8Array | undefined)[] {
+/**
+ * The bytes of a token amid a text: some decoders drop the space of a first one.
+ * @returns undefined for what is no text
+ * @throws ShaktiError for a tokenizer without single letters
+ */
+export function spelling(tokenizer: TokenBytes): (id: number) => Uint8Array | undefined {
   const { vocabSize } = tokenizer
   const isText = (id: number): boolean =>
     tokenizer.idToToken(id) !== undefined && !tokenizer.isSpecial(id)
@@ -109,9 +113,12 @@ function tokenBytes(tokenizer: TokenBytes): (Uint8Array | undefined)[] {
       'no token is a single letter from a to z: texts cannot be spelled.',
     )
   const letter = tokenizer.decodeBytes([anchor])[0]
-  return Array.from({ length: vocabSize }, (_, id) => {
+  return (id) => {
     if (!isText(id)) return undefined
     const b = tokenizer.decodeBytes([anchor, id])
     return b[0] === letter ? b.slice(1) : undefined
-  })
+  }
 }
+
+const tokenBytes = (tokenizer: TokenBytes): (Uint8Array | undefined)[] =>
+  Array.from({ length: tokenizer.vocabSize }, (_, id) => id).map(spelling(tokenizer))
