@@ -197,6 +197,8 @@ int main() {
         one(DType::f32, 2, 5, 0, f, 0, true);
         one(DType::f32, 0, 5, 40, f, 0, true);
         one(DType::f32, 2, 0, 40, f, 0, false);
+        // So many blocks of rows that 4 bits become bytes before them, on the tile unit too.
+        one(DType::f32, 130, 33, group + 5, f, 0, false);
         // More rows than go together in L2, with a depth that makes few of them fit.
         if (group == 64) one(DType::f32, 40, 3, 20000, f, 0, false);
       }
@@ -279,6 +281,32 @@ int main() {
       w.set(70, bad);
       OP_OF(quantize_weight)({w}, {packed}, f.attrs());
       EXPECT(late.find("row 1") != std::string::npos, "%g: '%s'", bad, late.c_str());
+    }
+  }
+
+  // Groups that reach a dtype's last number come back finite, and no further off than three steps of 8 bits, or of 4.
+  for (const DType t : floats) {
+    const double last = t == DType::f16 ? 65504 : 0x1.fep127, most = t == DType::f32 ? 0x1.fffffep127 : last;
+    for (const int64_t group : {32, 64, 128}) {
+      for (const Format& f : {Format{8, group}, {4, group}, {8, group, true}, {4, group, true}}) {
+        const Tensor w = filled({64, 128}, t, 0, -1, 1), packed = packed_for(64, 128, f), back = tensor({64, 128}, t),
+                     back16 = tensor({64, 128}, t == DType::f32 ? DType::bf16 : t);
+        for (int64_t i = 0; i < w.numel(); ++i) {
+          // Rows lie around 0, on either side of it, or at one end; in each group one is the last number itself.
+          const int64_t row = i / 128;
+          const double low = row % 4 == 0 ? -1 : row % 4 == 1 ? 0 : row % 4 == 2 ? 0.7 : -0.1, end = row / 4 % 2 ? -1 : 1;
+          w.set(i, i % 32 == row % 32 ? end * most : end * last * (low + (1 - low) * std::fabs(w[i])));
+        }
+        OP_OF(quantize_weight)({w}, {packed}, f.attrs());
+        EXPECT(late.empty(), "%s", late.c_str());
+        OP_OF(dequantize_weight)({packed}, {back}, f.attrs());
+        OP_OF(dequantize_weight)({packed}, {back16}, f.attrs());
+        for (int64_t i = 0; i < w.numel(); ++i) {
+          EXPECT(std::isfinite(back16[i]) && std::fabs(back[i] - w[i]) <= most * (f.bits == 8 ? 0.024 : 0.2),
+                 "%s %s: row %lld: %g became %g, in 16 bits %g", dtype_name(t), f.name().c_str(),
+                 static_cast<long long>(i / 128), w[i], back[i], back16[i]);
+        }
+      }
     }
   }
 

@@ -14,22 +14,20 @@ namespace {
 int32_t quantize_group(const float* x, int64_t n, int64_t step, int8_t* bytes, float* scale) {
   const int32_t largest = largest_bits(x, n);
   const float most = float_of(largest);
-  alignas(64) int8_t q[kMostGroup] = {};
+  const bool rounds = largest > 0 && largest < kNotFinite;
   vi sum = {};
-  if (largest > 0 && largest < kNotFinite) {
-    for (int64_t i = 0; i < n; i += W) {
-      typedef int8_t vq __attribute__((vector_size(W)));
-      const vi v = __builtin_convertvector(vround_small(load(x + i) / splat(most) * splat(127)), vi);
-      const vq narrow = __builtin_convertvector(v, vq);
-      std::memcpy(q + i, &narrow, sizeof narrow);
-      sum += v;
-    }
+  for (int64_t i = 0; i < n; i += W) {
+    typedef int8_t vq __attribute__((vector_size(W)));
+    vi v = {};
+    if (rounds) v = __builtin_convertvector(vround_small(load(x + i) / splat(most) * splat(127)), vi);
+    const vq narrow = __builtin_convertvector(v, vq);
+    int32_t fours[W / 4];
+    std::memcpy(fours, &narrow, sizeof fours);
+    for (int j = 0; j < W / 4; ++j) std::memcpy(bytes + (i / 4 + j) * step, fours + j, 4);
+    sum += v;
   }
-  for (int64_t i = 0; i < n; i += 4) std::memcpy(bytes + i / 4 * step, q + i, 4);
-  int32_t total = 0;
-  for (int i = 0; i < W; ++i) total += sum[i];
   *scale = largest < kNotFinite ? most / 127 : float_of(0x7fc00000);
-  return total;
+  return sum_of(sum);
 }
 
 // Fewer rows than a tile has leave the tile unit idle, and memory is the limit anyway.
@@ -41,6 +39,9 @@ Unit unit_for(int64_t m) {
 }
 
 Layout layout_of(int64_t k, const Args& args) { return {k, args.attr_int(0), args.attr_int(1), args.attr_bool(2)}; }
+
+// Blocks of rows from which on it pays to make a panel's 4 bits bytes first: that costs about two passes' unpacking.
+constexpr int64_t kWorthWidening = 4;
 
 // A weight's panels, side by side with those of others.
 struct Panels {
@@ -55,7 +56,9 @@ void run_quantize_weight(const Args& args, Context& c) {
   const int64_t n = w.shape[0], k = w.shape[1];
   const Layout layout = layout_of(k, args);
   const int bits = layout.bits, bias = bits == 8 ? 128 : 8;
-  const float least = static_cast<float>(-bias), most = static_cast<float>(bias - 1);
+  // Without zero points 8 bits leave -128 out.
+  const float most = static_cast<float>(bias - 1), limit = w.dtype == DType::f16 ? quant::kLastF16 : quant::kLastBf16;
+  const float least = bits == 8 && !layout.zero_point ? -most : -most - 1;
   c.parallel_for(packed.shape[0], 1 + 2048 / (k + 1), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
       uint8_t* panel = packed.ptr<uint8_t>() + p * packed.shape[1];
@@ -72,7 +75,7 @@ void run_quantize_weight(const Args& args, Context& c) {
             c.fail("row %lld of the weight is not finite", static_cast<long long>(row));
             return;
           }
-          const Range range = range_of(v, layout.group, bits, layout.zero_point, largest);
+          const Range range = range_of(v, layout.group, bits, layout.zero_point, largest, limit);
           std::memcpy(panel + (g * kPanel + r) * 2, &range.scale, 2);
           if (layout.zero_point) std::memcpy(panel + layout.scale_bytes() + g * kPanel + r, &range.zero, 1);
           const float scale = scale_from(&range.scale), zero = zero_of(range.zero, bits);
@@ -165,9 +168,14 @@ void run_quantized_linear(const Args& args, Context& c) {
   const int64_t fit = (384 << 10) / (rows.each * layout.depth() + 1), together = fit > 1 ? fit : 1;
   const int64_t chunks = quant::blocks_of(rows.blocks(), together);
   const int64_t work = panel_bytes * (rows.blocks() < together ? rows.blocks() : together) * (gated ? 2 : 1);
-  const TileFn whole = tile_of(layout, unit, rows.each);
-  const TileFn last = tile_of(layout, unit, rows_of(rows.blocks() - 1));
-  c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int) {
+  // Where many pass a panel of 4 bits, its bytes are made once for all.
+  const int64_t widened_bytes = layout.depth() * kPanel;
+  const bool widens = layout.bits == 4 && rows.blocks() >= kWorthWidening && together >= kWorthWidening &&
+                      2 * widened_bytes <= static_cast<int64_t>(Context::kScratchBytes);
+  const Weights form = layout.bits == 8 ? Weights::bytes : widens ? Weights::widened : Weights::halves;
+  const TileFn whole = tile_of(layout, form, unit, rows.each);
+  const TileFn last = tile_of(layout, form, unit, rows_of(rows.blocks() - 1));
+  c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int thread) {
     alignas(64) float out[kMostRows * kPanel], gate[kMostRows * kPanel], add[kPanel];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t p = i % panels, first = i / panels * together;
@@ -176,6 +184,15 @@ void run_quantized_linear(const Args& args, Context& c) {
       const Panels& w = weights[of_weight];
       // All weights but the last are whole panels, so that a panel among all is one of y.
       const int64_t at = p - w.first, c0 = p * kPanel, columns = n - c0 < kPanel ? n - c0 : kPanel;
+      const uint8_t* heads[2] = {w.p + at * panel_bytes, gated ? weights[1].p + at * panel_bytes : nullptr};
+      const uint8_t* of_panel[2];
+      for (int side = 0; side < 1 + gated; ++side) {
+        of_panel[side] = heads[side] + layout.head_bytes();
+        if (!widens) continue;
+        uint8_t* wide = static_cast<uint8_t*>(c.scratch(thread)) + side * widened_bytes;
+        widen(of_panel[side], layout.groups * layout.group_bytes(), wide);
+        of_panel[side] = wide;
+      }
       if (bias.present()) gather_f32(add, bias, c0 * bias.strides[0], bias.strides[0], columns);
       for (int64_t b = first; b < first + together && b < rows.blocks(); ++b) {
         const int64_t r0 = b * rows.each, of = rows_of(b);
@@ -183,9 +200,9 @@ void run_quantized_linear(const Args& args, Context& c) {
         const Block block = {of, bytes + r0 * layout.depth(), scales + groups, starts + groups,
                              sums ? sums + groups : nullptr};
         const TileFn tile = of == rows.each ? whole : last;
-        tile(w.p + at * panel_bytes, layout, block, gated ? gate : out);
+        tile(heads[0], of_panel[0], layout, block, gated ? gate : out);
         if (gated) {
-          tile(weights[1].p + at * panel_bytes, layout, block, out);
+          tile(heads[1], of_panel[1], layout, block, out);
           for (int64_t j = 0; j < of * kPanel; j += W) store(out + j, load(out + j) * Silu::run(load(gate + j)));
         }
         for (int64_t r = 0; r < of; ++r) {

@@ -17,6 +17,11 @@ __device__ __forceinline__ int reduce_over(int v, int64_t lanes, F f) {
   }
   return v;
 }
+template <class T>
+constexpr float kLast = quant::kLastBf16;
+template <>
+constexpr float kLast<f16> = quant::kLastF16;
+
 // A warp for a group of a row of the weight; rows that fill up the last panel too.
 template <class T>
 __device__ __forceinline__ void quantize_weight(const QuantizeWeight& p) {
@@ -40,7 +45,7 @@ __device__ __forceinline__ void quantize_weight(const QuantizeWeight& p) {
       if (lane == 0) p.reporter.say(Wrong::not_finite, row);
       continue;
     }
-    const Range range = range_of(v, parts, p.bits, p.zero_point, largest);
+    const Range range = range_of(v, parts, p.bits, p.zero_point, largest, kLast<T>);
     if (lane == 0) {
       reinterpret_cast<uint16_t*>(panel)[g * quant::kPanel + r] = range.scale;
       if (p.zero_point) {
@@ -57,7 +62,7 @@ __device__ __forceinline__ void quantize_weight(const QuantizeWeight& p) {
       const int64_t k = g * p.group + i * 32 + lane;
       float q = scale == 0 ? 0.0f : rintf(__fadd_rn(__fdiv_rn(v[i], scale), zero));
       if (p.bits == 8) {
-        q = fmaxf(fminf(q, 127), -128);
+        q = fmaxf(fminf(q, 127), p.zero_point ? -128 : -127);
         bytes[layout.byte_of(r, k)] = static_cast<uint8_t>(static_cast<int>(q) + 128);
         continue;
       }

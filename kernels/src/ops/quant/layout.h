@@ -40,6 +40,15 @@ struct Layout {
   }
 };
 
+// The last numbers that weights come back with: those of f32 too may come back as bf16.
+constexpr float kLastF16 = 65504.0f, kLastBf16 = 0x1.fep127f;
+// How many steps a weight may lie from 0, under its zero point.
+SHAKTI_INLINE float reach_of(int bits, bool zero_point, float zero) {
+  const float half = bits == 8 ? 128 : 8;
+  if (!zero_point) return bits == 8 ? half - 1 : half;
+  return half + zero > half - 1 - zero ? half + zero : half - 1 - zero;
+}
+
 // x in 8 bits. Its rows go in blocks of a few, each [depth / 4][rows][4] bytes (for the tile unit
 // [groups][rows][group]), [groups][rows] scales, [groups][rows] starts of sums and, for zero points, [groups][rows]
 // sums of the bytes in their steps.

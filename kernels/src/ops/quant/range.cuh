@@ -72,6 +72,11 @@ __device__ __forceinline__ uint16_t rounded(float f) {
   return static_cast<uint16_t>((scale + 0x7fff + (scale >> 16 & 1)) >> 16);
 }
 
+__device__ __forceinline__ uint16_t no_more_than(uint16_t scale, float most) {
+  const int limit = __float_as_int(most) >> 16, magnitude = scale & 0x7fff;
+  return static_cast<uint16_t>((scale & 0x8000) | (magnitude < limit ? magnitude : limit));
+}
+
 struct Steps {
   float scale, zero;
 };
@@ -135,7 +140,8 @@ __device__ __forceinline__ Steps steps_of_4_bits(const float (&v)[kParts], int p
   return best;
 }
 
-__device__ __forceinline__ Range range_of(const float (&v)[kParts], int parts, int bits, bool zero_point, int largest) {
+__device__ __forceinline__ Range free_range_of(const float (&v)[kParts], int parts, int bits, bool zero_point,
+                                               int largest) {
   const float most = __int_as_float(largest);
   if (largest == 0) return {};
   if (bits == 8 && !zero_point) return {rounded_up(__fdiv_rn(most, 127)), 0};
@@ -156,6 +162,13 @@ __device__ __forceinline__ Range range_of(const float (&v)[kParts], int parts, i
   }
   const Steps s = steps_of_4_bits(unit, parts, lowest, highest);
   return {rounded(__fmul_rn(s.scale, most)), static_cast<int8_t>(s.zero / zero_step(bits))};
+}
+__device__ __forceinline__ Range range_of(const float (&v)[kParts], int parts, int bits, bool zero_point, int largest,
+                                          float limit) {
+  Range range = free_range_of(v, parts, bits, zero_point, largest);
+  const float reach = quant::reach_of(bits, zero_point, zero_of(range.zero, bits));
+  range.scale = no_more_than(range.scale, __fdiv_rn(limit, reach));
+  return range;
 }
 
 }  // namespace shakti::cuda

@@ -12,6 +12,26 @@ using quant::kPanel;
 
 constexpr int H = kPanel / W;  // vectors of a panel's rows, and of 32 weights of a group
 
+// Of all lanes. Compilers take them out one by one.
+SHAKTI_INLINE int32_t largest_of(vi v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_epi32((__m512i)v);
+#else
+  int32_t largest = v[0];
+  for (int i = 1; i < W; ++i) largest = v[i] > largest ? v[i] : largest;
+  return largest;
+#endif
+}
+SHAKTI_INLINE int32_t sum_of(vi v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_epi32((__m512i)v);
+#else
+  int32_t sum = 0;
+  for (int i = 0; i < W; ++i) sum += v[i];
+  return sum;
+#endif
+}
+
 // The bits of the largest magnitude. From 0x7f800000 on not all are finite.
 SHAKTI_INLINE int32_t largest_bits(const float* p, int64_t n) {
   vi most = {};
@@ -19,10 +39,7 @@ SHAKTI_INLINE int32_t largest_bits(const float* p, int64_t n) {
     const vi bits = (vi)load_n(p + i, count, part) & 0x7fffffff;
     most = bits > most ? bits : most;
   });
-  int32_t all[W], best = 0;
-  std::memcpy(all, &most, sizeof all);
-  for (int32_t bits : all) best = bits > best ? bits : best;
-  return best;
+  return largest_of(most);
 }
 constexpr int32_t kNotFinite = 0x7f800000;
 
@@ -75,6 +92,12 @@ SHAKTI_INLINE uint16_t rounded_up(float scale) { return static_cast<uint16_t>((b
 SHAKTI_INLINE uint16_t rounded(float scale) {
   const int32_t bits = bits_of(scale);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// As stored, so that no step is more than most.
+SHAKTI_INLINE uint16_t no_more_than(uint16_t scale, float most) {
+  const int32_t limit = bits_of(most) >> 16, magnitude = scale & 0x7fff;
+  return static_cast<uint16_t>((scale & 0x8000) | (magnitude < limit ? magnitude : limit));
 }
 
 SHAKTI_INLINE vf to_4_bits(vf v) { return vmax(vmin(vround_small(v), splat(7)), splat(-8)); }
@@ -171,7 +194,7 @@ Steps steps_of_4_bits(const float* v, int64_t n, float lowest, float highest) {
 }
 
 // Of n finite weights, a whole group. A scale that must reach the ends is rounded up.
-Range range_of(const float* w, int64_t n, int bits, bool zero_point, int32_t largest) {
+Range free_range_of(const float* w, int64_t n, int bits, bool zero_point, int32_t largest) {
   const float most = float_of(largest);
   if (largest == 0) return {};
   if (bits == 8 && !zero_point) return {rounded_up(most / 127), 0};
@@ -190,6 +213,12 @@ Range range_of(const float* w, int64_t n, int bits, bool zero_point, int32_t lar
   }
   const Steps s = steps_of_4_bits(unit, n, lowest, highest);
   return {rounded(s.scale * most), static_cast<int8_t>(s.zero / zero_step(bits))};
+}
+// So that none of its steps is beyond `limit`, a dtype's last number, where the range above may reach further than its weights.
+Range range_of(const float* w, int64_t n, int bits, bool zero_point, int32_t largest, float limit) {
+  Range range = free_range_of(w, n, bits, zero_point, largest);
+  range.scale = no_more_than(range.scale, limit / quant::reach_of(bits, zero_point, zero_of(range.zero, bits)));
+  return range;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ import {
   quantizedLinear,
   QuantizedWeight,
   quantizeWeight,
+  rand,
   randn,
   setDefaultDevice,
   tensor,
@@ -39,6 +40,33 @@ if (!isCudaAvailable()) {
       }
     }
   }
+
+  test("weights at their dtype's last number are packed as on the CPU, and come back finite", () => {
+    manualSeed(7)
+    for (const [dtype, last] of [
+      ['f32', 3.4028234663852886e38],
+      ['bf16', 3.3895313892515355e38],
+      ['f16', 65504],
+    ] as const) {
+      const numbers = (rand([40, 128]).mul(1.5).sub(0.75).dataSync() as Float32Array).map(
+        (v) => v * last,
+      )
+      for (let i = 0; i < numbers.length; i += 37) numbers[i] = i % 2 === 0 ? last : -last
+      const w = tensor(numbers, { shape: [40, 128] }).to(dtype)
+      for (const bits of [8, 4] as const) {
+        for (const zeroPoint of [false, true]) {
+          const here = quantizeWeight(w, { bits, group: 32, zeroPoint })
+          const there = quantizeWeight(w.to('cuda'), { bits, group: 32, zeroPoint })
+          assert.equal(there.packed.dataSync(), here.packed.dataSync(), `${bits} bits of ${dtype}`)
+          const back = there.dequantize(dtype).to('f32').dataSync() as Float32Array
+          assert.ok(
+            back.every(Number.isFinite),
+            `${bits} bits of ${dtype}, zero points: ${zeroPoint}`,
+          )
+        }
+      }
+    }
+  })
 
   test('16-bit rows and the largest numbers that 8 bits hold are exact too', () => {
     const n = 40
