@@ -14,13 +14,16 @@ const harmless = new Set([
   'drop_path_rate',
   'dtype',
   'eos_token_id',
+  'hidden_dropout_prob',
   'initializer_factor',
   'initializer_range',
+  'layer_scale_init_value',
   'model_type',
   'output_attentions',
   'output_hidden_states',
   'pad_token_id',
   'pretraining_tp',
+  'projection_dropout',
   'return_dict',
   'torch_dtype',
   'transformers_version',
@@ -32,20 +35,35 @@ const harmless = new Set([
 export class ConfigFields {
   readonly #read = new Set<string>()
 
-  /** @param file for errors */
+  /**
+   * @param file for errors
+   * @param at where the fields stand in it, as 'text_config.'
+   */
   constructor(
     readonly json: Readonly<Record<string, unknown>>,
     readonly file: string,
+    readonly at = '',
   ) {}
 
   fail(field: string, message: string): never {
-    throw new FileFormatError(this.file, field, message)
+    throw new FileFormatError(this.file, this.at + field, message)
+  }
+
+  /** A field without a default. @throws FileFormatError when it is missing or null */
+  need(field: string): unknown {
+    return this.take(field) ?? this.fail(field, 'is missing')
   }
 
   /** A field's value; `fallback` where it is missing or null. */
   take(field: string, fallback?: unknown): unknown {
     this.#read.add(field)
     return this.json[field] ?? fallback
+  }
+
+  /** As `take` where null means something: `fallback` only where the field is missing. */
+  takeNullable(field: string, fallback: unknown): unknown {
+    this.#read.add(field)
+    return this.json[field] === undefined ? fallback : this.json[field]
   }
 
   /** @throws FileFormatError when the field is there with another value */
