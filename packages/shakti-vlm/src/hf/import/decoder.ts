@@ -94,6 +94,18 @@ function describe(json: Record<string, unknown>, file: string, options: ImportOp
 }
 
 /**
+ * The config of a folder's decoder, from config.json alone.
+ * @throws FileFormatError naming the field that our decoder has no place for
+ */
+export async function decoderConfigOf(
+  folder: string,
+  options: ImportOptions = {},
+): Promise<DecoderConfig> {
+  const file = join(folder, 'config.json')
+  return describe(await readJsonObject(file, 'config'), file, options).config
+}
+
+/**
  * Opens the decoder of a folder: a checkpoint of a family in `decoderFamilies`, one that holds such a decoder (LLaVA, InternVL),
  * or a Shakti-VLM. No weight is read yet.
  * @throws FileFormatError naming the field of config.json, or the tensors, that our decoder has no place for
