@@ -77,7 +77,10 @@ test('wrong arguments exit with 2 and say what would be right', async ({ nano, d
     [['bench', nano, '--peer', 'other'], /llama\.cpp/],
     [['export', nano], /--out is missing/],
     [['import', nano], /--out is missing/],
-    [['import', nano, '--out', join(dir, 'x'), '--preset', 'nano'], /decoder and encoder are given/],
+    [
+      ['import', nano, '--out', join(dir, 'x'), '--preset', 'nano'],
+      /decoder and encoder are given/,
+    ],
     [['import', nano, '--out', nano], /holds a model already/],
     [['import', nano, '--out', join(dir, 'x'), '--image-token', 'no'], /no special/],
     [['export', nano, '--out', 'x', '--type', 'q9'], /q4_0/],

@@ -167,10 +167,10 @@ test('a bf16 model is written bit for bit, in many pieces', async () => {
 test('windows: the file says which layers have one, and gives each head a sink that takes nothing', async () => {
   const m = randomDecoder({ layers: 4, slidingWindow: 6, globalEvery: 2 })
   const { metadata, tensors } = await written(m, { type: 'f32' })
-  assert.is(metadata['general.architecture'], 'granite-swa')
-  assert.is(metadata['granite-swa.attention.sliding_window'], 6)
-  assert.equal(metadata['granite-swa.attention.sliding_window_pattern'], [1, 0, 1, 0])
-  assert.is(metadata['granite-swa.logit_scale'], 1)
+  assert.is(metadata['general.architecture'], 'granite_swa')
+  assert.is(metadata['granite_swa.attention.sliding_window'], 6)
+  assert.equal(metadata['granite_swa.attention.sliding_window_pattern'], [1, 0, 1, 0])
+  assert.is(metadata['granite_swa.logit_scale'], 1)
   const sink = tensors.get('blk.3.attn_sinks.weight')!
   assert.equal([sink.shape, sink.values[0]], [[4], Math.fround(-1e30)])
 })
@@ -183,7 +183,7 @@ test('each form of the decoder goes to the architecture that computes it, others
   assert.is(architectureOf(config({ attentionBias: true })), 'qwen2')
   assert.is(architectureOf(config({ qkNorm: 'head', headDim: 32 })), 'qwen3')
   const call = (change: object) => () => architectureOf(config(change))
-  assert.is(architectureOf(config({ slidingWindow: 8 })), 'granite-swa')
+  assert.is(architectureOf(config({ slidingWindow: 8 })), 'granite_swa')
   const windowed = { slidingWindow: 8 }
   assertThrows(call({ ...windowed, kvHeads: [4, 2] }), ShaktiError, 'slidingWindow: 8', 'by layer')
   assertThrows(call({ ...windowed, attentionBias: true }), ShaktiError, 'slidingWindow', 'biases')

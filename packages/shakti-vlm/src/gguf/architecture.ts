@@ -5,7 +5,7 @@ import { ntkBase, scaledFrequencies, frequencies } from '@shakti/nn'
 import { decoderHeadDim, decoderKvHeads, type DecoderConfig } from '../config.js'
 import type { GgufField } from './format.js'
 
-export type GgufArchitecture = 'llama' | 'deci' | 'granite-swa' | 'qwen2' | 'qwen3'
+export type GgufArchitecture = 'llama' | 'deci' | 'granite_swa' | 'qwen2' | 'qwen3'
 
 /** A tensor of the file and where its values come from. */
 export interface PlannedTensor {
@@ -30,7 +30,7 @@ function refuse(field: string, message: string): never {
 }
 
 /**
- * The architecture for a decoder: 'llama'; 'deci' (Llama-Nemotron), which is llama with heads by layer; 'granite-swa', which is
+ * The architecture for a decoder: 'llama'; 'deci' (Llama-Nemotron), which is llama with heads by layer; 'granite_swa', which is
  * llama with windows, its scales left at 1; 'qwen2' for biases; 'qwen3' for head norms.
  * @throws ShaktiError naming the field that none of them has
  */
@@ -49,7 +49,7 @@ export function architectureOf(config: DecoderConfig): GgufArchitecture {
       'kvHeads',
       `differ by layer, which llama.cpp has without ${attentionBias ? 'biases' : 'head norms'} only.`,
     )
-  const plain = slidingWindow !== null ? 'granite-swa' : varied ? 'deci' : 'llama'
+  const plain = slidingWindow !== null ? 'granite_swa' : varied ? 'deci' : 'llama'
   const architecture = qkNorm === 'head' ? 'qwen3' : attentionBias ? 'qwen2' : plain
   if (architecture === 'qwen2' && decoderHeadDim(config) * config.heads !== config.width)
     refuse(
@@ -134,7 +134,7 @@ export function planGguf(config: DecoderConfig): GgufPlan {
   ]
 
   // llama and its kin rotate neighbours, the others halves as here.
-  const neighbours = a === 'llama' || a === 'deci' || a === 'granite-swa'
+  const neighbours = a === 'llama' || a === 'deci' || a === 'granite_swa'
   const tensors: PlannedTensor[] = [
     { name: 'token_embd.weight', from: 'model.embed_tokens.weight', head: true },
   ]
@@ -166,7 +166,7 @@ export function planGguf(config: DecoderConfig): GgufPlan {
     }
     add('attn_output.weight', 'self_attn.o_proj.weight')
     // A score that each head has beside its keys': so low that it takes nothing.
-    if (a === 'granite-swa')
+    if (a === 'granite_swa')
       tensors.push({
         name: `blk.${i}.attn_sinks.weight`,
         values: new Float32Array(config.heads).fill(-1e30),

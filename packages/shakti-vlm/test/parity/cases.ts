@@ -35,8 +35,8 @@ export const decoders: Readonly<Record<string, Partial<DecoderConfigInput>>> = {
   },
   'llama, ntk scaling': { ...base, heads: 4, kvHeads: 2, ropeScaling: { type: 'ntk', factor: 4 } },
   'llama, tied': { ...base, heads: 4, kvHeads: 2, tied: true },
-  'granite-swa, window in every layer': { ...base, heads: 8, kvHeads: 2, slidingWindow: 7 },
-  'granite-swa, window, every third layer sees all, llama3 scaling': {
+  'granite_swa, window in every layer': { ...base, heads: 8, kvHeads: 2, slidingWindow: 7 },
+  'granite_swa, window, every third layer sees all, llama3 scaling': {
     ...base,
     layers: 6,
     heads: 4,
