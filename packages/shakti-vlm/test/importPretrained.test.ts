@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FileFormatError, noGrad, ShaktiError, tensor, tidy } from '@shakti/tensor'
+import { FileFormatError, noGrad, ShaktiError, tidy } from '@shakti/tensor'
 import {
   fromPretrained,
   importPretrained,
