@@ -32,7 +32,8 @@ export const importModel: Command = {
 FROM is a folder in Hugging Face's layout: a decoder (Llama, Mistral, Qwen 2, Qwen 3), an encoder (SigLIP, SigLIP 2,
 InternViT), or both (LLaVA, InternVL). DIR becomes a Shakti-VLM with them, the part that FROM lacks from elsewhere, and a
 projector that has learned nothing: the start for training it. A decoder computes what it did, so chat answers text; an
-encoder starts from weights that fit, and the report says in what it differs. Memory for one tensor is all it takes.
+encoder starts from weights that fit, and the report says in what it differs. It takes memory for one
+tensor; FROM is mapped, not read.
 
   --out DIR            where to write
   --vision FOLDER      take the encoder of this checkpoint

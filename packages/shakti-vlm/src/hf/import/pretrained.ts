@@ -112,7 +112,7 @@ export async function partsOf(folder: string): Promise<{ decoder: boolean; visio
 /**
  * Writes a Shakti-VLM whose decoder, or encoder, or both come from public checkpoints: the start for training the projector between
  * them. Names are mapped as `importDecoder` and `importVision` do, with { partial }. The tokenizer and generation_config.json of the
- * decoder's folder are copied. Memory for one tensor is all it takes.
+ * decoder's folder are copied. It takes memory for one tensor; the checkpoints are mapped.
  * @returns what was mapped, and what is random
  * @throws FileFormatError naming field or tensors that have no place; ShaktiError for parts that do not fit, or a folder that cannot
  * be written. Nothing is left behind then.
