@@ -1,6 +1,6 @@
 // shakti init
 
-import { DEFAULT_SPECIAL_TOKENS, Tokenizer } from '@shakti/tokenizer'
+import { Tokenizer } from '@shakti/tokenizer'
 import {
   byteCount,
   choice,
@@ -17,6 +17,7 @@ import { countParameters, initPretrained } from '@shakti/vlm'
 import { withProgress } from './io.js'
 import type { Command } from './io.js'
 import { noMore, outFolder, presetNames, presets } from './presets.js'
+import { byteTokenizer, checkVocabulary, imageTokenOf } from './tokenizers.js'
 
 export const init: Command = {
   summary: 'a folder with random weights, to train or to measure',
@@ -93,20 +94,7 @@ async function tokenizerFor(
   vocab: number,
 ): Promise<{ tokenizer: Tokenizer; imageToken: number | undefined }> {
   const path = text(args, 'tokenizer')
-  const wanted = text(args, 'image-token')
-  // Trained on nothing: each byte is a token, so any text can be read and written.
-  const tokenizer =
-    path === undefined
-      ? Tokenizer.train([], { vocabSize: 256 + DEFAULT_SPECIAL_TOKENS.length })
-      : await Tokenizer.fromPretrained(path)
-  if (tokenizer.vocabSize > vocab)
-    throw new UsageError(
-      `--tokenizer ${path} has ${number(tokenizer.vocabSize)} tokens, the model's vocabulary ${number(vocab)}. A smaller one is expected.`,
-    )
-  const imageToken = tokenizer.tokenToId(wanted ?? '<|image|>')
-  if (wanted !== undefined && (imageToken === undefined || !tokenizer.isSpecial(imageToken)))
-    throw new UsageError(
-      `--image-token ${JSON.stringify(wanted)} is no special token of the tokenizer, which has ${tokenizer.specialTokens.slice(0, 12).join(' ')}.`,
-    )
-  return { tokenizer, imageToken }
+  const tokenizer = path === undefined ? byteTokenizer() : await Tokenizer.fromPretrained(path)
+  checkVocabulary(tokenizer, vocab, `--tokenizer ${path}`)
+  return { tokenizer, imageToken: imageTokenOf(args, tokenizer, ['<|image|>']) }
 }

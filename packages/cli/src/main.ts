@@ -8,6 +8,7 @@ import { bench } from './bench/index.js'
 import { chat } from './chat.js'
 import { describe } from './describe.js'
 import { exportModel } from './export.js'
+import { importModel } from './import.js'
 import { init } from './init.js'
 import { inspect } from './inspect.js'
 import type { Io } from './io.js'
@@ -15,7 +16,16 @@ import { quantize } from './quantize.js'
 
 const program: Program<Io> = {
   name: 'shakti',
-  commands: { init, inspect, quantize, chat, describe, bench, export: exportModel },
+  commands: {
+    init,
+    import: importModel,
+    inspect,
+    quantize,
+    chat,
+    describe,
+    bench,
+    export: exportModel,
+  },
   notes: `Ctrl-C ends what is being done and leaves no partial file.
 Exits with 0 when all is well, 1 when something failed, 2 for wrong arguments, 130 for Ctrl-C.`,
   mendable: (error) => error instanceof ShaktiError || error instanceof TokenizerError,

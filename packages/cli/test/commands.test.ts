@@ -7,9 +7,10 @@ import * as assert from 'uvu/assert'
 import { Tokenizer } from '@shakti/tokenizer'
 import { countParameters, fromPretrained, tiny1B } from '@shakti/vlm'
 import { onTerminal } from '../src/assistant.js'
+import { caseOf, writeCheckpoint } from '../../shakti-vlm/test/checkpoints.js'
 import { run } from './run.js'
 
-const names = ['init', 'inspect', 'quantize', 'chat', 'describe', 'bench', 'export']
+const names = ['init', 'import', 'inspect', 'quantize', 'chat', 'describe', 'bench', 'export']
 
 const test = suite<{ dir: string; nano: string; tiny: string; png: string }>('shakti', {
   dir: '',
@@ -78,6 +79,13 @@ test('wrong arguments exit with 2 and say what would be right', async ({ nano, d
     [['bench', nano, '--gguf', 'x'], /need --peer/],
     [['bench', nano, '--peer', 'other'], /llama\.cpp/],
     [['export', nano], /--out is missing/],
+    [['import', nano], /--out is missing/],
+    [
+      ['import', nano, '--out', join(dir, 'x'), '--preset', 'nano'],
+      /decoder and encoder are given/,
+    ],
+    [['import', nano, '--out', nano], /holds a model already/],
+    [['import', nano, '--out', join(dir, 'x'), '--image-token', 'no'], /no special/],
     [['export', nano, '--out', 'x', '--type', 'q9'], /q4_0/],
   ]
   for (const [argv, wanted] of wrong) {
@@ -155,6 +163,55 @@ test('Ctrl-C while a model is written leaves nothing and exits with 130', async 
   assert.is(code, 130)
   assert.is(err, 'shakti init: interrupted.\n')
   assert.not.ok((await readdir(dir)).includes('stopped'))
+})
+
+test('import makes a model of a decoder and an encoder, which answers about an image', async ({
+  nano,
+  dir,
+  png,
+}) => {
+  const siglip = await writeCheckpoint(join(dir, 'siglip'), caseOf('siglip2, in'))
+  const out = join(dir, 'imported')
+  const lacking = await run(['import', siglip, '--out', out])
+  assert.is(lacking.code, 2)
+  assert.match(lacking.err, /no decoder.*--decoder FOLDER, or --preset/)
+  assert.not.ok((await readdir(dir)).includes('imported'))
+
+  const made = await run(['import', siglip, '--decoder', nano, '--out', out])
+  assert.is(made.code, 0, made.err)
+  assert.match(made.out, /encoder +.*siglip \(siglip2_vision_model\)/)
+  assert.match(made.out, /projector +- +0 +0 +0 +6 +0/)
+  assert.match(made.out, 'encoder differs: our GELU is exact')
+  assert.match(made.out, 'tokenizer: 265 tokens of a vocabulary of 320, image token 263')
+  const answer = await run(['describe', out, png, '--max-tokens', '4', '--json'])
+  assert.is(answer.code, 0, answer.err)
+  assert.is(JSON.parse(answer.out).usage.generated, 4)
+
+  const argv = ['import', siglip, '--preset', 'nano', '--merge', '1', '--out', join(dir, 'half')]
+  const json = JSON.parse((await run([...argv, '--json'])).out)
+  assert.is(json.decoder, undefined)
+  assert.is(json.vision.family, 'siglip2_vision_model')
+  assert.is(json.config.projector.merge, 1)
+  assert.ok(json.fresh.includes('language_model.model.norm.weight'))
+})
+
+test('what import cannot take is named, in one line, and nothing is written', async ({
+  dir,
+  nano,
+}) => {
+  const odd = join(dir, 'odd')
+  await mkdir(odd)
+  const from = caseOf('llama, yarn')
+  await writeCheckpoint(odd, { ...from, config: { ...from.config, attention_bias: true } })
+  const argv = ['import', odd, '--vision', nano, '--out', join(dir, 'never')]
+  const { code, err } = await run(argv)
+  assert.is(code, 1)
+  assert.match(err, /attention_bias: is true; only false can be imported/)
+  assert.not.ok((await readdir(dir)).includes('never'))
+  await writeCheckpoint(odd, { ...from, config: { ...from.config, model_type: 'gpt2' } })
+  const other = await run(argv)
+  assert.is(other.code, 2)
+  assert.match(other.err, /model_type/)
 })
 
 test('inspect counts the parameters, puts equal layers in a row, and budgets memory', async ({

@@ -101,10 +101,18 @@ export {
   type TextChunk,
 } from './processor/splice.js'
 export {
+  decoderConfigOf,
   importDecoder,
   type ImportDecoderOptions,
   type ImportOptions,
 } from './hf/import/decoder.js'
 export { importVision, type ImportVisionOptions } from './hf/import/vision.js'
+export {
+  importPretrained,
+  partsOf,
+  type ImportPretrainedOptions,
+  type PretrainedImport,
+  type PretrainedSources,
+} from './hf/import/pretrained.js'
 export type { ImportReport } from './hf/import/mapping.js'
 export * from './gguf/index.js'

@@ -164,6 +164,17 @@ test('a bf16 model is written bit for bit, in many pieces', async () => {
   )
 })
 
+test('windows: the file says which layers have one, and gives each head a sink that takes nothing', async () => {
+  const m = randomDecoder({ layers: 4, slidingWindow: 6, globalEvery: 2 })
+  const { metadata, tensors } = await written(m, { type: 'f32' })
+  assert.is(metadata['general.architecture'], 'granite_swa')
+  assert.is(metadata['granite_swa.attention.sliding_window'], 6)
+  assert.equal(metadata['granite_swa.attention.sliding_window_pattern'], [1, 0, 1, 0])
+  assert.is(metadata['granite_swa.logit_scale'], 1)
+  const sink = tensors.get('blk.3.attn_sinks.weight')!
+  assert.equal([sink.shape, sink.values[0]], [[4], Math.fround(-1e30)])
+})
+
 test('each form of the decoder goes to the architecture that computes it, others are refused by field', () => {
   const config = (change: object) => parseDecoderConfig({ ...randomDecoder({}).config, ...change })
   assert.is(architectureOf(config({})), 'llama')
@@ -172,7 +183,11 @@ test('each form of the decoder goes to the architecture that computes it, others
   assert.is(architectureOf(config({ attentionBias: true })), 'qwen2')
   assert.is(architectureOf(config({ qkNorm: 'head', headDim: 32 })), 'qwen3')
   const call = (change: object) => () => architectureOf(config(change))
-  assertThrows(call({ slidingWindow: 8 }), ShaktiError, 'slidingWindow: 8')
+  assert.is(architectureOf(config({ slidingWindow: 8 })), 'granite_swa')
+  const windowed = { slidingWindow: 8 }
+  assertThrows(call({ ...windowed, kvHeads: [4, 2] }), ShaktiError, 'slidingWindow: 8', 'by layer')
+  assertThrows(call({ ...windowed, attentionBias: true }), ShaktiError, 'slidingWindow', 'biases')
+  assertThrows(call({ ...windowed, qkNorm: 'head' }), ShaktiError, 'slidingWindow', 'head norms')
   assertThrows(call({ attentionBias: true, qkNorm: 'head' }), ShaktiError, 'attentionBias')
   assertThrows(call({ kvHeads: [4, 2], qkNorm: 'head' }), ShaktiError, 'kvHeads', 'head norms')
   assertThrows(call({ attentionBias: true, headDim: 32 }), ShaktiError, 'headDim', '32', '16')

@@ -223,6 +223,44 @@ test('sliding layers are read from each spelling that ours can have', async () =
   await refused(windows({ ...on, layer_types: [s, s, s, 'linear'] }), 'layer_types', 'linear')
 })
 
+test('a field that is left out has the default of transformers, null another meaning', async () => {
+  const form = { kvHeads: 2 }
+  const mistral = async (change: object): Promise<unknown> =>
+    (await imported(configJson('mistral', change), form)).slidingWindow
+  assert.is(await mistral({}), 4096)
+  assert.is(await mistral({ sliding_window: null }), null)
+  const heads = (change: object): Promise<Decoder['config']> =>
+    imported(configJson('llama', change), { kvHeads: 4 })
+  assert.is((await heads({ num_key_value_heads: null })).kvHeads, 4)
+  assert.is((await heads({ num_key_value_heads: undefined })).kvHeads, 4)
+  const { hidden_size: _, ...rest } = configJson('llama') as Record<string, unknown>
+  await refused(imported(rest), 'hidden_size', 'is missing')
+  // Written out, what our YaRN has anyway is no reason to refuse.
+  const yarn = { rope_type: 'yarn', factor: 4, truncate: true, partial_rotary_factor: 1 }
+  const given = { ...yarn, attention_factor: 0.1 * Math.log(4) + 1 }
+  const { ropeScaling } = await imported(configJson('llama', { rope_scaling: given }))
+  assert.is(ropeScaling!.type, 'yarn')
+})
+
+test('what transformers 4 wrote into the config of every part changes nothing', async () => {
+  const base = { do_sample: false, id2label: { 0: 'LABEL_0' }, top_k: 50, pruned_heads: {} }
+  assert.is((await imported(configJson('llama', base))).width, 64)
+})
+
+test('errors of a part name it as config.json does', async () => {
+  const text = configJson('llama', { attention_bias: true })
+  await refused(imported({ model_type: 'llava', text_config: text }), 'text_config.attention_bias')
+  const clip = { model_type: 'llava', text_config: { model_type: 'gemma' } }
+  await refused(imported(clip), 'text_config.model_type', '"gemma"', 'qwen3')
+  await refused(imported({ model_type: 'llava' }), 'text_config', 'is missing')
+  const quantised = {
+    model_type: 'llava',
+    quantization_config: {},
+    text_config: configJson('llama'),
+  }
+  await refused(imported(quantised), 'quantization_config')
+})
+
 for (const [family, change, ...parts] of [
   ['gpt2', {}, 'model_type', '"gpt2"', 'llama, mistral, qwen2, qwen3'],
   ['llama', { attention_bias: true }, 'attention_bias', 'output product'],
@@ -233,6 +271,10 @@ for (const [family, change, ...parts] of [
   ['llama', { rope_scaling: { type: 'dynamic', factor: 2 } }, 'rope_scaling', '"dynamic"'],
   ['llama', { rope_scaling: { type: 'yarn', factor: 2, mscale: 0.7 } }, 'rope_scaling.mscale'],
   ['llama', { rope_scaling: { type: 'yarn', factor: 'x' } }, 'ropeScaling'],
+  ['llama', { rope_parameters: { partial_rotary_factor: 0.5 } }, 'rope_parameters.partial_rot'],
+  ['llama', { rope_parameters: { full_attention: {} } }, 'rope_parameters.full_attention'],
+  ['llama', { rope_scaling: { type: 'yarn', factor: 2, truncate: false } }, 'truncate'],
+  ['llama', { rope_scaling: { type: 'yarn', factor: 2, attention_factor: 1 } }, 'attention_fac'],
   ['llama', { quantization_config: { bits: 4 } }, 'quantization_config'],
   ['llama', { logit_scale: 2 }, 'logit_scale', 'ignoreFields'],
   ['llama', { num_attention_heads: 7 }, 'heads'],

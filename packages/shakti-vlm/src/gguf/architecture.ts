@@ -5,12 +5,12 @@ import { ntkBase, scaledFrequencies, frequencies } from '@shakti/nn'
 import { decoderHeadDim, decoderKvHeads, type DecoderConfig } from '../config.js'
 import type { GgufField } from './format.js'
 
-export type GgufArchitecture = 'llama' | 'deci' | 'qwen2' | 'qwen3'
+export type GgufArchitecture = 'llama' | 'deci' | 'granite_swa' | 'qwen2' | 'qwen3'
 
 /** A tensor of the file and where its values come from. */
 export interface PlannedTensor {
   readonly name: string
-  /** Name in the decoder's state dict; undefined for the factors of the rotary frequencies, which are in `values`. */
+  /** Name in the decoder's state dict; undefined where `values` has what no parameter holds. */
   readonly from?: string
   readonly values?: Float32Array
   /** Heads whose rows change their order, from rotated halves to rotated neighbours. */
@@ -30,17 +30,17 @@ function refuse(field: string, message: string): never {
 }
 
 /**
- * The architecture for a decoder: 'llama'; 'deci' (Llama-Nemotron), which is llama with heads by layer; 'qwen2' for biases;
- * 'qwen3' for head norms.
+ * The architecture for a decoder: 'llama'; 'deci' (Llama-Nemotron), which is llama with heads by layer; 'granite_swa', which is
+ * llama with windows, its scales left at 1; 'qwen2' for biases; 'qwen3' for head norms.
  * @throws ShaktiError naming the field that none of them has
  */
 export function architectureOf(config: DecoderConfig): GgufArchitecture {
   const { attentionBias, qkNorm, slidingWindow, ropeScaling } = config
   const varied = new Set(decoderKvHeads(config)).size > 1
-  if (slidingWindow !== null)
+  if (slidingWindow !== null && (varied || attentionBias || qkNorm === 'head'))
     refuse(
       'slidingWindow',
-      `${slidingWindow}: llama.cpp has no window in the architectures that are otherwise this decoder's.`,
+      `${slidingWindow}: llama.cpp has windows without ${varied ? 'heads that differ by layer' : attentionBias ? 'biases' : 'head norms'} only.`,
     )
   if (attentionBias && qkNorm === 'head')
     refuse('attentionBias', 'no architecture of llama.cpp has these biases beside head norms.')
@@ -49,8 +49,8 @@ export function architectureOf(config: DecoderConfig): GgufArchitecture {
       'kvHeads',
       `differ by layer, which llama.cpp has without ${attentionBias ? 'biases' : 'head norms'} only.`,
     )
-  const architecture =
-    qkNorm === 'head' ? 'qwen3' : attentionBias ? 'qwen2' : varied ? 'deci' : 'llama'
+  const plain = slidingWindow !== null ? 'granite_swa' : varied ? 'deci' : 'llama'
+  const architecture = qkNorm === 'head' ? 'qwen3' : attentionBias ? 'qwen2' : plain
   if (architecture === 'qwen2' && decoderHeadDim(config) * config.heads !== config.width)
     refuse(
       'headDim',
@@ -84,6 +84,26 @@ function ropeFields(config: DecoderConfig, name: string): GgufField[] {
   return fields
 }
 
+/** Which layers see a window only, and the logits as they are: the architecture asks for a scale. */
+function windowFields(
+  { layers, slidingWindow, globalEvery }: DecoderConfig,
+  name: string,
+): GgufField[] {
+  if (slidingWindow === null) return []
+  const windowed = (i: number): number =>
+    globalEvery !== null && (i + 1) % globalEvery === 0 ? 0 : 1
+  return [
+    f32(`${name}.logit_scale`, 1),
+    u32(`${name}.attention.sliding_window`, slidingWindow),
+    {
+      key: `${name}.attention.sliding_window_pattern`,
+      type: 'array',
+      of: 'u32',
+      value: Array.from({ length: layers }, (_, i) => windowed(i)),
+    },
+  ]
+}
+
 /** Fields and tensors of a decoder's file. @throws ShaktiError as `architectureOf` */
 export function planGguf(config: DecoderConfig): GgufPlan {
   const architecture = architectureOf(config)
@@ -110,10 +130,11 @@ export function planGguf(config: DecoderConfig): GgufPlan {
     u32(`${a}.attention.value_length`, headDim),
     f32(`${a}.attention.layer_norm_rms_epsilon`, config.normEps),
     ...ropeFields(config, a),
+    ...windowFields(config, a),
   ]
 
-  // llama and deci rotate neighbours, the others halves as here.
-  const neighbours = a === 'llama' || a === 'deci'
+  // llama and its kin rotate neighbours, the others halves as here.
+  const neighbours = a === 'llama' || a === 'deci' || a === 'granite_swa'
   const tensors: PlannedTensor[] = [
     { name: 'token_embd.weight', from: 'model.embed_tokens.weight', head: true },
   ]
@@ -144,6 +165,12 @@ export function planGguf(config: DecoderConfig): GgufPlan {
       add('attn_k_norm.weight', 'self_attn.k_norm.weight')
     }
     add('attn_output.weight', 'self_attn.o_proj.weight')
+    // A score that each head has beside its keys': so low that it takes nothing.
+    if (a === 'granite_swa')
+      tensors.push({
+        name: `blk.${i}.attn_sinks.weight`,
+        values: new Float32Array(config.heads).fill(-1e30),
+      })
     add('ffn_norm.weight', 'post_attention_layernorm.weight')
     add('ffn_gate.weight', 'mlp.gate_proj.weight')
     add('ffn_up.weight', 'mlp.up_proj.weight')

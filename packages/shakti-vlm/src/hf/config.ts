@@ -135,7 +135,7 @@ export function fromHfConfig(json: unknown, file = 'config.json'): ShaktiVlmConf
     throw new FileFormatError(
       file,
       'model_type',
-      `is ${JSON.stringify(all['model_type'])}, expected "shakti_vlm"`,
+      `is ${JSON.stringify(all['model_type'])}, expected "shakti_vlm"; 'shakti import' makes one of public checkpoints`,
     )
   const v = part(file, all, 'vision_config')
   const t = part(file, all, 'text_config')

@@ -55,7 +55,8 @@ export async function initPretrained(
   )
 }
 
-function randomTensor(name: string, p: Parameter, seed: number, dtype: DType): TensorSource {
+/** A parameter's random values as they are when its turn comes. */
+export function randomTensor(name: string, p: Parameter, seed: number, dtype: DType): TensorSource {
   const { shape, init } = p
   return {
     dtype,

@@ -1,5 +1,4 @@
 // From a folder of whole weights to one of quantised ones, layer by layer: neither model is ever in memory.
-import { readdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   dtypeSize,
@@ -15,6 +14,7 @@ import {
   type TensorSource,
 } from '@shakti/tensor'
 import { QuantizedLinear } from '@shakti/nn'
+import { companionsOf, licenseOf } from './companions.js'
 import { toHfConfig } from './config.js'
 import { writeFolder, type WriteOptions } from './folder.js'
 import {
@@ -23,7 +23,7 @@ import {
   quantizationOf,
   type QuantizationOptions,
 } from './quantization.js'
-import { readCheckpoint, type Checkpoint } from './weights.js'
+import { isThere, readCheckpoint, type Checkpoint } from './weights.js'
 
 export interface QuantizePretrainedOptions extends QuantizationOptions, WriteOptions {}
 
@@ -51,10 +51,6 @@ export interface QuantizationReport {
   readonly bytesBefore: number
   readonly bytesAfter: number
 }
-
-// What else stands in a folder and belongs to the model; the model card is written anew.
-const companions =
-  /^(tokenizer.*|special_tokens_map|added_tokens|vocab|generation_config|preprocessor_config)\.json$|^(chat_template\.jinja|merges\.txt)$/
 
 /**
  * Writes the model of a folder to another one with its matrices in 8 or 4 bits; embeddings, norms and biases become bf16, the
@@ -118,7 +114,7 @@ export async function quantizePretrained(
       config: source.config,
       json: toHfConfig(source.config, { dtype: 'bf16', quantization: quantizationIn(model) }),
       tensors,
-      copies: await companionsOf(from),
+      copies: [...(await companionsOf(from)), ...(await preprocessorOf(from))],
       license: await licenseOf(from),
     },
     options,
@@ -139,19 +135,10 @@ export async function quantizePretrained(
 const relative = (difference: number, length: number): number =>
   length === 0 ? 0 : Math.sqrt(difference / length)
 
-async function companionsOf(folder: string): Promise<[string, string][]> {
-  const files = await readdir(folder, { withFileTypes: true })
-  return files
-    .filter((f) => f.isFile() && companions.test(f.name))
-    .map((f) => [join(folder, f.name), f.name])
-}
-
-/** As the model card of a folder states it: quantised weights are under the licence of those they come from. */
-async function licenseOf(folder: string): Promise<string | undefined> {
-  const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '')
-  return /^---\n(?:.*\n)*?license: *([\w.-]{1,64})\n(?:.*\n)*?---\n/.exec(
-    card.slice(0, 10_000),
-  )?.[1]
+/** How images are prepared goes with the model too. */
+async function preprocessorOf(folder: string): Promise<[string, string][]> {
+  const path = join(folder, 'preprocessor_config.json')
+  return (await isThere(path)) ? [[path, 'preprocessor_config.json']] : []
 }
 
 /** One tensor of a folder, mapped. */

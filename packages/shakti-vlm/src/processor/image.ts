@@ -63,6 +63,16 @@ function ontoWhite(rgba: Uint8Array): Uint8Array {
   return out
 }
 
+/** Cyan, magenta, yellow and black to RGB as Pillow has it, (255 - ink) * (255 - black) / 255 to the nearest, without a profile. */
+function fromInks(cmyk: Uint8Array): Uint8Array {
+  const out = new Uint8Array((cmyk.length / 4) * 3)
+  for (let i = 0, o = 0; i < cmyk.length; i += 4) {
+    const light = 255 - cmyk[i + 3]!
+    for (let c = 0; c < 3; c++) out[o++] = light - Math.round((cmyk[i + c]! * light) / 255)
+  }
+  return out
+}
+
 async function fileSize(path: string): Promise<number> {
   try {
     const s = await stat(path)
@@ -205,16 +215,19 @@ export class ImageProcessor {
   async #decode(source: ImageSource, { height, width }: Size): Promise<Uint8Array> {
     const name = nameOf(source)
     return this.#reading(name, async () => {
-      const { data, info } = await this.#open(source, height * width)
-        .autoOrient()
-        .toColourspace('srgb')
+      const file = this.#open(source, height * width)
+      const inks = (await file.metadata()).space === 'cmyk'
+      // As inks: sharp would bring them to sRGB through a profile of print.
+      const upright = inks ? file.pipelineColourspace('cmyk').autoOrient() : file.autoOrient()
+      const { data, info } = await upright
+        .toColourspace(inks ? 'cmyk' : 'srgb')
         .raw()
         .toBuffer({ resolveWithObject: true })
       const { channels } = info
       if (
         info.height !== height ||
         info.width !== width ||
-        (channels !== 3 && channels !== 4) ||
+        (channels !== 4 && (channels !== 3 || inks)) ||
         data.length !== height * width * channels
       ) {
         throw new ImageError(
@@ -222,7 +235,7 @@ export class ImageProcessor {
           `decoded to ${info.width} x ${info.height} x ${channels} in ${data.length} bytes, its header says ${width} x ${height}.`,
         )
       }
-      return channels === 4 ? ontoWhite(data) : data
+      return inks ? fromInks(data) : channels === 4 ? ontoWhite(data) : data
     })
   }
 

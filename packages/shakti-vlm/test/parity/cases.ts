@@ -34,6 +34,17 @@ export const decoders: Readonly<Record<string, Partial<DecoderConfigInput>>> = {
     ropeScaling: { type: 'linear', factor: 4 },
   },
   'llama, ntk scaling': { ...base, heads: 4, kvHeads: 2, ropeScaling: { type: 'ntk', factor: 4 } },
+  'llama, tied': { ...base, heads: 4, kvHeads: 2, tied: true },
+  'granite_swa, window in every layer': { ...base, heads: 8, kvHeads: 2, slidingWindow: 7 },
+  'granite_swa, window, every third layer sees all, llama3 scaling': {
+    ...base,
+    layers: 6,
+    heads: 4,
+    kvHeads: 2,
+    slidingWindow: 5,
+    globalEvery: 3,
+    ropeScaling: { type: 'by-parts', factor: 8, original: 128 },
+  },
   'deci, heads by layer': { ...base, heads: 8, kvHeads: [8, 4, 2, 1] },
   'qwen2, biases': { ...base, heads: 4, kvHeads: 2, attentionBias: true, ropeTheta: 1_000_000 },
   'qwen3, head norms': {

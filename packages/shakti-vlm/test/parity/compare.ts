@@ -29,7 +29,7 @@ const computes: Readonly<Record<GgufType, DType>> = {
 }
 
 /** Gives the matrices the values that the file will hold. */
-function round(m: Decoder, type: GgufType): void {
+export function round(m: Decoder, type: GgufType): void {
   if (type !== 'q8_0' && type !== 'q4_0') {
     m.to({ dtype: type === 'f16' ? 'f16' : type }).to({ dtype: computes[type] })
     return

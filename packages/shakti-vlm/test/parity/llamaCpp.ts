@@ -16,6 +16,8 @@ export interface Binding {
         }
         dispose(): Promise<void>
       }>
+      tokenize(text: string): number[]
+      detokenize(tokens: readonly number[]): string
       dispose(): Promise<void>
     }>
     dispose(): Promise<void>
@@ -44,6 +46,8 @@ export class LlamaCpp {
   readonly #evaluate: (ids: readonly number[]) => Promise<Float32Array[]>
 
   private constructor(
+    readonly tokenize: (text: string) => number[],
+    readonly detokenize: (ids: readonly number[]) => string,
     evaluate: (ids: readonly number[]) => Promise<Float32Array[]>,
     close: () => Promise<void>,
   ) {
@@ -70,6 +74,8 @@ export class LlamaCpp {
     })
     const sequence = made.getSequence()
     return new LlamaCpp(
+      (text) => model.tokenize(text),
+      (ids) => model.detokenize(ids),
       async (ids) => {
         const out = await sequence.controlledEvaluate(
           ids.map((id) => [id, { generateNext: { logits: true } }] as const),

@@ -13,9 +13,9 @@ import { parseDecoderConfig, type DecoderConfig } from '../../config.js'
 import { Decoder } from '../../decoder.js'
 import { fromHfConfig } from '../config.js'
 import { byFile, readJsonObject, readWeights } from '../weights.js'
-import { decoderFamilies, decoderRows } from './decoders.js'
-import { ConfigFields } from './fields.js'
-import { applyMapping, familyOf, type ImportReport } from './mapping.js'
+import { partOf } from './containers.js'
+import { decoderRows } from './decoders.js'
+import { applyMapping, type ImportReport } from './mapping.js'
 
 export interface ImportOptions {
   /** Fields of config.json that are known to change nothing. */
@@ -59,24 +59,55 @@ const shapesOf = (config: DecoderConfig): Map<string, readonly number[]> =>
     Object.entries(meta(() => new Decoder(config)).stateDict()).map(([name, p]) => [name, p.shape]),
   )
 
-function readConfig(
-  json: Record<string, unknown>,
-  file: string,
-  options: ImportOptions,
-): DecoderConfig {
-  const family = familyOf(decoderFamilies, json['model_type'], file)
-  const fields = new ConfigFields(json, file)
+interface Described {
+  /** Whose table maps the names. */
+  readonly name: string
+  readonly config: DecoderConfig
+  /** Parameters of `self_attn`. */
+  readonly attention: readonly string[]
+  /** Of the decoder's tensors. */
+  readonly prefix: string
+}
+
+/** What config.json says of the decoder. */
+function describe(json: Record<string, unknown>, file: string, options: ImportOptions): Described {
+  if (json['model_type'] === 'shakti_vlm') {
+    if (json['quantization_config'] !== undefined && json['quantization_config'] !== null)
+      throw new FileFormatError(
+        file,
+        'quantization_config',
+        'is there: take the folder that the quantised one was made of',
+      )
+    const config = fromHfConfig(json, file).decoder
+    const attention = ownAttention(config)
+    return { name: 'shakti_vlm', config, attention, prefix: 'language_model.' }
+  }
+  const { family, fields, modelType, prefix } = partOf(json, file, 'decoder')
   const input = family.config(fields)
   fields.finish(options.ignoreFields)
   try {
-    return parseDecoderConfig(input)
+    const config = parseDecoderConfig(input)
+    return { name: modelType, config, attention: family.attention, prefix }
   } catch (error) {
     throw new FileFormatError(file, 'config', (error as Error).message)
   }
 }
 
 /**
- * Opens the decoder of a folder: a checkpoint of a family in `decoderFamilies`, or a Shakti-VLM. No weight is read yet.
+ * The config of a folder's decoder, from config.json alone.
+ * @throws FileFormatError naming the field that our decoder has no place for
+ */
+export async function decoderConfigOf(
+  folder: string,
+  options: ImportOptions = {},
+): Promise<DecoderConfig> {
+  const file = join(folder, 'config.json')
+  return describe(await readJsonObject(file, 'config'), file, options).config
+}
+
+/**
+ * Opens the decoder of a folder: a checkpoint of a family in `decoderFamilies`, one that holds such a decoder (LLaVA, InternVL),
+ * or a Shakti-VLM. No weight is read yet.
  * @throws FileFormatError naming the field of config.json, or the tensors, that our decoder has no place for
  */
 export async function openDecoder(
@@ -84,25 +115,19 @@ export async function openDecoder(
   options: ImportOptions = {},
 ): Promise<DecoderCheckpoint> {
   const file = join(folder, 'config.json')
-  const fields = await readJsonObject(file, 'config')
-  const own = fields['model_type'] === 'shakti_vlm'
-  if (own && fields['quantization_config'] !== undefined && fields['quantization_config'] !== null)
-    throw new FileFormatError(
-      file,
-      'quantization_config',
-      'is there: take the folder that the quantised one was made of',
-    )
-  const config = own ? fromHfConfig(fields, file).decoder : readConfig(fields, file, options)
-  const tensors = await openWeights(folder, own ? 'language_model.' : '')
+  const json = await readJsonObject(file, 'config')
+  const { name, config, attention, prefix } = describe(json, file, options)
+  const tensors = await openWeights(folder, prefix)
   const dispose = (): void => {
     for (const t of Object.values(tensors)) t.dispose()
   }
   try {
-    const modelType = fields['model_type'] as string
-    const family = own ? { attention: ownAttention(config) } : decoderFamilies[modelType]!
-    const prefix = tensors['embed_tokens.weight'] ? '' : 'model.'
-    const rows = decoderRows(family, prefix, config.tied)
-    return { config, dispose, ...applyMapping(modelType, folder, rows, tensors, shapesOf(config)) }
+    const model = tensors['embed_tokens.weight'] ? '' : 'model.'
+    const rows = decoderRows(attention, model, config.tied)
+    const { state, report } = applyMapping(name, folder, rows, tensors, shapesOf(config))
+    // No row of these tables converts: these are the tensors themselves.
+    const own = Object.entries(state).map(([name, t]) => [name, t.make() as Tensor] as const)
+    return { config, dispose, state: Object.fromEntries(own), report }
   } catch (error) {
     dispose()
     throw error
@@ -117,7 +142,7 @@ const ownAttention = (config: DecoderConfig): string[] => [
 
 /**
  * A decoder from a Hugging Face checkpoint (config.json and safetensors, in shards or not) of model_type llama, mistral, qwen2
- * or qwen3, or the decoder of a Shakti-VLM.
+ * or qwen3, or the decoder of a LLaVA, an InternVL or a Shakti-VLM.
  * @throws FileFormatError naming the field of config.json, or the tensors, that our decoder has no place for
  * @example const { decoder, report } = await importDecoder('Qwen3-0.6B')
  */

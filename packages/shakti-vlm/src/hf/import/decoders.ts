@@ -12,6 +12,7 @@ export interface DecoderFamily {
 }
 
 const scalingFields: Readonly<Record<string, readonly string[]>> = {
+  default: [],
   linear: ['factor'],
   yarn: ['factor', 'original_max_position_embeddings', 'beta_fast', 'beta_slow'],
   llama3: ['factor', 'original_max_position_embeddings', 'low_freq_factor', 'high_freq_factor'],
@@ -30,7 +31,6 @@ function rope(fields: ConfigFields): Pick<DecoderConfigInput, 'ropeTheta' | 'rop
   fields.take('rope_theta')
   fields.must('partial_rotary_factor', 1, 'our heads turn as a whole.')
   const kind = rope_type ?? type ?? 'default'
-  if (kind === 'default') return { ropeTheta: theta }
   const known =
     typeof kind === 'string' && Object.hasOwn(scalingFields, kind) ? scalingFields[kind] : undefined
   if (!known)
@@ -38,14 +38,23 @@ function rope(fields: ConfigFields): Pick<DecoderConfigInput, 'ropeTheta' | 'rop
       `${name}.rope_type`,
       `is ${JSON.stringify(kind)}; ${Object.keys(scalingFields).join(', ')} can be imported`,
     )
-  const other = Object.entries(rest).find(([key, value]) => value !== null && !known.includes(key))
+  const { partial_rotary_factor: part = 1, truncate = true, attention_factor, ...used } = rest
+  if (part !== 1)
+    fields.fail(`${name}.partial_rotary_factor`, 'is not 1: our heads turn as a whole')
+  if (truncate !== true)
+    fields.fail(`${name}.truncate`, "is not true: our YaRN's ramp begins and ends at whole numbers")
+  const gain = kind === 'yarn' ? 0.1 * Math.log(Number(used['factor'])) + 1 : 1
+  if (typeof attention_factor === 'number' && Math.abs(attention_factor - gain) > 1e-6)
+    fields.fail(`${name}.attention_factor`, `is ${attention_factor}; ours is ${gain}`)
+  const other = Object.entries(used).find(([key, value]) => value !== null && !known.includes(key))
   if (other) fields.fail(`${name}.${other[0]}`, `is nothing that ${JSON.stringify(kind)} has here`)
+  if (kind === 'default') return { ropeTheta: theta }
   const context = fields.json['max_position_embeddings']
   return {
     ropeTheta: theta,
     ropeScaling: fromHfScaling({
       ...(kind === 'linear' ? {} : { original_max_position_embeddings: context }),
-      ...rest,
+      ...used,
       rope_type: kind,
     }) as DecoderConfigInput['ropeScaling'],
   }
@@ -88,37 +97,41 @@ function windows(
   return { slidingWindow: window, globalEvery: every }
 }
 
-/** What all of them share. */
-function common(fields: ConfigFields): DecoderConfigInput {
-  const number = (field: string, fallback?: unknown): number =>
-    fields.take(field, fallback) as number
+/** What all of them share. @param kvHeads where the field is missing; null there always means all heads */
+function common(fields: ConfigFields, kvHeads?: number): DecoderConfigInput {
+  const number = (field: string): number => fields.need(field) as number
   fields.must('hidden_act', 'silu', 'our decoder has SwiGLU.')
   fields.must('mlp_bias', false, 'our SwiGLU has no biases.')
   if (fields.take('quantization_config') !== undefined)
     fields.fail('quantization_config', 'is there: import the weights before quantisation')
   const headDim = fields.take('head_dim')
+  const heads = number('num_attention_heads')
   return {
     layers: number('num_hidden_layers'),
     width: number('hidden_size'),
-    heads: number('num_attention_heads'),
-    kvHeads: number('num_key_value_heads', fields.json['num_attention_heads']),
+    heads,
+    kvHeads: (fields.takeNullable('num_key_value_heads', kvHeads) ?? heads) as number,
     ...(headDim === undefined ? {} : { headDim: headDim as number }),
     ffn: number('intermediate_size'),
     vocab: number('vocab_size'),
     tied: fields.take('tie_word_embeddings', false) as boolean,
     context: number('max_position_embeddings'),
-    normEps: number('rms_norm_eps', 1e-6),
+    normEps: fields.take('rms_norm_eps', 1e-6) as number,
     ...rope(fields),
   }
 }
 
 const noBias = 'with it the output product has a bias too, ours has none.'
 
+/** Null is none; where the field is missing it is 4096. */
+const slidingWindow = (fields: ConfigFields): number | undefined =>
+  (fields.takeNullable('sliding_window', 4096) ?? undefined) as number | undefined
+
 /** sliding_window of Qwen, which counts only with use_sliding_window, from layer max_window_layers on. */
 function qwenWindows(fields: ConfigFields): ReturnType<typeof windows> {
   const on = fields.take('use_sliding_window', false) === true
-  const window = fields.take('sliding_window') as number | undefined
-  const from = fields.take('max_window_layers', 0) as number
+  const window = slidingWindow(fields)
+  const from = fields.take('max_window_layers', 28) as number
   return windows(fields, on ? window : undefined, (layer) => layer >= from)
 }
 
@@ -134,19 +147,19 @@ export const decoderFamilies: Readonly<Record<string, DecoderFamily>> = {
   },
   mistral: {
     config: (fields) => {
-      const window = fields.take('sliding_window') as number | undefined
-      return { ...common(fields), ...windows(fields, window, () => true) }
+      const window = slidingWindow(fields)
+      return { ...common(fields, 8), ...windows(fields, window, () => true) }
     },
     attention: weights,
   },
   qwen2: {
-    config: (fields) => ({ ...common(fields), attentionBias: true, ...qwenWindows(fields) }),
+    config: (fields) => ({ ...common(fields, 32), attentionBias: true, ...qwenWindows(fields) }),
     attention: [...weights, 'q_proj.bias', 'k_proj.bias', 'v_proj.bias'],
   },
   qwen3: {
     config: (fields) => {
       fields.must('attention_bias', false, noBias)
-      const config = common(fields)
+      const config = common(fields, 32)
       return { ...config, headDim: config.headDim ?? 128, qkNorm: 'head', ...qwenWindows(fields) }
     },
     attention: [...weights, 'q_norm.weight', 'k_norm.weight'],
@@ -154,11 +167,11 @@ export const decoderFamilies: Readonly<Record<string, DecoderFamily>> = {
 }
 
 /**
- * The table of a family: names are Hugging Face's here too, so that the rows say which there are.
+ * The table of a family, by its parameters of `self_attn`: names are Hugging Face's here too, so that the rows say which there are.
  * @param prefix 'model.', or '' in a checkpoint of the bare model
  */
 export function decoderRows(
-  { attention }: Pick<DecoderFamily, 'attention'>,
+  attention: readonly string[],
   prefix: string,
   tied: boolean,
 ): MappingRow[] {

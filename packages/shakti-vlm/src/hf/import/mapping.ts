@@ -1,5 +1,12 @@
 // From the names of a checkpoint to ours by a table, and an account of what became of every tensor.
-import { FileFormatError, type Tensor } from '@shakti/tensor'
+import {
+  empty,
+  FileFormatError,
+  noGrad,
+  tidy,
+  type Tensor,
+  type TensorSource,
+} from '@shakti/tensor'
 
 /** A row of a table. In names `*` stands for a layer's number, the same on both sides. */
 export type MappingRow =
@@ -53,8 +60,21 @@ const withLayer = (pattern: string, layer: string): string => pattern.replace('*
 const some = (names: readonly string[]): string =>
   `${names.slice(0, 10).join(', ')}${names.length > 10 ? `, and ${names.length - 10} more` : ''}`
 
+/** One of the tensors that a conversion makes, converted when its turn comes: its shape and dtype are those it has on `meta`. */
+function convertedSource(
+  convert: (...tensors: Tensor[]) => Tensor[],
+  parts: readonly Tensor[],
+  which: number,
+): TensorSource {
+  const made = (given: readonly Tensor[]): Tensor =>
+    tidy(() => noGrad(() => convert(...given)[which]!.contiguous()))
+  const outline = made(parts.map(({ shape, dtype }) => empty(shape, { dtype, device: 'meta' })))
+  const { shape, dtype } = outline
+  return { shape, dtype, make: () => made(parts) }
+}
+
 /**
- * Applies a table. Values that no conversion makes are the checkpoint's own tensors.
+ * Applies a table. Values that no conversion makes are the checkpoint's own tensors, detached.
  * @param rows the first that fits a name is used
  * @param wanted our parameters with their shapes
  * @param options.partial leaves parameters missing and lossy rows out, instead of refusing
@@ -67,9 +87,9 @@ export function applyMapping(
   tensors: Readonly<Record<string, Tensor>>,
   wanted: ReadonlyMap<string, readonly number[]>,
   options: { readonly partial?: boolean; readonly differences?: readonly string[] } = {},
-): { state: Record<string, Tensor>; report: ImportReport } {
+): { state: Record<string, TensorSource>; report: ImportReport } {
   const { partial = false, differences = [] } = options
-  const state: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>
+  const state: Record<string, TensorSource> = Object.create(null) as Record<string, TensorSource>
   const mapped: string[] = []
   const renamed: { from: string; to: string }[] = []
   const converted: { from: string[]; to: string[]; how: string }[] = []
@@ -96,11 +116,11 @@ export function applyMapping(
         return found
       })
       const to = row.to.map((pattern) => withLayer(pattern, layer!))
-      row.convert(...parts).forEach((made, i) => (state[to[i]!] = made))
+      to.forEach((name, i) => (state[name] = convertedSource(row.convert, parts, i)))
       converted.push({ from, to, how: row.how })
     } else {
       const to = withLayer(row.to, layer)
-      state[to] = tensor
+      state[to] = { shape: tensor.shape, dtype: tensor.dtype, make: () => tensor.detach() }
       if (to === name) mapped.push(name)
       else renamed.push({ from: name, to })
     }
@@ -138,30 +158,11 @@ export function applyMapping(
     throw new FileFormatError(
       file,
       name,
-      `is ${state[name]!.describe()}, by config.json it has the shape [${shape.join(', ')}]`,
+      `is ${state[name]!.dtype}[${state[name]!.shape.join(', ')}], by config.json it has the shape [${shape.join(', ')}]`,
     )
   }
   return {
     state,
     report: { family, mapped, renamed, converted, ignored, missing, differences: losses },
   }
-}
-
-/** Refuses a family without a table. */
-export function familyOf<F>(
-  families: Readonly<Record<string, F>>,
-  modelType: unknown,
-  file: string,
-): F {
-  const family =
-    typeof modelType === 'string' && Object.hasOwn(families, modelType)
-      ? families[modelType]
-      : undefined
-  if (family === undefined)
-    throw new FileFormatError(
-      file,
-      'model_type',
-      `is ${JSON.stringify(modelType)}; there are tables for ${Object.keys(families).join(', ')}`,
-    )
-  return family
 }
