@@ -68,14 +68,20 @@ function encode(x: Tensor, dtype: KVDType): Tensor[] {
 /** Keys and values from what `encode` made of each. In 8 bits they stay so; else they are of `like`'s dtype. */
 function asRead(parts: readonly Tensor[], like: Tensor): KeysValues {
   if (parts.length === 2) {
-    const [k, v] = parts as [Tensor, Tensor]
-    return { k: k.to(like.dtype), v: v.to(like.dtype) }
+    // Converted as they lie, so that a head's rows stay together.
+    const [k, v] = parts.map((t) =>
+      t.dtype === like.dtype ? t : t.transpose(1, 2).to(like.dtype).transpose(1, 2),
+    ) as [Tensor, Tensor]
+    return { k, v }
   }
   const [k, keyScale, v, valueScale] = parts as [Tensor, Tensor, Tensor, Tensor]
   return { k, v, scales: { k: keyScale, v: valueScale } }
 }
 
-/** Rows of one layer's tensors, [batch, rows, ...] each. Row 0 is position `start`. */
+/**
+ * Rows of one layer's tensors, [batch, rows, ...] each. Row 0 is position `start`. In memory a head's rows lie one behind the
+ * other: attention reads one head at a time.
+ */
 class Rows {
   parts: Tensor[] = []
   start = 0
@@ -97,10 +103,12 @@ class Rows {
   /** New tensors with `room` rows for parts like these; at the front, from position `start` on, come some rows. */
   replace(like: readonly Tensor[], room: number, start: number, rows: readonly Tensor[]): void {
     const fresh = like.map((x, i) => {
-      const [batch, , ...rest] = x.shape
+      const [batch, , heads, width] = x.shape as [number, number, number, number]
       // A GPU multiplies what lies behind the last key by 0, which has to give 0.
       const make = x.device === 'cpu' ? empty : zeros
-      const t = keep(make([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
+      const memory = make([batch, heads, room, width], { dtype: x.dtype, device: x.device })
+      const t = keep(memory.transpose(1, 2))
+      memory.dispose()
       if (rows[i]) t.narrow(1, 0, rows[i].shape[1]!).copy_(rows[i])
       return t
     })
