@@ -70,6 +70,7 @@ function attention(): {
   v: Spec
   mask: Spec | null
   cu: (Spec | null)[]
+  scale: Spec
   sizes: number[]
   attrs: number[]
   d: number
@@ -97,6 +98,7 @@ function attention(): {
     v: last([b, lk, g, width]),
     mask: maybe(s([b, h, lq, lk], pick([bool, d, d === f64 ? f64 : f32]))),
     cu: packed ? [offsets(lq), offsets(lk)] : [null, null],
+    scale: s([b, lk, g, 1]),
     sizes: [b, lq, h],
     attrs: [0.5, int(2), pick([0, 0, 1, 3]), int(2)],
     d,
@@ -494,8 +496,11 @@ const calls: Record<string, () => Call> = {
   attention: () => {
     const a = attention()
     const [b, l, h] = a.sizes as [number, number, number]
+    const inBytes = a.d !== f64 && chance(0.3)
+    const of = (x: Spec): Spec => (inBytes ? { ...x, dtype: u8 } : x)
+    const scale = inBytes ? a.scale : null
     return {
-      in: [a.q, a.k, a.v, a.mask, ...a.cu],
+      in: [a.q, of(a.k), of(a.v), a.mask, ...a.cu, scale, scale],
       out: [t(a.q.shape, a.d), t([b, h, l], stat(a.d))],
       attrs: a.attrs,
     }

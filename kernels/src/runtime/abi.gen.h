@@ -1,3 +1,3 @@
 // Written by kernels/scripts/gen.mjs from the OP lines. Do not edit.
 #pragma once
-#define SHAKTI_ABI "63f60d67e85bfaf5"
+#define SHAKTI_ABI "6860a1ae5055bb9d"

@@ -59,6 +59,24 @@ SHAKTI_INLINE void interleave(const void* from, int64_t step, int64_t lines, int
   }
 }
 
+// The sums of the lanes of each of four vectors.
+SHAKTI_INLINE void hsum_four(vf a, vf b, vf c, vf d, float* to) {
+  const auto fold = [](vf a, vf b) {
+    return __builtin_shuffle(a, b, vi SHAKTI_FOUR(0, 1, W, W + 1)) +
+           __builtin_shuffle(a, b, vi SHAKTI_FOUR(2, 3, W + 2, W + 3));
+  };
+  const vf ab = fold(a, b), cd = fold(c, d);
+  const vf sums = __builtin_shuffle(ab, cd, vi SHAKTI_FOUR(0, 2, W, W + 2)) +
+                  __builtin_shuffle(ab, cd, vi SHAKTI_FOUR(1, 3, W + 1, W + 3));
+  typedef float v4 __attribute__((vector_size(16)));
+  v4 part[W / 4];
+  std::memcpy(part, &sums, sizeof part);
+  for (int width = W / 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) part[i] += part[i + width];
+  }
+  std::memcpy(to, part, sizeof part[0]);
+}
+
 #undef SHAKTI_FOUR
 // Neighbours of two vectors of 16 bytes, alternating: of their lower halves, of their upper ones.
 template <class T>

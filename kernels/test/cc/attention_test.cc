@@ -1,5 +1,6 @@
 // Attention in f32, bf16 and f16 against the plain f64 loops on the same numbers: forward and backward, sizes around
-// every block edge, heads that share keys, causality, windows, masks, packed sequences, keys in parts.
+// every block edge, heads that share keys, causality, windows, masks, packed sequences, keys in parts. And forward with
+// keys and values in bytes.
 #include <algorithm>
 #include <set>
 #include <vector>
@@ -45,7 +46,7 @@ Result run(const Case& k, DType t, const Tensor& q, const Tensor& key, const Ten
            tensor({k.b, k.lk, k.hk, k.d}, t), tensor({k.b, k.lk, k.hk, k.d}, t)};
   const std::vector<double> attrs = {1 / std::sqrt(static_cast<double>(k.d)), k.causal ? 1.0 : 0.0,
                                      static_cast<double>(k.window), k.rounded ? 1.0 : 0.0};
-  OP_OF(attention)({q, key, v, mask, cu_q, cu_k}, {r.y, r.lse}, attrs);
+  OP_OF(attention)({q, key, v, mask, cu_q, cu_k, absent(), absent()}, {r.y, r.lse}, attrs);
   OP_OF(attention_backward)({g, q, key, v, r.y, r.lse, mask, cu_q, cu_k}, {r.dq, r.dk, r.dv}, attrs);
   return r;
 }
@@ -96,6 +97,37 @@ void one(const Case& k, DType t) {
   compare("dv", k, t, got.dv, want.dv, tolerance);
 }
 
+// Keys and values in bytes against what they stand for; some scales lie as a view of wider ones.
+void bytes(const Case& k, DType t) {
+  const auto numbers = [&] {
+    return as(filled({k.b, k.lk, k.hk, k.d}, DType::u8, 0, 0, 256), DType::u8, pick(0, 1) * 3);
+  };
+  const auto scales = [&] {
+    return as(filled({k.b, k.lk, k.hk, 1}, DType::f32, 0, 0.005, 0.02), DType::f32, pick(0, 1));
+  };
+  const Tensor q = as(filled({k.b, k.lq, k.h, k.d}, DType::f32, 0, -2, 2), t, 0);
+  const Tensor key = numbers(), v = numbers(), k_scale = scales(), v_scale = scales();
+  const auto whole = [&](const Tensor& x, const Tensor& scale) {
+    const Tensor y = tensor({k.b, k.lk, k.hk, k.d}, DType::f64);
+    for (int64_t i = 0; i < y.numel(); ++i) y.set(i, (x[i] - 128) * scale[i / k.d]);
+    return y;
+  };
+  const Tensor mask = k.mask ? filled({k.b, k.h, k.lq, k.lk}, DType::boolean, 3, 0, 1) : absent();
+  const Tensor cu_q = k.packed ? cuts(k.lq, k.packed) : absent(), cu_k = k.packed ? cuts(k.lk, k.packed) : absent();
+  const std::vector<double> attrs = {1 / std::sqrt(static_cast<double>(k.d)), k.causal ? 1.0 : 0.0,
+                                     static_cast<double>(k.window), k.rounded ? 1.0 : 0.0};
+  const Tensor y = tensor({k.b, k.lq, k.h, k.d}, t), lse = tensor({k.b, k.h, k.lq}, DType::f32);
+  OP_OF(attention)({q, key, v, mask, cu_q, cu_k, k_scale, v_scale}, {y, lse}, attrs);
+  const Tensor exact_y = tensor({k.b, k.lq, k.h, k.d}, DType::f64), exact_lse = tensor({k.b, k.h, k.lq}, DType::f64);
+  OP_OF(attention)({as(q, DType::f64, 0), whole(key, k_scale), whole(v, v_scale), mask, cu_q, cu_k, absent(), absent()},
+                   {exact_y, exact_lse}, attrs);
+  // A few rows are multiplied in f32, whatever they are; y is rounded to its dtype.
+  const bool few = k.lq * k.h / k.hk <= 8, pairs = (t == DType::bf16 || k.rounded) && !few;
+  const double tolerance = pairs ? 0.02 : t == DType::f32 ? 1e-5 : t == DType::bf16 ? 0.005 : 1e-3;
+  compare("y of bytes", k, t, y, exact_y, tolerance);
+  compare("lse of bytes", k, t, lse, exact_lse, pairs ? 0.02 : 2e-5);
+}
+
 // Each query finds one key, so far above all others that its value alone is the result; and this query's gradient is
 // that value's. A row, a key or a head's element that a block loses, or takes twice, cannot hide in a tolerance.
 void lookup(DType t, int64_t lq, int64_t lk, int64_t d) {
@@ -136,7 +168,7 @@ void nan_stays_in_its_row(int64_t lq, int64_t lk, DType t) {
   const Tensor q = as(filled({1, lq, h, d}, DType::f32, 0, -2, 2), t, 0), key = filled({1, lk, h, d}, t, 0, -2, 2);
   for (int64_t i = 0; i < d; ++i) q.set(i, NAN);
   const Tensor y = tensor({1, lq, h, d}, t), lse = tensor({1, h, lq}, DType::f32);
-  OP_OF(attention)({q, key, key, absent(), absent(), absent()}, {y, lse}, {0.125, 0, 0, 0});
+  OP_OF(attention)({q, key, key, absent(), absent(), absent(), absent(), absent()}, {y, lse}, {0.125, 0, 0, 0});
   for (int64_t i = 0; i < y.numel(); ++i)
     EXPECT(std::isnan(y[i]) == (i < d), "%lld keys: [%d] is %g", static_cast<long long>(lk), static_cast<int>(i), y[i]);
   EXPECT(std::isnan(lse[0]) && std::isfinite(lse[lq]), "lse is %g and %g", lse[0], lse[lq]);
@@ -158,6 +190,7 @@ int main() {
     }
     k.rounded = round % 6 == 0;
     one(k, types[round % 3]);
+    if (k.mask < 2) bytes(k, types[round % 3]);
   }
   for (const DType t : types) {
     // Rows of several blocks; keys in several parts, with few rows and in the last one not whole.
@@ -170,6 +203,13 @@ int main() {
     one({1, 3, 1500, 2, 1, 16, true, 700, 0, 0}, t);
     one({1, 0, 5, 1, 1, 8, false, 0, 0, 0}, t);
     one({2, 5, 0, 1, 1, 8, false, 0, 0, 0}, t);
+    // Blocks of keys laid out once for many blocks of rows; a few rows, and keys in parts.
+    bytes({1, 800, 150, 1, 1, 64, true, 0, 0, 0}, t);
+    bytes({1, 1, 2100, 8, 2, 128, true, 0, 0, 0}, t);
+    bytes({2, 2, 1300, 6, 3, 80, true, 700, 0, 0}, t);
+    bytes({1, 4, 1500, 6, 2, 20, true, 0, 0, 0}, t);
+    bytes({1, 0, 5, 1, 1, 8, false, 0, 0, 0}, t);
+    bytes({2, 5, 0, 1, 1, 8, false, 0, 0, 0}, t);
     nan_stays_in_its_row(30, 128, t);
     nan_stays_in_its_row(1, 1200, t);
   }

@@ -29,7 +29,8 @@ int main() {
   const Tensor q = random({1, 64, 2, 32}), k = random({1, 64, 2, 32}), v = random({1, 64, 2, 32});
   const double scale = 0.17678, causal = 1;
   OP_OF(attention)
-  ({q, k, v, absent(), absent(), absent()}, {room({1, 64, 2, 32}), room({1, 2, 64})}, {scale, causal, 0, 0});
+  ({q, k, v, absent(), absent(), absent(), absent(), absent()}, {room({1, 64, 2, 32}), room({1, 2, 64})},
+   {scale, causal, 0, 0});
 
   const Tensor x = random({64, 512}), weight = random({512});
   OP_OF(softmax)({x}, {room({64, 512})});

@@ -19,6 +19,7 @@ const own = (family: string): ReturnType<typeof inFile> => inFile(family, `ops/$
 const attention = own('attention')
 const attentionTensor = inFile('attention', 'ops/attention/tensor_core.cuh')
 const splitKeys = inFile('attention', 'ops/attention/split_keys.cuh')
+const splitBytes = inFile('attention', 'ops/attention/split_bytes.cuh')
 const visible = inFile('attention', 'ops/attention/visible.cuh')
 const conv = own('conv')
 const copy = own('copy')
@@ -123,6 +124,36 @@ export const mutants: readonly Mutant[] = [
     'the sum of a part is not shrunk to the largest score of all',
     'all.sum += parts[n].sum * by;',
     'all.sum += parts[n].sum;',
+  ),
+  splitBytes(
+    'keys are multiplied before all are there (bytes)',
+    '    __syncthreads();  // these keys are there, and the values of the tile before have been read\n',
+    '',
+  ),
+  splitBytes(
+    'values are used before all are there (bytes)',
+    '    __syncthreads();  // the values are there, and these keys have been read\n',
+    '',
+  ),
+  splitBytes(
+    'the scale of the key before',
+    'of[n] = float2{scale(i), scale(i + 1)};',
+    'of[n] = float2{scale(i), scale(i)};',
+  ),
+  splitBytes(
+    'weights do not take the scales of their values',
+    '    value_scales.multiply(scores);\n',
+    '',
+  ),
+  splitBytes(
+    'sixteen bytes behind the head',
+    'if (c < chunks && i < rows && column < d)',
+    'if (c < chunks && i < rows)',
+  ),
+  attention(
+    'values in bytes take the scales of keys',
+    't.fetch_bytes(kv, p.v, p.v_scale,',
+    't.fetch_bytes(kv, p.v, p.k_scale,',
   ),
 
   conv(

@@ -189,7 +189,8 @@ export class Attention extends Module {
       let v = this.#heads(project(2), this.kvHeads)
       const bound = causal ? window : undefined
       let borders: KeysValues['borders']
-      if (cache) ({ k, v, borders } = cache.append(layer, k, v, bound))
+      let scales: KeysValues['scales']
+      if (cache) ({ k, v, borders, scales } = cache.append(layer, k, v, bound))
       // A cache may have let go of keys that the window does not reach: the last ones are here.
       const keys = k.shape[1]!
       const past = cache && mask && mask.shape.at(-1)! > keys ? mask.shape.at(-1)! - keys : 0
@@ -200,6 +201,7 @@ export class Attention extends Module {
         ...(visible ? { mask: visible } : {}),
         ...(bound ? { window: bound } : {}),
         ...(cuSeqlens ? { cuSeqlensQ: cuSeqlens } : {}),
+        ...(scales ? { keyScale: scales.k, valueScale: scales.v } : {}),
         ...(borders ? { cuSeqlensQ: borders.q, cuSeqlensK: borders.k } : {}),
       })
       return this.outProj.forward(y.reshape([b, l, this.heads * this.headDim]), { residual })

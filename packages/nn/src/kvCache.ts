@@ -31,6 +31,8 @@ export interface KVCacheOptions {
 export interface KeysValues {
   readonly k: Tensor
   readonly v: Tensor
+  /** Of a cache in 8 bits, whose k and v are u8: `keyScale` and `valueScale` of scaledDotProductAttention, [batch, keys, kv heads, 1]. */
+  readonly scales?: { readonly k: Tensor; readonly v: Tensor }
   /** Where the keys end, when there is room behind them: borders of one packed sequence (`cuSeqlensQ`, `cuSeqlensK`). */
   readonly borders?: { readonly q: Tensor; readonly k: Tensor }
 }
@@ -63,12 +65,23 @@ function encode(x: Tensor, dtype: KVDType): Tensor[] {
   return [wide.div(scale).add(128).round().to('u8'), scale]
 }
 
-function decode(parts: readonly Tensor[], like: Tensor): Tensor {
-  const [numbers, scale] = parts as [Tensor, Tensor | undefined]
-  return (scale ? numbers.to('f32').sub(128).mul(scale) : numbers).to(like.dtype)
+/** Keys and values from what `encode` made of each. In 8 bits they stay so; else they are of `like`'s dtype. */
+function asRead(parts: readonly Tensor[], like: Tensor): KeysValues {
+  if (parts.length === 2) {
+    // Converted as they lie, so that a head's rows stay together.
+    const [k, v] = parts.map((t) =>
+      t.dtype === like.dtype ? t : t.transpose(1, 2).to(like.dtype).transpose(1, 2),
+    ) as [Tensor, Tensor]
+    return { k, v }
+  }
+  const [k, keyScale, v, valueScale] = parts as [Tensor, Tensor, Tensor, Tensor]
+  return { k, v, scales: { k: keyScale, v: valueScale } }
 }
 
-/** Rows of one layer's tensors, [batch, rows, ...] each. Row 0 is position `start`. */
+/**
+ * Rows of one layer's tensors, [batch, rows, ...] each. Row 0 is position `start`. In memory a head's rows lie one behind the
+ * other: attention reads one head at a time.
+ */
 class Rows {
   parts: Tensor[] = []
   start = 0
@@ -90,10 +103,12 @@ class Rows {
   /** New tensors with `room` rows for parts like these; at the front, from position `start` on, come some rows. */
   replace(like: readonly Tensor[], room: number, start: number, rows: readonly Tensor[]): void {
     const fresh = like.map((x, i) => {
-      const [batch, , ...rest] = x.shape
+      const [batch, , heads, width] = x.shape as [number, number, number, number]
       // A GPU multiplies what lies behind the last key by 0, which has to give 0.
       const make = x.device === 'cpu' ? empty : zeros
-      const t = keep(make([batch!, room, ...rest], { dtype: x.dtype, device: x.device }))
+      const memory = make([batch, heads, room, width], { dtype: x.dtype, device: x.device })
+      const t = keep(memory.transpose(1, 2))
+      memory.dispose()
       if (rows[i]) t.narrow(1, 0, rows[i].shape[1]!).copy_(rows[i])
       return t
     })
@@ -167,8 +182,8 @@ export class KVCache {
   /**
    * Adds k and v ([batch, n, kv heads, head dim]) behind what `layer` holds.
    * @param window keys that a query of this layer sees, itself among them; default all. Then older ones may go
-   * @returns what the layer holds, the new ones last, in k's dtype: all positions, or with a window at least those that
-   * some of the n queries see
+   * @returns what the layer holds, the new ones last, in k's dtype, or in 8 bits with their scales: all positions, or with a
+   * window at least those that some of the n queries see
    */
   append(layer: number, k: Tensor, v: Tensor, window = 0): KeysValues {
     const [, n] = k.shape as [number, number]
@@ -178,18 +193,15 @@ export class KVCache {
       const dtype = (this.#dtype ??= k.dtype as KVDType)
       const parts = [...encode(k, dtype), ...encode(v, dtype)]
       const rows = this.#write(layer, parts, window, k)
-      const all = rows.view(rows.start, this.#length + n)
-      const half = all.length / 2
-      return { k: decode(all.slice(0, half), k), v: decode(all.slice(half), v) }
+      return asRead(rows.view(rows.start, this.#length + n), k)
     })
   }
 
   /**
-   * Positions that `at` can write before the buffers grow, of one sequence; 0 where it cannot: with windows, whose rows move, and
-   * for numbers in bytes, which are read by other ops for every length.
+   * Positions that `at` can write before the buffers grow, of one sequence; 0 where it cannot: with windows, whose rows move.
    */
   get room(): number {
-    if (this.#dtype === 'i8' || this.#layers.length === 0) return 0
+    if (this.#layers.length === 0) return 0
     const fits = (r: Rows | undefined): number =>
       r && r.window === 0 && r.parts[0]!.shape[0] === 1 ? r.room : 0
     return Math.min(...this.#layers.map(fits))
@@ -221,12 +233,13 @@ export class KVCache {
   }
 
   #appendAt({ position, query, keys }: Place, layer: number, k: Tensor, v: Tensor): KeysValues {
-    const [oldK, oldV] = this.#layers[layer]!.parts as [Tensor, Tensor]
+    const { parts } = this.#layers[layer]!
+    const dtype = this.#dtype!
     noGrad(() => {
-      oldK.indexCopy_(1, position, k.to(oldK.dtype))
-      oldV.indexCopy_(1, position, v.to(oldV.dtype))
+      for (const [i, x] of [...encode(k, dtype), ...encode(v, dtype)].entries())
+        parts[i]!.indexCopy_(1, position, x)
     })
-    return { k: oldK.to(k.dtype), v: oldV.to(v.dtype), borders: { q: query, k: keys } }
+    return { ...asRead(parts, k), borders: { q: query, k: keys } }
   }
 
   /** Puts encoded rows behind the others. */

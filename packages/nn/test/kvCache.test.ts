@@ -3,13 +3,20 @@ import {
   memory,
   noGrad,
   randn,
+  scaledDotProductAttention,
   ShaktiError,
   ShapeError,
   tensor,
   tidy,
   type Tensor,
 } from '@shakti/tensor'
-import { Attention, KVCache, RotaryEmbedding, type KVCacheOptions } from '../src/index.js'
+import {
+  Attention,
+  KVCache,
+  RotaryEmbedding,
+  type KeysValues,
+  type KVCacheOptions,
+} from '../src/index.js'
 import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 /** Keys of positions from .. to - 1: each number says where it stands. [1, n, 2, 2] */
@@ -18,9 +25,18 @@ const keys = (from: number, to: number): Tensor =>
     Float32Array.from({ length: (to - from) * 4 }, (_, i) => from * 4 + i),
     { shape: [1, to - from, 2, 2] },
   )
+/** What a cache holds as numbers, from bytes too. */
+const whole = ({ k, v, scales }: KeysValues): { k: Tensor; v: Tensor } =>
+  scales
+    ? {
+        k: k.to('f32').sub(128).mul(scales.k),
+        v: v.to('f32').sub(128).mul(scales.v),
+      }
+    : { k, v }
 const read = (cache: KVCache, to: number, window?: number): Tensor => {
   const n = to - cache.length
-  const { k, v } = cache.append(0, keys(cache.length, to), keys(cache.length, to).mul(-1), window)
+  const more = keys(cache.length, to)
+  const { k, v } = whole(cache.append(0, more, more.mul(-1), window))
   cache.advance(n)
   assertClose(v.dataSync(), k.mul(-1).dataSync(), 1e-9)
   return k
@@ -206,12 +222,12 @@ for (const [dtype, tolerance] of [
   ['f16', 2 ** -11],
   ['i8', 1 / 254],
 ] as const)
-  test(`numbers come back from ${dtype} within its rounding, zeros as zeros, in the dtype they came in`, () => {
+  test(`numbers come back from ${dtype} within its rounding, zeros as zeros, floats in the dtype they came in`, () => {
     manualSeed(5)
     const cache = new KVCache({ dtype })
     const k = randn([2, 9, 3, 16])
     k.narrow(1, 4, 1).fill_(0)
-    const { k: got, v } = cache.append(0, k, k.mul(100))
+    const { k: got, v } = whole(cache.append(0, k, k.mul(100)))
     const [want, back, values] = [k.dataSync(), got.dataSync(), v.dataSync()]
     for (let head = 0; head < want.length; head += 16) {
       const top = Math.max(...Array.from(want.slice(head, head + 16), Math.abs))
@@ -224,8 +240,38 @@ for (const [dtype, tolerance] of [
       }
     }
     const half = new KVCache({ dtype })
-    assert.is(half.append(0, k.to('bf16'), k.to('bf16')).k.dtype, 'bf16')
+    const bytes = dtype === 'i8'
+    assert.is(half.append(0, k.to('bf16'), k.to('bf16')).k.dtype, bytes ? 'u8' : 'bf16')
   })
+
+test('attention over a cache in bytes is attention over the numbers that they stand for', () => {
+  manualSeed(6)
+  for (const [b, headDim, window, dtype] of [
+    [1, 128, undefined, 'f32'],
+    [2, 80, undefined, 'f32'],
+    [1, 96, 40, 'f32'],
+    [2, 7, 40, 'f32'],
+    [1, 128, undefined, 'bf16'],
+  ] as const) {
+    const cache = new KVCache({ dtype: 'i8', capacity: 8 })
+    const options = { layout: 'blhd', isCausal: true, ...(window ? { window } : {}) } as const
+    const numbers = (n: number, heads: number): Tensor => randn([b, n, heads, headDim]).to(dtype)
+    // A prompt in chunks, tokens one by one, several at once.
+    for (const n of [150, 70, 1, 1, 3, 1]) {
+      const [q, k, v] = [numbers(n, 6), numbers(n, 2), numbers(n, 2)] as const
+      const held = cache.append(0, k, v, window)
+      cache.advance(n)
+      const got = scaledDotProductAttention(q, held.k, held.v, {
+        ...options,
+        keyScale: held.scales!.k,
+        valueScale: held.scales!.v,
+      })
+      const plain = whole(held)
+      const want = scaledDotProductAttention(q.to('f32'), plain.k, plain.v, options)
+      assertClose(got.to('f32').dataSync(), want.dataSync(), dtype === 'f32' ? 1e-5 : 0.01)
+    }
+  }
+})
 
 test('a mask over all positions is cut for a layer that let some go', () => {
   manualSeed(4)

@@ -43,6 +43,8 @@ import { assert, assertThrows, test } from './assert.js'
 type Row = readonly [what: string, fn: () => unknown, words: readonly string[]]
 const x = zeros([2, 3])
 const y = zeros([4, 5])
+const q4 = zeros([1, 2, 4, 8])
+const bytes = zeros([1, 2, 3, 8], { dtype: 'u8' })
 const i = (...data: number[]): Tensor => tensor(Int32Array.from(data))
 
 const shapes: readonly Row[] = [
@@ -142,6 +144,20 @@ const shapes: readonly Row[] = [
     ['[normRope]', '[1, 4, 2, 6]', '[3]'],
   ],
   ['swiglu', () => swiglu(x, y), ['[swiglu]', '[2, 3]', '[4, 5]']],
+  [
+    'attention over bytes with a scale for each key alone',
+    () =>
+      scaledDotProductAttention(q4, bytes, bytes, {
+        keyScale: zeros([1, 2, 3, 1]),
+        valueScale: zeros([1, 1, 3, 1]),
+      }),
+    ['[scaledDotProductAttention]', 'valueScale', '[1, 3, 1, 1]'],
+  ],
+  [
+    'attention over bytes without a scale of the values',
+    () => scaledDotProductAttention(q4, bytes, bytes, { keyScale: zeros([1, 2, 3, 1]) }),
+    ['keyScale and valueScale'],
+  ],
   [
     'attention heads',
     () => scaledDotProductAttention(zeros([1, 3, 4, 8]), zeros([1, 2, 4, 8]), zeros([1, 2, 4, 8])),
@@ -269,6 +285,15 @@ const types: readonly Row[] = [
     ['[conv2d]', 'f64'],
   ],
   [
+    'attention over bytes from f64',
+    () =>
+      scaledDotProductAttention(q4.to('f64'), bytes, bytes, {
+        keyScale: zeros([1, 2, 3, 1]),
+        valueScale: zeros([1, 2, 3, 1]),
+      }),
+    ['[scaledDotProductAttention]', 'f64', 'u8'],
+  ],
+  [
     'attention of two dtypes',
     () =>
       scaledDotProductAttention(
@@ -391,6 +416,14 @@ test('gradients that do not exist are refused, not zero', () => {
   loss.backward()
   assertThrows(() => loss.backward(), AutogradError)
   assertThrows(() => w.add_(1), AutogradError, 'noGrad')
+  const scale = zeros([1, 2, 3, 1])
+  const overBytes = (): unknown =>
+    scaledDotProductAttention(q4.clone().requiresGrad_(), bytes, bytes, {
+      keyScale: scale,
+      valueScale: scale,
+    })
+  assertThrows(overBytes, AutogradError, 'keyScale', 'noGrad')
+  noGrad(overBytes)
   const z = w.square()
   noGrad(() => w.fill_(3))
   assertThrows(() => z.sum().backward(), AutogradError)

@@ -3,6 +3,7 @@
 // nothing (but tiles want their lines whole: they get a copy); a right side has rows of whole vectors.
 #pragma once
 #include "../../simd/bf16.h"
+#include "../../simd/bytes.h"
 #include "../../simd/transpose.h"
 #include "../../simd/unit.h"
 #include "problem.h"
@@ -36,18 +37,25 @@ SHAKTI_INLINE int64_t words_of_row(const Problem& p) {
   return U == Unit::amx ? words<U>(p.d) : p.dp / kPerWord<U>;
 }
 
-// A row of a head as words, `ld` of them: what is behind d is 0.
+// A row of a head as words, `ld` of them: what is behind d is 0. Of bytes, numbers without their scale, which are exact
+// in bf16 too.
 template <Unit U>
 SHAKTI_INLINE void load_row(const Operand& o, int64_t at, int64_t d, int64_t ld, float* to) {
 #if defined(__AVX512F__)
   if (U != Unit::f32) {
     auto* row = reinterpret_cast<uint16_t*>(to);
-    gather_bf16(row, o, at, o.strides[3], d);
+    if (o.dtype == DType::u8)
+      widen_bytes(row, o.ptr<uint8_t>() + at, d);
+    else
+      gather_bf16(row, o, at, o.strides[3], d);
     std::memset(row + d, 0, static_cast<size_t>(2 * ld - d) * 2);
     return;
   }
 #endif
-  gather_f32(to, o, at, o.strides[3], d);
+  if (o.dtype == DType::u8)
+    widen_bytes(to, o.ptr<uint8_t>() + at, d);
+  else
+    gather_f32(to, o, at, o.strides[3], d);
   for (int64_t j = d; j < ld; ++j) to[j] = 0;
 }
 

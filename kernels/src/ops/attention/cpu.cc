@@ -7,6 +7,11 @@ namespace SHAKTI_ISA_NS {
 void run_attention(const Args& a, Context& c) {
   Problem p(a.in[0], a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], a);
   if (!p.check(c, true)) return;
+  if (a.in[6].present()) {
+    p.k_scale = &a.in[6];
+    p.v_scale = &a.in[7];
+    if (few_rows(p)) return forward<Unit::f32>(p, a, c);
+  }
   if (p.q->dtype == DType::f64) return forward_f64(p, a);
 #if defined(__AVX512F__)
   switch (unit_for(p.q->dtype, a.attr_bool(3))) {

@@ -26,9 +26,9 @@ struct Kernels {
   bool tensor;
   int64_t d, rows;
 
-  Kernels(const Operand& q, std::initializer_list<const Operand*> operands) {
+  Kernels(const Operand& q, std::initializer_list<const Operand*> operands, bool tensor_allowed = true) {
     const int64_t dim = q.shape[3];
-    tensor = dtype_size(q.dtype) == 2 && dim <= 128 && dim > 32;
+    tensor = tensor_allowed && dtype_size(q.dtype) == 2 && dim <= 128 && dim > 32;
     for (const Operand* o : operands) tensor = tensor && packed(*o);
     if (tensor) {
       d = dim <= 64 ? 64 : dim <= 80 ? 80 : dim <= 96 ? 96 : 128;
@@ -52,17 +52,21 @@ struct Kernels {
   }
 };
 
+constexpr int64_t kFewQueries = 16;
+
+bool in_bytes(const Args& a) { return a.in[6].present(); }
+
 // Few queries: keys are split among blocks. Depends on shapes and strides alone, and so do the sums.
 struct KeySplit {
   int64_t parts = 0, blocks = 0;  // 0: not for these; blocks: of rows of all heads of keys of an example
   int64_t rows, bytes;            // of a block; of its shared memory
 
   KeySplit(const Args& a, const Kernels& kernels) {
-    constexpr int64_t kFewQueries = 16, kEnough = 512, kFewestKeys = 128;
+    constexpr int64_t kEnough = 512, kFewestKeys = 128;
     const Operand &q = a.in[0], &k = a.in[1];
     const int64_t b = q.shape[0], lq = q.shape[1], lk = k.shape[1], hk = k.shape[2], d = q.shape[3];
-    const bool plain =
-        q.dtype == DType::f32 && d <= 256 && packed(q) && packed(k) && packed(a.in[2]) && packed(a.out[0]);
+    const bool plain = q.dtype == DType::f32 && !in_bytes(a) && d <= 256 && packed(q) && packed(k) && packed(a.in[2]) &&
+                       packed(a.out[0]);
     if (lq > kFewQueries || b * lq * lk == 0 || !(kernels.tensor || plain)) return;
     rows = plain ? 8 : 16;
     const int64_t tile = 64 * (kernels.d / 8 + 1) * 16, line = (d / 4 | 1) * 16;
@@ -108,7 +112,11 @@ bool start(const Args& a, Launch& launch, const Operand& q, const Operand& k, co
   return true;
 }
 
-Kernels forward_kernels(const Args& a) { return Kernels(a.in[0], {&a.in[0], &a.in[1], &a.in[2], &a.out[0]}); }
+// Tensor cores take bytes for few queries alone.
+Kernels forward_kernels(const Args& a) {
+  const bool tensor_allowed = !in_bytes(a) || a.in[0].shape[1] <= kFewQueries;
+  return Kernels(a.in[0], {&a.in[0], &a.in[1], &a.in[2], &a.out[0]}, tensor_allowed);
+}
 
 }  // namespace
 
@@ -125,12 +133,18 @@ void run_attention(const Args& a, Launch& launch) {
   if (!start(a, launch, q, a.in[1], a.in[2], a.in[3], a.in[4], a.in[5], true, &p)) return;
   p.y = rows(a.out[0]);
   p.lse = a.out[1].data;
+  if (in_bytes(a)) {
+    p.k_scale = rows(a.in[6]);
+    p.v_scale = rows(a.in[7]);
+  }
   const Kernels kernels = forward_kernels(a);
   const KeySplit split(a, kernels);
   if (split.parts > 0) {
     p.parts = split.parts;
     p.partial = static_cast<float*>(a.workspace);
-    launch.kernel(kFamily, kernels.tensor ? kernels.name("_split", q.dtype) : KernelName("attention_split", q.dtype),
+    launch.kernel(kFamily,
+                  kernels.tensor ? kernels.name(in_bytes(a) ? "_split_bytes" : "_split", q.dtype)
+                                 : KernelName("attention_split", q.dtype),
                   Dim(split.parts, split.blocks, p.b), kBlockThreads, p, static_cast<size_t>(split.bytes));
     if (split.parts > 1)
       launch.kernel(kFamily, KernelName("attention_join_parts", q.dtype),

@@ -1,10 +1,10 @@
 // Attention by tiles of queries and keys with the online softmax (Dao et al., arXiv 2205.14135), forward and backward; scores are never
 // whole. The kernels here multiply in f32 (f64 for f64) and take every form of operands; tensor_core.cuh has those for bf16 and f16,
-// split_keys.cuh those for few queries.
+// split_keys.cuh those for few queries, split_bytes.cuh the same over keys in bytes.
 #include "../../cuda/device/grid.cuh"
 #include "../../cuda/device/math.cuh"
 #include "../../cuda/device/reduce.cuh"
-#include "split_keys.cuh"
+#include "split_bytes.cuh"
 
 namespace shakti::cuda {
 namespace {
@@ -33,6 +33,16 @@ struct Tiles {
     for (int e = threadIdx.x; e < B * D; e += kBlockThreads) {
       const int r = e / D, c = e % D;
       to[r * S::line + c] = first + r < rows && c < d ? load(row_of<T>(x, b, first + r, h)[c * x.last]) : C(0);
+    }
+  }
+  // The same of numbers in bytes, times their scale.
+  __device__ __forceinline__ void fetch_bytes(C* to, const Rows4& x, const Rows4& scale, int64_t b, int64_t h, int64_t first, int64_t rows,
+                                              int64_t d) const {
+    for (int e = threadIdx.x; e < B * D; e += kBlockThreads) {
+      const int r = e / D, c = e % D;
+      const bool there = first + r < rows && c < d;
+      to[r * S::line + c] =
+          there ? C(static_cast<int>(row_of<uint8_t>(x, b, first + r, h)[c * x.last]) - 128) * C(*row_of<float>(scale, b, first + r, h)) : C(0);
     }
   }
   // The product of two rows.
@@ -90,7 +100,10 @@ __device__ __forceinline__ void forward(const Attention& p) {
   C top = never, sum = 0, out[S::columns] = {};
   for (int64_t j0 = begin; j0 < end; j0 += B) {
     __syncthreads();
-    t.template fetch<T>(kv, p.k, b, hk, j0, p.lk, p.d);
+    if (p.k_scale.data)
+      t.fetch_bytes(kv, p.k, p.k_scale, b, hk, j0, p.lk, p.d);
+    else
+      t.template fetch<T>(kv, p.k, b, hk, j0, p.lk, p.d);
     __syncthreads();
     C scores[S::scores], most = never;
 #pragma unroll
@@ -112,7 +125,10 @@ __device__ __forceinline__ void forward(const Attention& p) {
     sum = sum * shrink + row_reduce<Sum, S::threads_of_row>(more, Sum());
     top = most;
     __syncthreads();
-    t.template fetch<T>(kv, p.v, b, hk, j0, p.lk, p.d);
+    if (p.v_scale.data)
+      t.fetch_bytes(kv, p.v, p.v_scale, b, hk, j0, p.lk, p.d);
+    else
+      t.template fetch<T>(kv, p.v, b, hk, j0, p.lk, p.d);
     __syncthreads();
 #pragma unroll
     for (int c = 0; c < S::columns; ++c) out[c] *= shrink;
@@ -256,6 +272,9 @@ __global__ void attention_delta_f64(const __grid_constant__ Attention p) { delta
   }                                                                                                                  \
   __global__ void __launch_bounds__(128) attention_tensor_split_##D##_##t(const __grid_constant__ Attention p) {     \
     tensor_split<T, D>(p);                                                                                           \
+  }                                                                                                                  \
+  __global__ void __launch_bounds__(128) attention_tensor_split_bytes_##D##_##t(const __grid_constant__ Attention p) { \
+    tensor_split_bytes<T, D>(p);                                                                                     \
   }                                                                                                                  \
   __global__ void __launch_bounds__(128, D > 64 ? 2 : 3) attention_tensor_backward_q_##D##_##t(const __grid_constant__ Attention p) { \
     tensor_backward_q<T, D>(p);                                                                                      \

@@ -13,11 +13,12 @@ struct Rows4 {
 
 struct Attention {
   Rows4 q, k, v;
-  Rows4 g, y;        // backward: the gradient of y, and y; forward: y is written
-  Rows4 dq, dk, dv;  // backward
-  void* lse;         // [b, h, lq], f32 (f64 for f64)
-  void* delta;       // backward: sum of g * y, as lse
-  const void* mask;  // [b, h, lq, lk] by strides; null: none
+  Rows4 k_scale, v_scale;  // f32, of k and v in bytes; else null
+  Rows4 g, y;              // backward: the gradient of y, and y; forward: y is written
+  Rows4 dq, dk, dv;        // backward
+  void* lse;               // [b, h, lq], f32 (f64 for f64)
+  void* delta;             // backward: sum of g * y, as lse
+  const void* mask;        // [b, h, lq, lk] by strides; null: none
   int64_t mask_strides[4];
   int mask_kind;  // 0: none, 1: bool, 2: added, q's dtype, 3: added, f32
   const int32_t *cu_q, *cu_k;

@@ -1,6 +1,7 @@
 // Forward by blocks of rows and keys (Dao et al., arXiv 2205.14135). A row is a query of a head; the heads that share
 // keys and values are rows of one block, query by query, so that these are read once for all of them.
 #pragma once
+#include "few_rows.h"
 #include "online_softmax.h"
 #include "products.h"
 
@@ -28,6 +29,23 @@ constexpr int64_t kRowsAtOnce = U == Unit::amx ? 16 : kStrip;
 // A block of keys and values as the products take them.
 struct KeyBlock {
   Rows kt, values;
+};
+
+// What a block's numbers in bytes stand for: scores of a key, and weights of a value, times their scale.
+struct Scales {
+  alignas(64) float k[kKeys], v[kKeys];
+
+  // `by`: what else scores are multiplied with.
+  void load(const Problem& p, int64_t b, int64_t hk, int64_t k0, float by) {
+    const int64_t n = p.lk - k0 < kKeys ? p.lk - k0 : kKeys;
+    const auto gather = [&](float* to, const Operand& o) {
+      gather_f32(to, o, row_at(o, b, k0, hk), o.strides[1], n);
+      for (int64_t j = n; j < kKeys; ++j) to[j] = 0;
+    };
+    gather(k, *p.k_scale);
+    gather(v, *p.v_scale);
+    for (float& x : k) x *= by;
+  }
 };
 
 // Laid out in `to`, of 2 * kKeys * dp floats. Values stay where they lie when they can be read there, unless they are
@@ -75,6 +93,7 @@ struct ForwardBlock {
   float* buffer;  // [kKeys][dp]
   float* s;       // [kStrip][kKeys]
   float* w;       // the same in words
+  Scales scales;
 
   explicit ForwardBlock(const Problem& p, float* memory) {
     strips = reinterpret_cast<Strip*>(memory);
@@ -105,9 +124,13 @@ struct ForwardBlock {
       seen = hull(seen, strip.sight.any);
     }
     seen = common(seen, part);
+    const bool few = p.bytes() && few_rows(p);
     for (int64_t k0 = seen.begin / kKeys * kKeys; k0 < seen.end; k0 += kKeys) {
-      KeyBlock block;
-      if (packed != nullptr) {
+      KeyBlock block{};
+      if (p.bytes()) scales.load(p, rows.b, rows.hk, k0, U == Unit::f32 ? 1 : p.scale * kLog2E);
+      if (few) {
+        // read where they lie
+      } else if (packed != nullptr) {
         const float* at = packed + k0 / kKeys * 2 * kKeys * p.dp;
         block = {{at, kKeys}, {at + kKeys * p.dp, p.dp}};
       } else {
@@ -132,18 +155,32 @@ struct ForwardBlock {
     const int64_t ld = words_of_row<U>(p), d = words<U>(p.d);
     const Left queries{q + at * ld, ld, 1};
     float* sums = out + at * p.dp;
-    if (U != Unit::amx && 4 * W == kKeys && whole) {
+    const bool few = block.kt.p == nullptr;
+    const auto bytes = [&](const Operand& o) {
+      return ByteRows{o.ptr<uint8_t>() + row_at(o, rows.b, k0, rows.hk), o.strides[1], p.d};
+    };
+    if (U != Unit::amx && 4 * W == kKeys && whole && !p.bytes()) {
       multiply_vectors<U>(n, kKeys, d, queries, block.kt, Weighed<U>{p, running, s, sums});
     } else {
-      multiply<U>(n, c1 - c0, d, queries, {block.kt.p + c0, kKeys}, s + c0, kKeys, false);
+      if (few)
+        few_scores(n, q + at * ld, ld, bytes(*p.k), bytes(*p.v), c0, any.end, s, kKeys);
+      else
+        multiply<U>(n, c1 - c0, d, queries, {block.kt.p + c0, kKeys}, s + c0, kKeys, false);
       for (int64_t i = 0; i < n; ++i) {
         float* row = s + i * kKeys;
-        for (int64_t j = c0; U != Unit::f32 && j < c1; j += W) store(row + j, load(row + j) * splat(p.scale * kLog2E));
+        for (int64_t j = c0; p.bytes() && j < c1; j += W) store(row + j, load(row + j) * load(scales.k + j));
+        for (int64_t j = c0; U != Unit::f32 && !p.bytes() && j < c1; j += W)
+          store(row + j, load(row + j) * splat(p.scale * kLog2E));
         const int64_t r = first + at + i, query = rows.query(r);
         if (!whole) apply_mask(p, rows.b, rows.head(r), query, p.keys(query), k0, any.end, c0, c1, row);
       }
       running.take(s, n, c0, c1, sums, p.dp);
+      for (int64_t i = 0; p.bytes() && i < n; ++i) {
+        float* row = s + i * kKeys;
+        for (int64_t j = c0; j < c1; j += W) store(row + j, load(row + j) * load(scales.v + j));
+      }
     }
+    if (few) return few_sums(n, s, kKeys, bytes(*p.v), any.begin, any.end, sums, p.dp);
     multiply<U>(n, p.dp, words<U>(any.end - c0), over_keys<U>(s, n, c0, c1, w),
                 {block.values.p + c0 / kPerWord<U> * block.values.ld, block.values.ld}, sums, p.dp, true);
   }

@@ -36,8 +36,26 @@ Status common(const Args& a, const Operand& q, const Operand& k, const Operand& 
     }
   }
   SHAKTI_CHECK(a.attr_int(2) >= 0, value, "window must be an integer from 0");
-  return all(want_float(q, "q"), want_same_dtype(q, "q", k, "k"), want_same_dtype(q, "q", v, "v"),
-             want_same_shape(k, "k", v, "v"));
+  return all(want_float(q, "q"), want_same_shape(k, "k", v, "v"));
+}
+
+Status want_dtype_of(const Operand& q, const Operand& k, const Operand& v) {
+  return all(want_same_dtype(q, "q", k, "k"), want_same_dtype(q, "q", v, "v"));
+}
+
+// Keys and values in bytes, a scale for each position and head.
+Status want_bytes(const Args& a) {
+  const Operand &q = a.in[0], &k = a.in[1], &v = a.in[2];
+  SHAKTI_CHECK(a.in[6].present() && a.in[7].present(), value, "k_scale and v_scale go together");
+  SHAKTI_CHECK(q.dtype != DType::f64, dtype, "keys in bytes go with f32, bf16 or f16 queries, got f64");
+  for (int i = 6; i < 8; ++i) {
+    const Operand& scale = a.in[i];
+    bool ok = scale.ndim == 4 && scale.shape[3] == 1;
+    for (int d = 0; d < 3; ++d) ok = ok && scale.shape[d] == k.shape[d];
+    SHAKTI_CHECK(ok, shape, "%s must be [batch, keys, heads of keys, 1]", i == 6 ? "k_scale" : "v_scale");
+  }
+  return all(want_dtype(k, "k", DType::u8), want_dtype(v, "v", DType::u8), want_dtype(a.in[6], "k_scale", DType::f32),
+             want_dtype(a.in[7], "v_scale", DType::f32));
 }
 
 Status want_lse(const Operand& lse, const Operand& q) {
@@ -59,6 +77,8 @@ int64_t padded(const Operand& q) { return (q.shape[3] + 15) / 16 * 16; }
 Status check_attention(const Args& a) {
   const Operand& q = a.in[0];
   if (Status s = common(a, q, a.in[1], a.in[2], a.in[3], a.in[4], a.in[5]); !s) return s;
+  const bool bytes = a.in[6].present() || a.in[7].present();
+  if (Status s = bytes ? want_bytes(a) : want_dtype_of(q, a.in[1], a.in[2]); !s) return s;
   return all(want_like(a.out[0], "y", q), want_lse(a.out[1], q));
 }
 
@@ -74,9 +94,9 @@ size_t workspace_attention(const Args& a) {
 Status check_attention_backward(const Args& a) {
   const Operand &g = a.in[0], &q = a.in[1], &y = a.in[4];
   if (Status s = common(a, q, a.in[2], a.in[3], a.in[6], a.in[7], a.in[8]); !s) return s;
-  return all(want_same_shape(g, "g", q, "q"), want_same_dtype(g, "g", q, "q"), want_same_shape(y, "y", q, "q"),
-             want_same_dtype(y, "y", q, "q"), want_lse(a.in[5], q), want_like(a.out[0], "dq", q),
-             want_like(a.out[1], "dk", a.in[2]), want_like(a.out[2], "dv", a.in[3]));
+  return all(want_dtype_of(q, a.in[2], a.in[3]), want_same_shape(g, "g", q, "q"), want_same_dtype(g, "g", q, "q"),
+             want_same_shape(y, "y", q, "q"), want_same_dtype(y, "y", q, "q"), want_lse(a.in[5], q),
+             want_like(a.out[0], "dq", q), want_like(a.out[1], "dk", a.in[2]), want_like(a.out[2], "dv", a.in[3]));
 }
 
 size_t workspace_attention_backward(const Args& a) {

@@ -25,6 +25,7 @@ Range hull(Range a, Range b) { return {a.begin < b.begin ? a.begin : b.begin, a.
 
 struct Problem {
   const Operand *q, *k, *v, *mask, *cu_q, *cu_k;
+  const Operand *k_scale = nullptr, *v_scale = nullptr;  // of keys and values in bytes
   int64_t b, lq, lk, h, hk, d, dp, window;
   float scale;
   bool causal;
@@ -43,6 +44,8 @@ struct Problem {
     causal = a.attr_bool(1);
     window = a.attr_int(2);
   }
+
+  bool bytes() const { return k_scale != nullptr; }
 
   // @param room keys may follow that no sequence has: lk then is where they begin
   bool check(Context& c, bool room) {

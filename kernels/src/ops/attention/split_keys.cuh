@@ -82,45 +82,25 @@ __device__ __forceinline__ void put_part(const Attention& p, const Place& place,
 // barrier; the four are put together at the end.
 constexpr int kSplitRows = 16;
 
+// The block's rows of q, on their way.
 template <class T, int D>
-__device__ __forceinline__ void tensor_split(const Attention& p) {
+__device__ __forceinline__ void fetch_split_rows(const Attention& p, const SplitPlace<kSplitRows>& place, unsigned queries) {
   using Tile = HeadTile<D>;
-  constexpr int warps = kTileThreads / 32, keys_of_warp = kTile / warps, line = D + 8;
-  static_assert(warps * kSplitRows * line * 4 <= 2 * Tile::bytes, "the warps' sums fit where keys and values were");
-  extern __shared__ double memory[];
-  __shared__ Part shared[warps][kSplitRows];
-  const unsigned keys = shared_address(memory), values = keys + Tile::bytes, queries = values + Tile::bytes;
-  const Lane l;
-  const SplitPlace<kSplitRows> place(p);
   for (int c = threadIdx.x; c < kSplitRows * (D / 8); c += kTileThreads) {
     const int row = c / (D / 8), column = c % (D / 8) * 8;
     const bool there = place.has(row) && column < p.d;
     copy_async(Tile::at(queries, row, column), there ? row_of<T>(p.q, place.b, place.query(row), place.head(row)) + column : row_of<T>(p.q, 0, 0, 0),
                there ? 16 : 0);
   }
-  if (place.begin < place.end) Tile::template fetch<T>(keys, p.k, place.b, place.hk, place.begin, place.end, p.d);
-  commit_copies();
-  const KeyRange ranges[2] = {place.keys(p, l.line), place.keys(p, l.line + 8)};
-  const int64_t query[2] = {place.query(l.line), place.query(l.line + 8)}, head[2] = {place.head(l.line), place.head(l.line + 8)};
-  float out[D / 8][4] = {};
-  OnlineSoftmax softmax[2];
-  for (int64_t j0 = place.begin; j0 < place.end; j0 += kTile) {
-    wait_copies<0>();
-    __syncthreads();  // these keys are there, and the values of the tile before have been read
-    Tile::template fetch<T>(values, p.v, place.b, place.hk, j0, place.end, p.d);
-    commit_copies();
-    float scores[keys_of_warp / 8][4] = {};
-    multiply_rows<T, D>(scores, queries, 0, keys, l.warp * keys_of_warp, l);
-    __syncthreads();  // the keys have been read
-    if (j0 + kTile < place.end) Tile::template fetch<T>(keys, p.k, place.b, place.hk, j0 + kTile, place.end, p.d);
-    commit_copies();
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      softmax[half].template step<T, D>(p, scores, out, half, ranges[half], place.b, head[half], query[half], j0 + l.warp * keys_of_warp, l);
-    wait_copies<1>();
-    __syncthreads();  // the values are there
-    multiply_weights<T, D>(out, scores, values, l.warp * keys_of_warp, l);
-  }
+}
+
+// Puts together what the warps know of the block's rows, where keys and values were.
+template <class T, int D>
+__device__ __forceinline__ void join_warps(const Attention& p, const SplitPlace<kSplitRows>& place, const float (&out)[D / 8][4],
+                                           const OnlineSoftmax (&softmax)[2], double* memory, const Lane& l) {
+  constexpr int warps = kTileThreads / 32, line = D + 8;
+  static_assert(warps * kSplitRows * line * 4 <= 2 * HeadTile<D>::bytes, "the warps' sums fit where keys and values were");
+  __shared__ Part shared[warps][kSplitRows];
   wait_copies<0>();
   __syncthreads();
   auto* sums = reinterpret_cast<float*>(memory);  // [warps][kSplitRows][line]
@@ -148,6 +128,41 @@ __device__ __forceinline__ void tensor_split(const Attention& p) {
     }
     put_part<T>(p, place, row, column, v, all);
   }
+}
+
+template <class T, int D>
+__device__ __forceinline__ void tensor_split(const Attention& p) {
+  using Tile = HeadTile<D>;
+  constexpr int keys_of_warp = kTile / (kTileThreads / 32);
+  extern __shared__ double memory[];
+  const unsigned keys = shared_address(memory), values = keys + Tile::bytes, queries = values + Tile::bytes;
+  const Lane l;
+  const SplitPlace<kSplitRows> place(p);
+  fetch_split_rows<T, D>(p, place, queries);
+  if (place.begin < place.end) Tile::template fetch<T>(keys, p.k, place.b, place.hk, place.begin, place.end, p.d);
+  commit_copies();
+  const KeyRange ranges[2] = {place.keys(p, l.line), place.keys(p, l.line + 8)};
+  const int64_t query[2] = {place.query(l.line), place.query(l.line + 8)}, head[2] = {place.head(l.line), place.head(l.line + 8)};
+  float out[D / 8][4] = {};
+  OnlineSoftmax softmax[2];
+  for (int64_t j0 = place.begin; j0 < place.end; j0 += kTile) {
+    wait_copies<0>();
+    __syncthreads();  // these keys are there, and the values of the tile before have been read
+    Tile::template fetch<T>(values, p.v, place.b, place.hk, j0, place.end, p.d);
+    commit_copies();
+    float scores[keys_of_warp / 8][4] = {};
+    multiply_rows<T, D>(scores, queries, 0, keys, l.warp * keys_of_warp, l);
+    __syncthreads();  // the keys have been read
+    if (j0 + kTile < place.end) Tile::template fetch<T>(keys, p.k, place.b, place.hk, j0 + kTile, place.end, p.d);
+    commit_copies();
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      softmax[half].template step<T, D>(p, scores, out, half, ranges[half], place.b, head[half], query[half], j0 + l.warp * keys_of_warp, l);
+    wait_copies<1>();
+    __syncthreads();  // the values are there
+    multiply_weights<T, D>(out, scores, values, l.warp * keys_of_warp, l);
+  }
+  join_warps<T, D>(p, place, out, softmax, memory, l);
 }
 
 // f32: 8 rows, two a warp; a lane is a key of the tile for the scores, and four (or eight) columns for the sums.

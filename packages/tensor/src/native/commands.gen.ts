@@ -1,7 +1,7 @@
 // Written by kernels/scripts/gen.mjs from the OP lines of kernels/src/ops. Do not edit.
 
 /** Hash of the command layout; the addon must have been built with the same. */
-export const abi = '63f60d67e85bfaf5'
+export const abi = '6860a1ae5055bb9d'
 
 export const commands = {
   neg: { code: 0, inputs: ['x'], outputs: ['y'], attrs: [] },
@@ -100,7 +100,7 @@ export const commands = {
   rope: { code: 93, inputs: ['x', 'cos', 'sin'], outputs: ['y'], attrs: [['inverse', 'bool']] },
   norm_rope: { code: 94, inputs: ['x', 'weight?', 'cos', 'sin'], outputs: ['y', 'rstd'], attrs: [['eps', 'float']] },
   norm_rope_backward: { code: 95, inputs: ['g', 'x', 'weight?', 'rstd', 'cos', 'sin'], outputs: ['dx', 'dweight?'], attrs: [] },
-  attention: { code: 96, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
+  attention: { code: 96, inputs: ['q', 'k', 'v', 'mask?', 'cu_q?', 'cu_k?', 'k_scale?', 'v_scale?'], outputs: ['y', 'lse'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
   attention_backward: { code: 97, inputs: ['g', 'q', 'k', 'v', 'y', 'lse', 'mask?', 'cu_q?', 'cu_k?'], outputs: ['dq', 'dk', 'dv'], attrs: [['scale', 'float'], ['causal', 'bool'], ['window', 'int'], ['bf16', 'bool']] },
   swiglu: { code: 98, inputs: ['gate', 'up'], outputs: ['y'], attrs: [] },
   swiglu_backward: { code: 99, inputs: ['g', 'gate', 'up'], outputs: ['dgate', 'dup'], attrs: [] },

@@ -1,5 +1,6 @@
 // Scaled dot-product attention (arXiv 1706.03762, equation 1), fused: memory grows linearly with the length.
-import { DTypeError, ShaktiError, ShapeError } from '../errors.js'
+import { AutogradError, DTypeError, ShaktiError, ShapeError } from '../errors.js'
+import { tracks } from '../autograd/tape.js'
 import { isFloating } from '../dtype.js'
 import { issue } from '../native/encode.js'
 import { formatShape, type Shape } from '../shape.js'
@@ -28,6 +29,14 @@ export interface AttentionOptions {
   cuSeqlensQ?: Tensor
   /** Borders of the keys; default those of the queries. Without a gradient the last may lie before the end: keys behind it are not there yet (on a GPU they must be finite all the same). */
   cuSeqlensK?: Tensor
+  /**
+   * Of keys in bytes: f32 [batch, kv heads, keys, 1] (see `layout`). k and v then are u8, each number u standing for (u - 128)
+   * times the scale of its position and head; q is f32, bf16 or f16. Bytes are read as they are, and scores and sums are f32.
+   * There is no gradient.
+   */
+  keyScale?: Tensor
+  /** As `keyScale`, of the values; the two go together. */
+  valueScale?: Tensor
   /** Order of the dimensions: 'bhld' [batch, heads, length, head dim] as in PyTorch (default), or 'blhd'. */
   layout?: 'bhld' | 'blhd'
 }
@@ -49,7 +58,7 @@ const encode = ({ scale, causal, window, bf16 }: Attrs): number[] => [
 
 const attention = op({
   command: 'attention',
-  inputs: ['q', 'k', 'v', 'mask?', 'cuQ?', 'cuK?'],
+  inputs: ['q', 'k', 'v', 'mask?', 'cuQ?', 'cuK?', 'kScale?', 'vScale?'],
   outputs: ['out', 'lse'],
   check: ({ q }, _: Attrs) => ({
     out: { shape: q.shape, dtype: q.dtype },
@@ -129,8 +138,14 @@ export function scaledDotProductAttention(
     cuSeqlensK = cuSeqlensQ,
     layout = 'bhld',
     scale,
+    keyScale,
+    valueScale,
   } = options
-  wantTensors('scaledDotProductAttention', { q, k, v }, { mask, cuSeqlensQ, cuSeqlensK })
+  wantTensors(
+    'scaledDotProductAttention',
+    { q, k, v },
+    { mask, cuSeqlensQ, cuSeqlensK, keyScale, valueScale },
+  )
   if (scale !== undefined && !Number.isFinite(scale)) {
     throw new ShaktiError(
       'scaledDotProductAttention',
@@ -157,6 +172,8 @@ export function scaledDotProductAttention(
     }
     return scaledDotProductAttention(swap(q), swap(k), swap(v), {
       ...options,
+      ...(keyScale ? { keyScale: swap(keyScale) } : {}),
+      ...(valueScale ? { valueScale: swap(valueScale) } : {}),
       layout: 'blhd',
     }).transpose(1, 2)
   }
@@ -168,7 +185,8 @@ export function scaledDotProductAttention(
       v.shape,
     )
   }
-  sameDType('scaledDotProductAttention', q, k, v)
+  if (keyScale || valueScale) wantBytes(q, k, v, mask, keyScale, valueScale)
+  else sameDType('scaledDotProductAttention', q, k, v)
   if (!isFloating(q.dtype))
     throw new DTypeError(
       'scaledDotProductAttention',
@@ -214,9 +232,46 @@ export function scaledDotProductAttention(
       mask: full,
       cuQ: cuSeqlensQ?.contiguous(),
       cuK: cuSeqlensK?.contiguous(),
+      kScale: keyScale,
+      vScale: valueScale,
     },
     attrs,
   ).out
+}
+
+/** Keys and values in bytes, with their scales, as the op takes them. */
+function wantBytes(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor | undefined,
+  keyScale: Tensor | undefined,
+  valueScale: Tensor | undefined,
+): void {
+  const op = 'scaledDotProductAttention'
+  if (!keyScale || !valueScale) fail('keyScale and valueScale go together.')
+  if (q.dtype === 'f64' || !isFloating(q.dtype) || k.dtype !== 'u8' || v.dtype !== 'u8')
+    throw new DTypeError(
+      op,
+      `with keyScale and valueScale, q is f32, bf16 or f16, and k and v are u8; got ${q.describe()}, ${k.describe()}, ${v.describe()}.`,
+    )
+  for (const [name, scale] of [
+    ['keyScale', keyScale],
+    ['valueScale', valueScale],
+  ] as const) {
+    if (scale.dtype !== 'f32') throw new DTypeError(op, `${name} is f32, got ${scale.describe()}.`)
+    if (scale.ndim !== 4 || scale.shape.some((n, d) => n !== (d === 3 ? 1 : k.shape[d])))
+      fail(
+        `${name} has a number for each position and head: k's shape with 1 for the head dim; k ${k.describe()}, ${name} ${scale.describe()} as [batch, length, heads, head dim].`,
+        k.shape,
+        scale.shape,
+      )
+  }
+  if (tracks([q, mask, keyScale, valueScale]))
+    throw new AutogradError(
+      op,
+      'keys in bytes (keyScale, valueScale) have no gradient, and one is asked for. Call it in noGrad, or with keys and values as floats.',
+    )
 }
 
 function broadcastMask(mask: Tensor, shape: Shape): Tensor {

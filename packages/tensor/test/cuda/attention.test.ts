@@ -3,6 +3,8 @@
 import {
   isCudaAvailable,
   manualSeed,
+  rand,
+  randint,
   randn,
   scaledDotProductAttention,
   setDefaultDevice,
@@ -59,6 +61,32 @@ function compare(sizes: Sizes, dtype: Float, options: AttentionOptions = {}): vo
   const what = described(sizes, dtype, options)
   assertClose(got, want.dataSync(), tolerance[dtype], what)
   assert.equal(run().dataSync(), got, `${what}: again`)
+}
+
+/** Keys and values in bytes against the numbers that they stand for. */
+function compareBytes(sizes: Sizes, dtype: Float, options: AttentionOptions = {}): void {
+  const { b = 1, lq, lk, h, hk, d } = sizes
+  const all = { layout: 'blhd', ...options } as const
+  const q = randn([b, lq, h, d]).to(dtype)
+  const view = (t: Tensor): Tensor => t.narrow(1, 0, lk)
+  const numbers = (): Tensor => view(randint(0, 256, [b, lk + 3, hk, d]).to('u8'))
+  const scales = (): Tensor =>
+    view(
+      rand([b, lk + 3, hk, 1])
+        .add(1)
+        .mul(0.008),
+    )
+  const [k, v, keyScale, valueScale] = [numbers(), numbers(), scales(), scales()]
+  const whole = (x: Tensor, scale: Tensor): Tensor => x.to('f32').sub(128).mul(scale)
+  const want = scaledDotProductAttention(q.to('f32'), whole(k, keyScale), whole(v, valueScale), all)
+  const got = scaledDotProductAttention(
+    q.to('cuda'),
+    k.to('cuda'),
+    v.to('cuda'),
+    onGpu({ ...all, keyScale, valueScale }),
+  )
+  const what = `bytes, ${described(sizes, dtype, options)}`
+  assertClose(got.to('f32').dataSync(), want.dataSync(), tolerance[dtype], what)
 }
 
 function compareGradients(sizes: Sizes, dtype: Float, options: AttentionOptions): void {
@@ -123,6 +151,22 @@ if (!isCudaAvailable()) {
       compare({ lq: 3, lk: 270, h: 4, hk: 2, d: 80 }, dtype, { mask: randn([4, 3, 270]) })
       // More queries than keys: the first see nothing.
       compare({ lq: 9, lk: 4, h: 2, hk: 1, d: 64 }, dtype, { isCausal: true })
+    })
+
+    test(`${dtype}: keys in bytes, one query or many, split or not, every head dim, causal, in a window, with room, masked`, () => {
+      manualSeed(5)
+      const causal = { isCausal: true }
+      for (const lk of [1, 33, 257, 1030]) compareBytes({ lq: 1, lk, h: 8, hk: 2, d: 128 }, dtype)
+      compareBytes({ b: 2, lq: 1, lk: 300, h: 6, hk: 3, d: 80 }, dtype, causal)
+      compareBytes({ lq: 5, lk: 400, h: 4, hk: 1, d: 96 }, dtype, { ...causal, window: 150 })
+      compareBytes({ lq: 3, lk: 270, h: 4, hk: 2, d: 48 }, dtype, { mask: randn([3, 270]) })
+      // Neither of these heads is in whole words of 16 bytes.
+      compareBytes({ lq: 2, lk: 150, h: 4, hk: 2, d: 72 }, dtype, causal)
+      compareBytes({ lq: 2, lk: 40, h: 2, hk: 1, d: 7 }, dtype, causal)
+      const borders = (...at: number[]): Tensor => tensor(at, { dtype: 'i32' })
+      const room = { cuSeqlensQ: borders(0, 1), cuSeqlensK: borders(0, 310) }
+      compareBytes({ lq: 1, lk: 420, h: 4, hk: 2, d: 64 }, dtype, { ...room, ...causal })
+      compareBytes({ lq: 70, lk: 90, h: 2, hk: 1, d: 128 }, dtype, causal)
     })
 
     test(`${dtype}: long texts, packed and in a window`, () => {

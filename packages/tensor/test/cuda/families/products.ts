@@ -22,6 +22,8 @@ interface Heads {
   readonly dtype?: DType
   readonly options?: Omit<AttentionOptions, 'mask'>
   readonly mask?: 'bool' | 'own' | 'f32'
+  /** Keys and values in bytes, with scales. */
+  readonly bytes?: boolean
 }
 const attention: Heads[] = [
   { d: 64, l: 1, lk: 100 },
@@ -44,6 +46,12 @@ const attention: Heads[] = [
   { d: 200, l: 20, dtype: 'f32' },
   { d: 300, l: 9, dtype: 'f32', options: { isCausal: true } },
   { d: 16, l: 33, dtype: 'f64', mask: 'own' },
+  // Keys in bytes: few queries, split and not; many, short heads and f32.
+  { bytes: true, d: 48, l: 1, lk: 100 },
+  { bytes: true, d: 80, l: 3, lk: 300, h: 4, hk: 1, options: { isCausal: true } },
+  { bytes: true, d: 128, l: 5, lk: 150, h: 4, hk: 2, b: 2, dtype: 'f16', mask: 'bool' },
+  { bytes: true, d: 96, l: 40, lk: 70, h: 2, hk: 1, options: { isCausal: true, window: 30 } },
+  { bytes: true, d: 20, l: 2, lk: 50, dtype: 'f32', options: { layout: 'blhd' } },
 ]
 function attend(d: Deal, c: Heads): Tensor[] {
   const { l, lk = l, h = 2, hk = h, b = 1, dtype = 'bf16', options = {} } = c
@@ -55,6 +63,18 @@ function attend(d: Deal, c: Heads): Tensor[] {
       : c.mask === 'bool'
         ? d.normal([1, 1, l, lk]).gt(-0.5)
         : d.normal([1, h, l, lk], c.mask === 'own' ? dtype : 'f32')
+  if (c.bytes) {
+    const numbers = (): Tensor => d.integers(256, shape(lk, hk), 'u8')
+    const scales = (): Tensor => d.normal(shape(lk, hk).with(3, 1)).abs().add(1).mul(0.01)
+    return [
+      scaledDotProductAttention(d.normal(shape(l, h), dtype), numbers(), numbers(), {
+        ...options,
+        ...(mask ? { mask } : {}),
+        keyScale: scales(),
+        valueScale: scales(),
+      }),
+    ]
+  }
   return d.both(
     [
       d.normal(shape(l, h), dtype),
