@@ -10,9 +10,9 @@ void run_attention(const Args& a, Context& c) {
   if (a.in[6].present()) {
     p.k_scale = &a.in[6];
     p.v_scale = &a.in[7];
-    if (few_rows(p)) return forward<Unit::f32>(p, a, c);
   }
   if (p.q->dtype == DType::f64) return forward_f64(p, a);
+  if (few_rows(p)) return forward<Unit::f32>(p, a, c);
 #if defined(__AVX512F__)
   switch (unit_for(p.q->dtype, a.attr_bool(3))) {
     case Unit::amx: return forward<Unit::amx>(p, a, c);

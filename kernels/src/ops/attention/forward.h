@@ -124,7 +124,7 @@ struct ForwardBlock {
       seen = hull(seen, strip.sight.any);
     }
     seen = common(seen, part);
-    const bool few = p.bytes() && few_rows(p);
+    const bool few = U == Unit::f32 && few_rows(p);
     for (int64_t k0 = seen.begin / kKeys * kKeys; k0 < seen.end; k0 += kKeys) {
       KeyBlock block{};
       if (p.bytes()) scales.load(p, rows.b, rows.hk, k0, U == Unit::f32 ? 1 : p.scale * kLog2E);
@@ -156,14 +156,16 @@ struct ForwardBlock {
     const Left queries{q + at * ld, ld, 1};
     float* sums = out + at * p.dp;
     const bool few = block.kt.p == nullptr;
-    const auto bytes = [&](const Operand& o) {
-      return ByteRows{o.ptr<uint8_t>() + row_at(o, rows.b, k0, rows.hk), o.strides[1], p.d};
+    const auto there = [&](auto t, const Operand& o) {
+      return NumberRows<decltype(t)::value>(o, row_at(o, rows.b, k0, rows.hk), p.d);
     };
-    if (U != Unit::amx && 4 * W == kKeys && whole && !p.bytes()) {
+    if (U != Unit::amx && 4 * W == kKeys && whole && !p.bytes() && !few) {
       multiply_vectors<U>(n, kKeys, d, queries, block.kt, Weighed<U>{p, running, s, sums});
     } else {
       if (few)
-        few_scores(n, q + at * ld, ld, bytes(*p.k), bytes(*p.v), c0, any.end, s, kKeys);
+        by_number_type(p.k->dtype, [&](auto t) {
+          few_scores(n, q + at * ld, ld, there(t, *p.k), there(t, *p.v), c0, any.end, s, kKeys);
+        });
       else
         multiply<U>(n, c1 - c0, d, queries, {block.kt.p + c0, kKeys}, s + c0, kKeys, false);
       for (int64_t i = 0; i < n; ++i) {
@@ -180,7 +182,10 @@ struct ForwardBlock {
         for (int64_t j = c0; j < c1; j += W) store(row + j, load(row + j) * load(scales.v + j));
       }
     }
-    if (few) return few_sums(n, s, kKeys, bytes(*p.v), any.begin, any.end, sums, p.dp);
+    if (few) {
+      return by_number_type(
+          p.v->dtype, [&](auto t) { few_sums(n, s, kKeys, there(t, *p.v), any.begin, any.end, sums, p.dp); });
+    }
     multiply<U>(n, p.dp, words<U>(any.end - c0), over_keys<U>(s, n, c0, c1, w),
                 {block.values.p + c0 / kPerWord<U> * block.values.ld, block.values.ld}, sums, p.dp, true);
   }
