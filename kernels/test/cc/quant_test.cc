@@ -197,7 +197,7 @@ int main() {
         one(DType::f32, 2, 5, 0, f, 0, true);
         one(DType::f32, 0, 5, 40, f, 0, true);
         one(DType::f32, 2, 0, 40, f, 0, false);
-        // So many blocks of rows that 4 bits become bytes before them, on the tile unit too.
+        // Many blocks of rows, on the tile unit too.
         one(DType::f32, 130, 33, group + 5, f, 0, false);
         // More rows than go together in L2, with a depth that makes few of them fit.
         if (group == 64) one(DType::f32, 40, 3, 20000, f, 0, false);

@@ -40,9 +40,6 @@ Unit unit_for(int64_t m) {
 
 Layout layout_of(int64_t k, const Args& args) { return {k, args.attr_int(0), args.attr_int(1), args.attr_bool(2)}; }
 
-// Blocks of rows from which on it pays to make a panel's 4 bits bytes first: that costs about two passes' unpacking.
-constexpr int64_t kWorthWidening = 4;
-
 // A weight's panels, side by side with those of others.
 struct Panels {
   const uint8_t* p;
@@ -168,14 +165,9 @@ void run_quantized_linear(const Args& args, Context& c) {
   const int64_t fit = (384 << 10) / (rows.each * layout.depth() + 1), together = fit > 1 ? fit : 1;
   const int64_t chunks = quant::blocks_of(rows.blocks(), together);
   const int64_t work = panel_bytes * (rows.blocks() < together ? rows.blocks() : together) * (gated ? 2 : 1);
-  // Where many pass a panel of 4 bits, its bytes are made once for all.
-  const int64_t widened_bytes = layout.depth() * kPanel;
-  const bool widens = layout.bits == 4 && rows.blocks() >= kWorthWidening && together >= kWorthWidening &&
-                      2 * widened_bytes <= static_cast<int64_t>(Context::kScratchBytes);
-  const Weights form = layout.bits == 8 ? Weights::bytes : widens ? Weights::widened : Weights::halves;
-  const TileFn whole = tile_of(layout, form, unit, rows.each);
-  const TileFn last = tile_of(layout, form, unit, rows_of(rows.blocks() - 1));
-  c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int thread) {
+  const TileFn whole = tile_of(layout, unit, rows.each);
+  const TileFn last = tile_of(layout, unit, rows_of(rows.blocks() - 1));
+  c.parallel_for(chunks * panels, 1 + (256 << 10) / (work + 1), [&](int64_t begin, int64_t end, int) {
     alignas(64) float out[kMostRows * kPanel], gate[kMostRows * kPanel], add[kPanel];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t p = i % panels, first = i / panels * together;
@@ -184,15 +176,6 @@ void run_quantized_linear(const Args& args, Context& c) {
       const Panels& w = weights[of_weight];
       // All weights but the last are whole panels, so that a panel among all is one of y.
       const int64_t at = p - w.first, c0 = p * kPanel, columns = n - c0 < kPanel ? n - c0 : kPanel;
-      const uint8_t* heads[2] = {w.p + at * panel_bytes, gated ? weights[1].p + at * panel_bytes : nullptr};
-      const uint8_t* of_panel[2];
-      for (int side = 0; side < 1 + gated; ++side) {
-        of_panel[side] = heads[side] + layout.head_bytes();
-        if (!widens) continue;
-        uint8_t* wide = static_cast<uint8_t*>(c.scratch(thread)) + side * widened_bytes;
-        widen(of_panel[side], layout.groups * layout.group_bytes(), wide);
-        of_panel[side] = wide;
-      }
       if (bias.present()) gather_f32(add, bias, c0 * bias.strides[0], bias.strides[0], columns);
       for (int64_t b = first; b < first + together && b < rows.blocks(); ++b) {
         const int64_t r0 = b * rows.each, of = rows_of(b);
@@ -200,9 +183,9 @@ void run_quantized_linear(const Args& args, Context& c) {
         const Block block = {of, bytes + r0 * layout.depth(), scales + groups, starts + groups,
                              sums ? sums + groups : nullptr};
         const TileFn tile = of == rows.each ? whole : last;
-        tile(heads[0], of_panel[0], layout, block, gated ? gate : out);
+        tile(w.p + at * panel_bytes, layout, block, gated ? gate : out);
         if (gated) {
-          tile(heads[1], of_panel[1], layout, block, out);
+          tile(weights[1].p + at * panel_bytes, layout, block, out);
           for (int64_t j = 0; j < of * kPanel; j += W) store(out + j, load(out + j) * Silu::run(load(gate + j)));
         }
         for (int64_t r = 0; r < of; ++r) {

@@ -9,10 +9,6 @@ namespace {
 
 using quant::Layout;
 
-// How a panel's weights lie: of 8 bits; of 4, two in a byte; or these made bytes, [k / 4][32 rows][4], for the many rows
-// that pass them.
-enum class Weights { bytes, halves, widened };
-
 // What multiplies bytes: the instruction set's own multiplications, AVX512-VNNI, or the tile unit.
 enum class Unit { plain, vnni, amx };
 
@@ -47,9 +43,8 @@ struct Block {
   const float* sums;
 };
 
-// out [rows][32 rows of the weight]: a block times a panel, whose head and weights may lie apart.
-using TileFn = void (*)(const uint8_t* head, const uint8_t* weights, const Layout& layout, const Block& block,
-                        float* out);
+// out [rows][32 rows of the weight]: a block times a panel.
+using TileFn = void (*)(const uint8_t* panel, const Layout& layout, const Block& block, float* out);
 
 SHAKTI_INLINE vi load_i(const void* p) {
   vi v;
@@ -76,8 +71,8 @@ SHAKTI_INLINE vf load_zeros(const void* p) {
 }
 
 // sum[i] + the four bytes of w[i] times those of x[i]: the bytes of w are unsigned and those of x signed, except where
-// the instructions want both signed and w has 8 bits (`Signed`): then w comes with 128 taken off. There the magnitudes of w go
-// unsigned and its signs to x: -128 has a magnitude, and x never is -128.
+// the instructions want both signed and w has 8 bits (`Signed`): then w comes with 128 taken off. There the magnitudes of
+// w go unsigned and its signs to x: -128 has a magnitude, and x never is -128.
 #if defined(__AVX512F__)
 constexpr bool kHasVnni = true;
 #else
@@ -115,14 +110,15 @@ SHAKTI_INLINE vi dot4(vi sum, vi w, vi x) {
 }
 
 // For R rows. What is taken off for zero points is exact (22 bits), fused or not.
-template <Weights Form, int R, bool Vnni, bool Zero>
-void tile(const uint8_t* head, const uint8_t* w, const Layout& layout, const Block& block, float* out) {
+template <int Bits, int R, bool Vnni, bool Zero>
+void tile(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kStep = kPanel * 4;
-  constexpr bool kSigned = Form == Weights::bytes && !Vnni;
+  constexpr bool kSigned = Bits == 8 && !Vnni;
   // With signs to move, half as many: AVX-512 without VNNI loses 15 % otherwise.
-  constexpr int kParts = Form == Weights::halves ? 2 : 1, kUnroll = kUnrolled / (4 * kParts * (1 + kSigned));
+  constexpr int kParts = 8 / Bits, kUnroll = kUnrolled / (4 * kParts * (1 + kSigned));
+  const uint8_t* w = panel + (Zero ? layout.head_bytes() : layout.scale_bytes());
   const int8_t* x = block.bytes;
-  const int64_t steps = layout.group / (4 * kParts);
+  const int64_t steps = layout.group_bytes() / kStep;
   const float* scales = block.scales;
   const int32_t* starts = block.starts;
   const float* sums = block.sums;
@@ -151,7 +147,7 @@ void tile(const uint8_t* head, const uint8_t* w, const Layout& layout, const Blo
 #pragma GCC unroll 2
           for (int i = 0; i < V; ++i) {
             a[i] = word[i];
-            if (kParts == 2) a[i] = (half == 0 ? a[i] : (vi)((vu)a[i] >> 4)) & 0x0f0f0f0f;
+            if (Bits == 4) a[i] = (half == 0 ? a[i] : (vi)((vu)a[i] >> 4)) & 0x0f0f0f0f;
             if (kSigned) a[i] ^= static_cast<int32_t>(0x80808080);
           }
 #pragma GCC unroll 6
@@ -169,8 +165,8 @@ void tile(const uint8_t* head, const uint8_t* w, const Layout& layout, const Blo
       }
 #pragma GCC unroll 2
       for (int i = 0; i < V; ++i) {
-        const vf scale = load_scales(head + (g * kPanel + (h + i) * W) * 2);
-        const vf zero = Zero ? load_zeros(head + layout.scale_bytes() + g * kPanel + (h + i) * W) : vf{};
+        const vf scale = load_scales(panel + (g * kPanel + (h + i) * W) * 2);
+        const vf zero = Zero ? load_zeros(panel + layout.scale_bytes() + g * kPanel + (h + i) * W) : vf{};
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
           vf exact = __builtin_convertvector(dot[r][i], vf);
@@ -179,7 +175,7 @@ void tile(const uint8_t* head, const uint8_t* w, const Layout& layout, const Blo
         }
       }
     }
-    w += steps * kStep;
+    w += layout.group_bytes();
     x += layout.group * R;
     scales += R;
     starts += R;
@@ -191,41 +187,41 @@ void tile(const uint8_t* head, const uint8_t* w, const Layout& layout, const Blo
   }
 }
 
-template <Weights Form, bool Vnni, bool Zero, int R = kRows>
+template <int Bits, bool Vnni, bool Zero, int R = kRows>
 TileFn tile_of(int64_t rows) {
-  if (R == rows || R == 1) return tile<Form, R, Vnni, Zero>;
-  return tile_of<Form, Vnni, Zero, R == 1 ? 1 : R - 1>(rows);
+  if (R == rows || R == 1) return tile<Bits, R, Vnni, Zero>;
+  return tile_of<Bits, Vnni, Zero, R == 1 ? 1 : R - 1>(rows);
 }
 
-// Weights of 4 bits, two in each of these bytes, as twice the bytes.
+#if defined(__AVX512F__)
+// A group's weights of 4 bits as bytes, [k / 4][32 rows][4].
 SHAKTI_INLINE void widen(const uint8_t* from, int64_t bytes, uint8_t* to) {
   constexpr int64_t kLine = kPanel * 4;
   for (int64_t i = 0; i < bytes; i += kLine, to += 2 * kLine) {
-    for (int64_t j = 0; j < kLine; j += W * 4) {
-      const vi both = load_i(from + i + j), low = both & 0x0f0f0f0f, high = both >> 4 & 0x0f0f0f0f;
-      std::memcpy(to + j, &low, sizeof low);
-      std::memcpy(to + kLine + j, &high, sizeof high);
+    for (int64_t j = 0; j < kLine; j += 64) {
+      const __m512i both = _mm512_loadu_si512(from + i + j), low = _mm512_set1_epi8(15);
+      _mm512_store_si512(to + j, _mm512_and_si512(both, low));
+      _mm512_store_si512(to + kLine + j, _mm512_and_si512(_mm512_srli_epi16(both, 4), low));
     }
   }
 }
 
-#if defined(__AVX512F__)
 // On the tile unit, up to 32 rows: a group's sums leave the tiles for the vectors.
-template <Weights Form, bool Zero>
-void tile_amx(const uint8_t* head, const uint8_t* weights, const Layout& layout, const Block& block, float* out) {
+template <int Bits, bool Zero>
+void tile_amx(const uint8_t* panel, const Layout& layout, const Block& block, float* out) {
   constexpr int64_t kLine = kPanel * 4;
   const int64_t rows = block.rows, group = layout.group, step = group < 64 ? group : 64;
   const bool two = rows > amx::kRows;
-  const int64_t bytes = group * kPanel / (Form == Weights::halves ? 2 : 1);
+  const uint8_t* weights = panel + (Zero ? layout.head_bytes() : layout.scale_bytes());
   const int8_t* x = block.bytes;
   alignas(64) int32_t dots[kMostRows][kPanel];
   alignas(64) uint8_t widened[quant::kMostGroup * kPanel];
   std::memset(out, 0, static_cast<size_t>(rows * kPanel) * sizeof(float));
   amx::begin(rows, step / 4);
-  for (int64_t g = 0; g < layout.groups; ++g, weights += bytes, x += rows * group) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(weights + i + kAhead);
-    if (Form == Weights::halves) widen(weights, bytes, widened);
-    const uint8_t* w = Form == Weights::halves ? widened : weights;
+  for (int64_t g = 0; g < layout.groups; ++g, weights += layout.group_bytes(), x += rows * group) {
+    for (int64_t i = 0; i < layout.group_bytes(); i += 64) __builtin_prefetch(weights + i + kAhead);
+    if (Bits == 4) widen(weights, layout.group_bytes(), widened);
+    const uint8_t* w = Bits == 4 ? widened : weights;
     amx::zero<0>();
     amx::zero<1>();
     if (two) {
@@ -251,8 +247,8 @@ void tile_amx(const uint8_t* head, const uint8_t* weights, const Layout& layout,
     }
     vf scale[H], zero[H];
     for (int h = 0; h < H; ++h) {
-      scale[h] = load_scales(head + (g * kPanel + h * W) * 2);
-      if (Zero) zero[h] = load_zeros(head + layout.scale_bytes() + g * kPanel + h * W);
+      scale[h] = load_scales(panel + (g * kPanel + h * W) * 2);
+      if (Zero) zero[h] = load_zeros(panel + layout.scale_bytes() + g * kPanel + h * W);
     }
     for (int64_t r = 0; r < rows; ++r) {
       const vi start = splat_i(block.starts[g * rows + r]);
@@ -269,22 +265,17 @@ void tile_amx(const uint8_t* head, const uint8_t* weights, const Layout& layout,
 }
 #endif
 
-template <Weights Form, bool Zero>
+template <int Bits, bool Zero>
 TileFn tile_of(Unit unit, int64_t rows) {
 #if defined(__AVX512F__)
-  if (unit == Unit::amx) return tile_amx<Form, Zero>;
+  if (unit == Unit::amx) return tile_amx<Bits, Zero>;
 #endif
-  return unit == Unit::vnni ? tile_of<Form, kHasVnni, Zero>(rows) : tile_of<Form, false, Zero>(rows);
-}
-template <bool Zero>
-TileFn tile_of(Weights form, Unit unit, int64_t rows) {
-  if (form == Weights::bytes) return tile_of<Weights::bytes, Zero>(unit, rows);
-  return form == Weights::halves ? tile_of<Weights::halves, Zero>(unit, rows)
-                                 : tile_of<Weights::widened, Zero>(unit, rows);
+  return unit == Unit::vnni ? tile_of<Bits, kHasVnni, Zero>(rows) : tile_of<Bits, false, Zero>(rows);
 }
 
-TileFn tile_of(const Layout& layout, Weights form, Unit unit, int64_t rows) {
-  return layout.zero_point ? tile_of<true>(form, unit, rows) : tile_of<false>(form, unit, rows);
+TileFn tile_of(const Layout& layout, Unit unit, int64_t rows) {
+  if (layout.bits == 8) return layout.zero_point ? tile_of<8, true>(unit, rows) : tile_of<8, false>(unit, rows);
+  return layout.zero_point ? tile_of<4, true>(unit, rows) : tile_of<4, false>(unit, rows);
 }
 
 }  // namespace
