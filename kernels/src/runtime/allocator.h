@@ -88,7 +88,7 @@ class Allocator {
   FreeBlocks free_;
   std::unordered_map<uint64_t, uint64_t> taken_;  // key of large blocks -> turn_ when one was last handed out
   uint64_t turn_ = 0;                             // large blocks handed out
-  std::map<char*, uint64_t> large_;  // block with a mapping of its own -> the mapping's length
+  std::map<char*, uint64_t> large_;               // block with a mapping of its own -> the mapping's length
   std::map<char*, uint64_t> slabs_;  // slab -> bytes handed out at some time, in blocks one behind the other
   char* filling_ = nullptr;          // the slab that new blocks come from
   uint64_t limit_;

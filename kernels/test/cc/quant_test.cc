@@ -294,7 +294,11 @@ int main() {
         for (int64_t i = 0; i < w.numel(); ++i) {
           // Rows lie around 0, on either side of it, or at one end; in each group one is the last number itself.
           const int64_t row = i / 128;
-          const double low = row % 4 == 0 ? -1 : row % 4 == 1 ? 0 : row % 4 == 2 ? 0.7 : -0.1, end = row / 4 % 2 ? -1 : 1;
+          const double low = row % 4 == 0   ? -1
+                             : row % 4 == 1 ? 0
+                             : row % 4 == 2 ? 0.7
+                                            : -0.1,
+                       end = row / 4 % 2 ? -1 : 1;
           w.set(i, i % 32 == row % 32 ? end * most : end * last * (low + (1 - low) * std::fabs(w[i])));
         }
         OP_OF(quantize_weight)({w}, {packed}, f.attrs());

@@ -183,8 +183,8 @@ struct ForwardBlock {
       }
     }
     if (few) {
-      return by_number_type(
-          p.v->dtype, [&](auto t) { few_sums(n, s, kKeys, there(t, *p.v), any.begin, any.end, sums, p.dp); });
+      return by_number_type(p.v->dtype,
+                            [&](auto t) { few_sums(n, s, kKeys, there(t, *p.v), any.begin, any.end, sums, p.dp); });
     }
     multiply<U>(n, p.dp, words<U>(any.end - c0), over_keys<U>(s, n, c0, c1, w),
                 {block.values.p + c0 / kPerWord<U> * block.values.ld, block.values.ld}, sums, p.dp, true);

@@ -214,7 +214,8 @@ Range free_range_of(const float* w, int64_t n, int bits, bool zero_point, int32_
   const Steps s = steps_of_4_bits(unit, n, lowest, highest);
   return {rounded(s.scale * most), static_cast<int8_t>(s.zero / zero_step(bits))};
 }
-// So that none of its steps is beyond `limit`, a dtype's last number, where the range above may reach further than its weights.
+// So that none of its steps is beyond `limit`, a dtype's last number, where the range above may reach further than its
+// weights.
 Range range_of(const float* w, int64_t n, int bits, bool zero_point, int32_t largest, float limit) {
   Range range = free_range_of(w, n, bits, zero_point, largest);
   range.scale = no_more_than(range.scale, limit / quant::reach_of(bits, zero_point, zero_of(range.zero, bits)));

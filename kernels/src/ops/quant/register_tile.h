@@ -71,8 +71,8 @@ SHAKTI_INLINE vf load_zeros(const void* p) {
 }
 
 // sum[i] + the four bytes of w[i] times those of x[i]: the bytes of w are unsigned and those of x signed, except where
-// the instructions want both signed and w has 8 bits (`Signed`): then w comes with 128 taken off. There the magnitudes of
-// w go unsigned and its signs to x: -128 has a magnitude, and x never is -128.
+// the instructions want both signed and w has 8 bits (`Signed`): then w comes with 128 taken off. There the magnitudes
+// of w go unsigned and its signs to x: -128 has a magnitude, and x never is -128.
 #if defined(__AVX512F__)
 constexpr bool kHasVnni = true;
 #else
