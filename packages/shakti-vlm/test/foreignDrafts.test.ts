@@ -192,9 +192,9 @@ test('what does not fit is refused before any work', async () => {
 })
 
 test('no tensor is left behind, even when the reader leaves early or aborts', async () => {
+  const [draft] = drafts(prompts[0]!, 4)
+  const prompt = { ids: prompts[0]! }
   const once = async (): Promise<void> => {
-    const [draft] = drafts(prompts[0]!, 4)
-    const prompt = { ids: prompts[0]! }
     const controller = new AbortController()
     const options = { tokenizer, draft: draft!, signal: controller.signal }
     let n = 0

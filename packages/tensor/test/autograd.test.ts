@@ -27,7 +27,7 @@ import {
   zeros,
   type Tensor,
 } from '@shakti/tensor'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 const values = (t: Tensor | undefined): number[] => [...t!.dataSync()]
 const leaf = (...data: number[]): Tensor => tensor(data, { requiresGrad: true })
@@ -362,7 +362,7 @@ test('checkpoint keeps less than the function itself', () => {
     return y
   }
   const bytes = (f: () => Tensor): number => {
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     return tidy(() => {
       const y = tidy(f)
       const held = memory().liveBytes - before

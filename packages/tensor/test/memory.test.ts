@@ -42,7 +42,7 @@ test('blockBytes is what the allocator takes for a tensor', () => {
     3e6,
     9_000_001,
   ]) {
-    const before = memory().liveBytes
+    const before = counts().liveBytes
     const t = zeros([n], { dtype: 'u8' })
     assert.is(memory().liveBytes - before, blockBytes(n), String(n))
     t.dispose()
@@ -91,7 +91,7 @@ test('10,000 training steps keep memory() and the resident size flat', async () 
 
 /** The most MiB that were alive in a loop that makes tensors of 1 MiB and drops each at once. */
 function mostInALoop(count: number): number {
-  const before = memory().liveBytes
+  const before = counts().liveBytes
   const x = ones([1 << 18])
   let most = 0
   for (let i = 0; i < count; i++) {

@@ -29,7 +29,7 @@ import {
   type QuantizeOptions,
   type Tensor,
 } from '@shakti/tensor'
-import { assert, assertClose, assertThrows, test } from './assert.js'
+import { assert, assertClose, assertThrows, counts, test } from './assert.js'
 
 const native = createRequire(import.meta.url)('@shakti/kernels') as NativeModule
 const formats = ([8, 4] as const).flatMap((bits) =>
@@ -275,7 +275,7 @@ test('a scope does not free a quantised weight; dispose does, at once', () => {
   const x = ones([1, 64])
   const weight = tidy(() => quantizeWeight(ones([64, 64]).mul(2)))
   assertClose(quantizedLinear(x, weight).dataSync(), new Float32Array(64).fill(128), { rtol: 0.01 })
-  const before = memory().tensors
+  const before = counts().tensors
   weight.dispose()
   assert.is(memory().tensors, before - 1)
   assertThrows(() => quantizedLinear(x, weight), DisposedError)
